@@ -1,0 +1,66 @@
+# Every target sets up what it needs, once, in .venv; `make help` lists them.
+PYTHON ?= python3
+TASK ?= cat2lion
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+RUN := HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY)
+PIP := $(PY) -m pip install -qq --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train edit test test-all lint format type layers clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: TASK=$(TASK), ARGS=\"key=value ...\", PYTHON=$(PYTHON)"
+
+setup: $(VENV)/.ready  ## create .venv and install this project into it
+	@echo "$(VENV) is ready"
+
+train: $(VENV)/.ready  ## train a student: make train TASK=cat2dog ARGS="seed=1"
+	$(PY) train.py task=$(TASK) $(ARGS)
+
+edit: $(VENV)/.ready  ## edit without training: make edit ARGS="image=cat.png prompt.target='a lion'"
+	$(PY) scripts/edit.py $(ARGS)
+
+test: lint type layers  ## style, types, layers and every test of some minutes
+	$(RUN) -m pytest $(ARGS)
+
+test-all: lint type layers  ## also the slow tests: minutes and gigabytes each
+	$(RUN) -m pytest -m "not gpu and not hub" $(ARGS)
+
+lint: $(VENV)/.ready-dev  ## check style
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(VENV)/.ready-dev  ## put style right
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+type: $(VENV)/.ready-dev  ## check types
+	$(PY) -m basedpyright --pythonpath $(PY)
+
+layers: $(VENV)/.ready-dev  ## check which module imports which
+	$(VENV)/bin/lint-imports
+
+clean:  ## remove .venv and caches; data and outputs stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build dist
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are older than pyproject.toml after it changed, and then these run again.
+$(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing i2i_dds into $(VENV); the first time this downloads PyTorch and takes minutes"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@echo "Installing the test tools into $(VENV)"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) here; install Python 3.10 or newer, or give PYTHON=/path"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "error: $(PYTHON) is older than 3.10; give PYTHON=/path/to/a/newer/one"; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "error: $(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }

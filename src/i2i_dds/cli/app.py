@@ -1,0 +1,188 @@
+"""What the entry points share: finding ``conf/``, running Hydra, and how a command ends.
+
+A command ends in one of three ways: with its run folder's path as the last line of standard
+output (exit code 0), with one sentence on standard error that says what to put right (exit code
+2), or, when the mistake is ours, with a traceback (exit code 1).
+"""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+import i2i_dds
+from i2i_dds.cli.explain import explain, missing_choice
+
+Job = Callable[[DictConfig], "Path | tuple[Path, float | None]"]
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+_SECRET = re.compile(r"api_?key|token$|password|secret", re.IGNORECASE)
+
+
+def entry_point(config_name: str, text: Sequence[str] = ()) -> Callable[[Job], Callable[[], None]]:
+    """Makes a console command of a function that takes a composed config.
+
+    Args:
+        config_name: The root config in ``conf/``, without its suffix.
+        text: Keys that hold free text, such as ``prompt.target``. What follows their ``=`` is
+            taken literally, commas and brackets included, unless it is quoted, a list or a sweep.
+
+    Returns:
+        A decorator. The function it takes returns its run folder, or (run folder, metric) where
+        a sweeper shall see the metric.
+    """
+
+    def decorate(job: Job) -> Callable[[], None]:
+        @functools.wraps(job)
+        def main() -> None:
+            full_error = os.environ.get(_FULL_ERROR)
+            sys.argv[1:] = quote_text(sys.argv[1:], text)
+            # With the switch on, Hydra raises what it would otherwise print in several lines.
+            with _explained(full_error), _hydra_full_error("1"):
+                _run(_task(job, full_error), config_name)
+
+        return main
+
+    return decorate
+
+
+def config_dir() -> Path:
+    """Finds ``conf/``: the checkout's where this runs from one, else the installed package's."""
+    package = Path(i2i_dds.__file__).resolve().parent
+    checkout = package.parent.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / "conf").is_dir():
+        return checkout / "conf"
+    return package / "conf"
+
+
+def run_dir() -> Path:
+    """The folder of the running job as Hydra resolved it (``conf/hydra/default.yaml``)."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Turns a config into a plain dict with every interpolation resolved and secrets redacted."""
+    content = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(content, dict)
+    return _redacted(content)
+
+
+def rank() -> int:
+    """This process's rank among those of torchrun, SLURM or Lightning's own launcher."""
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        if os.environ.get(name, "").isdecimal():
+            return int(os.environ[name])
+    return 0
+
+
+def quote_text(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """Quotes the values of free-text keys, so that Hydra reads a prompt as it was typed.
+
+    Args:
+        arguments: The command line without the program's name.
+        keys: The keys whose values are text.
+
+    Returns:
+        The arguments; a value that is quoted, a list, ``null``, empty or (with ``--multirun``)
+        a sweep is left alone.
+    """
+    multirun = "-m" in arguments or "--multirun" in arguments
+
+    def quoted(argument: str) -> str:
+        key, equals, value = argument.partition("=")
+        if key.lstrip("+") not in keys or value in ("", "null", "???"):
+            return argument
+        if value[0] in "[{'\"$" or (multirun and ("," in value or "(" in value)):
+            return argument
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"{key}{equals}'{escaped}'"
+
+    return [quoted(argument) for argument in arguments]
+
+
+def _run(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Calls Hydra; ``--help`` leaves out a group of which nothing is chosen, rather than fail."""
+    while True:
+        try:
+            hydra.main(str(config_dir()), config_name, version_base="1.3")(task)()
+            return
+        except ConfigCompositionException as error:
+            group = missing_choice(error)
+            if group is None or not {"-h", "--help"} & set(sys.argv):
+                raise
+            sys.argv.append(f"~{group}")
+
+
+def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | None]:
+    """Wraps ``job`` for Hydra: runs it, prints its run folder, returns what a sweeper wants."""
+
+    @functools.wraps(job)
+    def task(cfg: DictConfig) -> float | None:
+        single = HydraConfig.get().mode is RunMode.RUN  # of a sweep, Hydra names the failing job
+        try:
+            with _explained(full_error if single else "1"), _hydra_full_error(full_error):
+                result = job(cfg)
+        finally:
+            _remove_if_empty(run_dir())
+        folder, metric = result if isinstance(result, tuple) else (result, None)
+        if rank() == 0:
+            print(folder, flush=True)
+        return metric
+
+    return task
+
+
+@contextmanager
+def _explained(full_error: str | None) -> Iterator[None]:
+    """Ends the process with one sentence for a user's mistake, unless full errors are wanted."""
+    try:
+        yield
+    except Exception as error:
+        sentence = None if full_error == "1" else explain(error)
+        if sentence is None:
+            raise
+        sys.stdout.flush()
+        print(f"error: {sentence}", file=sys.stderr, flush=True)
+        sys.exit(2)
+
+
+def _redacted(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _redacted(item, str(name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_redacted(item, key) for item in value]
+    return "<redacted>" if isinstance(value, str) and _SECRET.search(key) else value
+
+
+@contextmanager
+def _hydra_full_error(value: str | None) -> Iterator[None]:
+    """Sets Hydra's switch for full errors; child processes of a job see the user's own choice."""
+    before = os.environ.get(_FULL_ERROR)
+    try:
+        _set_environment(_FULL_ERROR, value)
+        yield
+    finally:
+        _set_environment(_FULL_ERROR, before)
+
+
+def _set_environment(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Hydra makes the run folder before the job starts; one that stayed empty is not left."""
+    with suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,134 @@
+"""Drawing in the coordinates of a face: centre (0, 0), radius 1, y downwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import ImageDraw
+
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """Darkens a colour (factor < 1) or carries it towards white (factor in [1, 2])."""
+    if factor <= 1:
+        r, g, b = (round(c * factor) for c in colour)
+    else:
+        r, g, b = (round(c + (255 - c) * (factor - 1)) for c in colour)
+    return r, g, b
+
+
+def blend(first: Colour, second: Colour, weight: float) -> Colour:
+    """`first` with a share `weight` in [0, 1] of `second`."""
+    r, g, b = (round((1 - weight) * p + weight * q) for p, q in zip(first, second, strict=True))
+    return r, g, b
+
+
+@dataclass(frozen=True)
+class Pen:
+    """Draws shapes given in face coordinates on a picture in pixels.
+
+    Attributes:
+        draw: the picture, mode RGB; or L, on which every colour is written as 255.
+        x, y: centre of the face in pixels.
+        radius: pixels per unit of face coordinates.
+        tilt: rotation in degrees, clockwise.
+        mirrored: whether x is turned round first.
+    """
+
+    draw: ImageDraw.ImageDraw
+    x: float
+    y: float
+    radius: float
+    tilt: float
+    mirrored: bool
+
+    def polygon(
+        self, points: Sequence[Point], fill: Colour, outline: Colour | None = None
+    ) -> None:
+        """A filled polygon, with an optional outline of constant width."""
+        pixels = [self._pixel(p) for p in points]
+        if outline is not None:
+            self.draw.line(
+                [*pixels, pixels[0], pixels[1]], self._ink(outline), self._width(0.1), "curve"
+            )
+        self.draw.polygon(pixels, self._ink(fill))
+
+    def ellipse(
+        self,
+        centre: Point,
+        rx: float,
+        ry: float,
+        fill: Colour,
+        outline: Colour | None = None,
+        turn: float = 0.0,
+    ) -> None:
+        """A filled ellipse turned by `turn` degrees."""
+        if outline is not None:
+            self.ellipse(centre, rx + 0.05, ry + 0.05, outline, turn=turn)
+        self.polygon(arc_points(centre, rx, ry, 0, 360, turn), fill)
+
+    def pair(
+        self,
+        centre: Point,
+        rx: float,
+        ry: float,
+        fill: Colour,
+        outline: Colour | None = None,
+        turn: float = 0.0,
+    ) -> None:
+        """An ellipse and its mirror image."""
+        self.ellipse(centre, rx, ry, fill, outline, turn)
+        self.ellipse((-centre[0], centre[1]), rx, ry, fill, outline, -turn)
+
+    def polygon_pair(
+        self, points: Sequence[Point], fill: Colour, outline: Colour | None = None
+    ) -> None:
+        """A polygon and its mirror image."""
+        self.polygon(points, fill, outline)
+        self.polygon([(-px, py) for px, py in points], fill, outline)
+
+    def stroke(self, points: Sequence[Point], width: float, colour: Colour) -> None:
+        """A line of constant width with round ends and joints."""
+        pixels = [self._pixel(p) for p in points]
+        ink, half = self._ink(colour), self._width(width) / 2
+        self.draw.line(pixels, ink, self._width(width), "curve")
+        for px, py in (pixels[0], pixels[-1]):
+            self.draw.ellipse((px - half, py - half, px + half, py + half), ink)
+
+    def stroke_pair(self, points: Sequence[Point], width: float, colour: Colour) -> None:
+        """A line and its mirror image."""
+        self.stroke(points, width, colour)
+        self.stroke([(-px, py) for px, py in points], width, colour)
+
+    def _pixel(self, point: Point) -> Point:
+        px = -point[0] if self.mirrored else point[0]
+        angle = math.radians(self.tilt)
+        cos, sin = math.cos(angle), math.sin(angle)
+        return (
+            self.x + self.radius * (px * cos - point[1] * sin),
+            self.y + self.radius * (px * sin + point[1] * cos),
+        )
+
+    def _width(self, width: float) -> int:
+        return max(1, round(width * self.radius))
+
+    def _ink(self, colour: Colour) -> Colour | int:
+        return 255 if self.draw.mode == "L" else colour
+
+
+def arc_points(
+    centre: Point, rx: float, ry: float, start: float, stop: float, turn: float = 0.0
+) -> list[Point]:
+    """Points of an elliptic arc from `start` to `stop` degrees (clockwise from +x)."""
+    steps = max(8, round(abs(stop - start) / 8))
+    cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    points = []
+    for i in range(steps + 1):
+        angle = math.radians(start + (stop - start) * i / steps)
+        px, py = rx * math.cos(angle), ry * math.sin(angle)
+        points.append((centre[0] + px * cos - py * sin, centre[1] + px * sin + py * cos))
+    return points

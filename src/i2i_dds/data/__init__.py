@@ -1,0 +1,1 @@
+"""Pictures in and out: files, shards, the sources they are made from, and the batches of training."""

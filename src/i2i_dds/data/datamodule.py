@@ -1,0 +1,212 @@
+"""The data of a training: shards to learn from, held-out pictures to be measured on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.trainer.states import TrainerFn
+from rich.console import Console
+from rich.progress import track
+from torch.utils.data import DataLoader, Subset
+
+from i2i_dds.data.edits import SceneEdits, ShardEdits, accepted, collate, held_out_numbers
+from i2i_dds.data.epochs import EpochLoader, EpochPlan
+from i2i_dds.data.shards import MANIFEST, Shards, write_shards
+from i2i_dds.data.sources import Captioned, critters_samples, task_scenes
+from i2i_dds.errors import UserError
+from i2i_dds.tasks import TaskSet
+
+HELD_OUT = ("critters", "shards")
+
+
+class EditDataModule(LightningDataModule):
+    """Batches of (picture, prompts, task) from shards, and held-out ones with their truth.
+
+    A batch is a dict: `key`, `caption`, `source`, `target`, `instruction` (lists of text), `image`
+    (B, 3, H, W) in [-1, 1], `task` (B,) long, `scene` (dicts, or None for photographs); in
+    training `broken`, the names of pictures that could not be read; held out and from Critters
+    also `truth` and `mask` (see `SceneEdits`).
+
+    Args:
+        tasks: the edits to learn.
+        folder: shards to train on; None has Critters drawn for these tasks under `cache`, once.
+        cache: where those go, in a folder named after all that they depend on.
+        held_out: "critters" measures on scenes of other splits, with exact answers; "shards" keeps
+            samples of `folder` back, chosen by a hash of their keys, without answers.
+        n_train: pictures to draw when `folder` is None.
+        n_val: held-out pictures for validation: for each task ("critters") or in all ("shards").
+        n_test: the same for the test split.
+        size: side in pixels.
+        batch_size: pictures per batch on each rank.
+        eval_batch_size: the same for held-out pictures.
+        num_workers: loading processes on each rank; 0 loads in the training process.
+        seed: of the pictures drawn and the order of training.
+        max_broken: how many unreadable pictures each rank passes over before it gives up.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        folder: str | Path | None = None,
+        cache: str | Path = "data/shards",
+        held_out: Literal["critters", "shards"] = "critters",
+        n_train: int = 8192,
+        n_val: int = 64,
+        n_test: int = 256,
+        size: int = 64,
+        batch_size: int = 16,
+        eval_batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        max_broken: int = 16,
+    ) -> None:
+        super().__init__()
+        counts = {"n_train": n_train, "n_val": n_val, "n_test": n_test, "size": size}
+        counts |= {"batch_size": batch_size, "eval_batch_size": eval_batch_size}
+        for name, value in counts.items():
+            if value < 1:
+                raise UserError(f"data.{name}: {value} is not allowed; give 1 or more")
+        if held_out not in HELD_OUT:
+            raise UserError(f"data.held_out: {held_out!r} is unknown; it is one of {HELD_OUT}")
+        self.tasks, self.held_out, self.size = tasks, held_out, size
+        self.n_train, self.n = n_train, {"val": n_val, "test": n_test}
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.num_workers, self.seed, self.max_broken = num_workers, seed, max_broken
+        self.makes_shards = folder is None
+        self.folder = Path(cache) / self._cache_name() if folder is None else Path(folder)
+
+    def prepare_data(self) -> None:
+        """Draws the Critters shards that are missing; one process of each machine calls this."""
+        fitting = self.trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING)
+        if not self.makes_shards or not (fitting or self.held_out == "shards"):
+            return
+        if (self.folder / MANIFEST).is_file():
+            return
+        samples = track(
+            critters_samples(self._scenes(self.n_train), self.size),
+            description=f"Drawing {self.n_train} Critters",
+            total=self.n_train,
+            console=Console(stderr=True),
+            transient=True,
+        )
+        try:
+            write_shards(samples, self.folder, settings=self._settings(), key="data.cache")
+        except (UserError, OSError):
+            # Another process may have drawn the same ones meanwhile; whoever is first has it.
+            if not (self.folder / MANIFEST).is_file():
+                raise
+
+    def dataset(self, split: Literal["train", "val", "test"]) -> ShardEdits | SceneEdits:
+        """The edits of a split, whole: `ShardEdits` or `SceneEdits`."""
+        if split != "train" and self.held_out == "critters":
+            return SceneEdits(self.tasks, split, self.n[split], self.seed, self.size)
+        return ShardEdits(
+            self._shards, self.tasks, self.size, self.seed, self._numbers[split], self.max_broken
+        )
+
+    def train_dataloader(self) -> EpochLoader:
+        """Epochs of known length, resumable at any batch."""
+        dataset = self.dataset("train")
+        plan = EpochPlan(len(dataset), self.batch_size, self.seed, *self._place())
+        return EpochLoader(dataset, collate, plan, self.num_workers, self.max_broken)
+
+    def val_dataloader(self) -> HeldOutLoader:
+        """This rank's part of the validation split, always in the same order."""
+        return self._held_out_loader("val")
+
+    def test_dataloader(self) -> HeldOutLoader:
+        """This rank's part of the test split, always in the same order."""
+        return self._held_out_loader("test")
+
+    def _held_out_loader(self, split: Literal["val", "test"]) -> HeldOutLoader:
+        rank, world = self._place()
+        return HeldOutLoader(
+            self.dataset(split), self.eval_batch_size, rank, world, self.num_workers
+        )
+
+    @cached_property
+    def _shards(self) -> Shards:
+        if self.makes_shards and not self.folder.exists():
+            self.prepare_data()
+        return Shards(self.folder)
+
+    @cached_property
+    def _numbers(self) -> dict[str, list[int]]:
+        numbers = accepted(self._shards, self.tasks)
+        if self.held_out == "shards":
+            return held_out_numbers(self._shards, numbers, self.n["val"], self.n["test"])
+        return {"train": numbers}
+
+    def _place(self) -> tuple[int, int]:
+        return (
+            (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        )
+
+    def _scenes(self, n: int) -> Iterator[Captioned]:
+        return task_scenes(self.tasks, "train", n, self.seed)
+
+    def _settings(self) -> dict[str, Any]:
+        """All that the drawn shards depend on, the drawing code included."""
+        drawn = hashlib.blake2b(digest_size=8)
+        for sample in critters_samples(self._scenes(4 * len(self.tasks)), self.size):
+            drawn.update(sample["image"].tobytes() + sample["caption"].encode())
+        return {
+            "source": "critters",
+            "split": "train",
+            "n": self.n_train,
+            "seed": self.seed,
+            "size": self.size,
+            "sources": [dict(task.source) for task in self.tasks],
+            "drawn": drawn.hexdigest(),
+        }
+
+    def _cache_name(self) -> str:
+        text = json.dumps(self._settings(), sort_keys=True)
+        digest = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+        return f"critters-{self.n_train}x{self.size}-{digest}"
+
+
+class HeldOutLoader:
+    """Batches of items `rank`, `rank + world`, ... of a data set: together, each exactly once.
+
+    A class of its own, so that Lightning does not put a padding sampler in the loader's place.
+    """
+
+    def __init__(
+        self,
+        dataset: ShardEdits | SceneEdits,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        num_workers: int = 0,
+    ) -> None:
+        n = len(dataset)
+        self.dataset = dataset
+        # Items of shards are asked for by (epoch, number).
+        places = [(0, i) if isinstance(dataset, ShardEdits) else i for i in range(rank, n, world)]
+        self._loader = DataLoader(
+            Subset(dataset, places),  # type: ignore[arg-type]
+            batch_size,
+            collate_fn=collate,
+            num_workers=num_workers,
+            generator=torch.Generator(),  # iter(DataLoader) would draw from the global one
+        )
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self._loader:
+            if broken := batch.get("broken"):
+                raise UserError(
+                    f"data.folder: the held-out picture {broken[0]} cannot be decoded; "
+                    "make the shards again"
+                )
+            yield batch

@@ -1,0 +1,210 @@
+"""Epochs: which sample goes into which batch of which process, and where to go on after a stop.
+
+The order of epoch e is one permutation that follows from (seed, e). Rank r takes every world-th
+place of it, so after c batches on each rank the first `c * batch_size * world` places are used up
+whatever the number of ranks or workers: a position is one number, and resuming is a slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+
+from i2i_dds.data.shards import BrokenSample, Sample, Shards
+from i2i_dds.errors import UserError
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
+    """The permutation of `range(n)` in which epoch `epoch` goes through n samples."""
+    # Odd multipliers keep neighbouring (seed, epoch) apart; manual_seed takes 63 bits safely.
+    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xD1B54A32D192ED03 + 1) % (1 << 63)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(mixed)).tolist()
+
+
+class EpochPlan:
+    """Which samples make up this rank's batches, and how far it has come: a batch sampler.
+
+    Every rank gets the same number of batches; the few places of an epoch's order that fill no
+    batch on every rank are dropped (others each epoch). Fewer samples than one batch on every
+    rank are repeated to fill one. Batches are lists of (epoch, index).
+    """
+
+    def __init__(
+        self, n: int, batch_size: int, seed: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f"data.batch_size: {batch_size} is not allowed; give 1 or more")
+        self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
+        self.epoch = 0
+        self.consumed = 0  # batches taken of this epoch
+        self.resting = True  # at a place to begin from: new, or just restored
+        self._ordered: tuple[int, list[int]] = (-1, [])
+
+    def __len__(self) -> int:
+        """Batches per epoch on each rank."""
+        return max(1, self.n // (self.batch_size * self.world))
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """What is left of the present epoch."""
+        epoch = self.epoch
+        for batch in range(self.consumed, len(self)):
+            yield [(epoch, index) for index in self.places(epoch, batch)]
+
+    def places(self, epoch: int, batch: int) -> list[int]:
+        """Indices of the samples in one of this rank's batches."""
+        if self._ordered[0] != epoch:
+            self._ordered = (epoch, epoch_order(self.n, self.seed, epoch))
+        first = batch * self.batch_size * self.world + self.rank
+        stop = first + self.batch_size * self.world
+        return [self._ordered[1][place % self.n] for place in range(first, stop, self.world)]
+
+    def begin(self) -> None:
+        """Turns to the next epoch, unless there is a place to go on from."""
+        if not self.resting or self.consumed >= len(self):
+            self.epoch, self.consumed = self.epoch + 1, 0
+        self.resting = False
+
+    def set_epoch(self, epoch: int) -> None:
+        """Goes to the start of an epoch, unless it is the present one."""
+        if epoch != self.epoch:
+            self.epoch, self.consumed, self.resting = epoch, 0, True
+
+    def state_dict(self) -> dict[str, int]:
+        """The position, in numbers that hold for any number of ranks and workers."""
+        samples = self.consumed * self.batch_size * self.world
+        return {"n": self.n, "seed": self.seed, "epoch": self.epoch, "samples": samples}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes to a saved position.
+
+        Raises:
+            UserError: it belongs to other data, or lies inside a batch of this size.
+        """
+        if (state["n"], state["seed"]) != (self.n, self.seed):
+            raise UserError(
+                f"ckpt_path: its data had {state['n']} pictures and seed {state['seed']}, these "
+                f"have {self.n} and {self.seed}; resume with the same data"
+            )
+        taken, rest = divmod(state["samples"], self.batch_size * self.world)
+        if rest:
+            raise UserError(
+                f"data.batch_size: the checkpoint stopped after {state['samples']} pictures, no "
+                f"multiple of {self.batch_size} x {self.world} processes; resume with its own"
+            )
+        self.epoch, self.consumed, self.resting = state["epoch"], taken, True
+
+
+class EpochLoader:
+    """Batches of a map-style data set by an `EpochPlan`, resumable at any batch.
+
+    Lightning saves and restores it by `state_dict` and `load_state_dict`, and tells its sampler
+    the epoch.
+
+    Args:
+        dataset: has a length and takes (epoch, index).
+        collate: from a list of items to a batch, whose entry "broken" names what was unreadable.
+        plan: for `len(dataset)` samples.
+        num_workers: loading processes; 0 loads here.
+        max_broken: how many unreadable samples this process may meet before it gives up.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        collate: Callable[[list[Any]], dict[str, Any]],
+        plan: EpochPlan,
+        num_workers: int = 0,
+        max_broken: int = 16,
+    ) -> None:
+        if num_workers < 0:
+            raise UserError(f"data.num_workers: {num_workers} is not allowed; give 0 or more")
+        self.sampler = plan  # where Lightning looks for `set_epoch`
+        self.max_broken = max_broken
+        self.broken: list[str] = []
+        # The loader must not refer back to this object: workers of a loader that only the cycle
+        # collector can free are waited for, five seconds each.
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=plan,
+            collate_fn=collate,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            # iter(DataLoader) draws a seed; from the global generator, that would break resuming.
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        """Batches per epoch on each rank."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rest of the present epoch, or the next epoch when this one was begun before."""
+        self.sampler.begin()
+        for batch in self._loader:
+            self._count_broken(batch)
+            self.sampler.consumed += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """See `EpochPlan.state_dict`."""
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """See `EpochPlan.load_state_dict`."""
+        self.sampler.load_state_dict(state)
+
+    def _count_broken(self, batch: dict[str, Any]) -> None:
+        self.broken += batch.get("broken", [])
+        if len(self.broken) > self.max_broken:
+            raise UserError(
+                f"data.max_broken: more than {self.max_broken} pictures could not be decoded "
+                f"(the first is {self.broken[0]}); make the shards again or allow more"
+            )
+
+
+class ShardReader(IterableDataset):
+    """One epoch of a shard folder as a stream of samples, for plain loops over pictures.
+
+    Each sample goes to exactly one (rank, worker), in the order of (seed, epoch); every rank gets
+    `len(reader)` samples, and the fewer than `world` that are left over are dropped.
+    """
+
+    def __init__(
+        self,
+        folder: Any,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        epoch: int = 0,
+        consumed: int = 0,
+        max_broken: int = 16,
+    ) -> None:
+        """See the class; `consumed` samples of this rank's epoch are passed over."""
+        self.shards = folder if isinstance(folder, Shards) else Shards(folder)
+        self.seed, self.rank, self.world = seed, rank, world
+        self.epoch, self.consumed, self.max_broken = epoch, consumed, max_broken
+
+    def __len__(self) -> int:
+        return len(self.shards) // self.world - self.consumed
+
+    def __iter__(self) -> Iterator[Sample]:
+        order = epoch_order(len(self.shards), self.seed, self.epoch)
+        stop = len(self.shards) // self.world * self.world
+        mine = order[self.rank : stop : self.world][self.consumed :]
+        worker = get_worker_info()
+        if worker is not None:
+            mine = mine[worker.id :: worker.num_workers]
+        broken = 0
+        for index in mine:
+            try:
+                yield self.shards.read(index)
+            except BrokenSample as error:
+                broken += 1
+                if broken > self.max_broken:
+                    raise UserError(
+                        f"data.max_broken: more than {self.max_broken} pictures of "
+                        f"'{self.shards.folder}' could not be decoded (the last is {error})"
+                    ) from error

@@ -1,0 +1,202 @@
+"""Picture files: reading them with care, sizes a VAE can take, and the way to tensors and back.
+
+Pillow recognises a file by its first bytes, whatever its name: a `.png` can be an EPS program or a
+decompression bomb. So the formats are restricted and Pillow's pixel limit is left in force.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from i2i_dds.errors import UserError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+MODES = ("error", "resize", "crop")
+
+
+def decode(data: bytes) -> Image.Image:
+    """A picture file's bytes -> RGB, upright, transparency laid over white.
+
+    Raises:
+        OSError, ValueError, Image.DecompressionBombError: not a whole picture of `FORMATS`.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image.load()
+    except SyntaxError as error:  # what Pillow raises for some broken headers
+        raise OSError(str(error)) from error
+    return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def load_image(path: str | Path, key: str = "image") -> Image.Image:
+    """The picture in a file, as RGB.
+
+    Args:
+        path: a PNG, JPEG, WebP or BMP file.
+        key: the config key to name in an error.
+
+    Raises:
+        UserError: the file is missing, unreadable, too large or of another format.
+    """
+    data = _read(Path(path), key)
+    try:
+        return decode(data)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        reason = str(error) if isinstance(error, Image.DecompressionBombError) else ""
+        raise UserError(
+            f"{key}: '{path}' cannot be read as a picture{reason and f' ({reason})'}; "
+            f"give a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+        ) from error
+
+
+def load_mask(path: str | Path, size: tuple[int, int], key: str = "mask") -> Image.Image:
+    """The mask in a file, as an 8-bit grey picture; white may change, black stays.
+
+    Args:
+        path: a picture file.
+        size: (width, height) of the picture it belongs to, as that is in its own file.
+        key: the config key to name in an error.
+
+    Raises:
+        UserError: unreadable, or of another size.
+    """
+    mask = load_image(path, key).convert("L")
+    if mask.size != tuple(size):
+        raise UserError(
+            f"{key}: '{path}' is {_shape(mask.size)} but its picture is {_shape(size)}; "
+            "give a mask of the picture's size"
+        )
+    return mask
+
+
+def list_images(source: str | Path | Sequence[str | Path], key: str = "image") -> list[Path]:
+    """Paths of the pictures that a file, a folder (sorted by name) or a list of them names.
+
+    Raises:
+        UserError: something is missing, or no picture is found.
+    """
+    if isinstance(source, (str, Path)):
+        path = Path(source).expanduser()
+        if not path.is_dir():
+            if not path.is_file():
+                raise UserError(f"{key}: '{path}' does not exist; give a picture file or a folder")
+            return [path]
+        found = sorted(
+            item
+            for item in path.iterdir()
+            if item.suffix.lower() in SUFFIXES and not item.name.startswith(".") and item.is_file()
+        )
+        if not found:
+            raise UserError(f"{key}: '{path}' holds no picture; wanted are files {SUFFIXES}")
+        return found
+    paths = [path for item in source for path in list_images(item, key)]
+    if not paths:
+        raise UserError(f"{key}: an empty list; give a picture file, a folder or a list of them")
+    return paths
+
+
+def fit(
+    image: Image.Image,
+    downscale: int,
+    size: int | Sequence[int] | None = None,
+    mode: str = "error",
+    key: str = "size",
+) -> Image.Image:
+    """`image` at a size that a VAE with this factor takes.
+
+    Args:
+        image: any picture (or mask: grey ones are resized without new grey levels).
+        downscale: the VAE's factor; both sides of the result are multiples of it.
+        size: the wanted side of a square, or (width, height); None keeps the picture's own, to
+            the nearest (resize) or next smaller (crop) multiple.
+        mode: "error" refuses to change the picture; "resize" stretches it to the size; "crop"
+            scales it to cover the size, then cuts the middle.
+        key: the config key to name in an error.
+
+    Raises:
+        UserError: a size that is no multiple of `downscale`, or any needed change in mode "error".
+    """
+    if mode not in MODES:
+        raise UserError(f"{key}: resizing mode {mode!r} is unknown; it is one of {list(MODES)}")
+    wanted = _wanted(image.size, downscale, size, mode, key)
+    if wanted == image.size:
+        return image
+    if mode == "error":
+        raise UserError(
+            f"{key}: the picture is {_shape(image.size)}, wanted is {_shape(wanted)} "
+            f"(multiples of {downscale}); let it be resized or cropped"
+        )
+    filter_ = Image.Resampling.NEAREST if image.mode == "L" else Image.Resampling.LANCZOS
+    if mode == "resize":
+        return image.resize(wanted, filter_)
+    if size is None:
+        left, top = ((have - want) // 2 for have, want in zip(image.size, wanted, strict=True))
+        return image.crop((left, top, left + wanted[0], top + wanted[1]))
+    return ImageOps.fit(image, wanted, filter_)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """Picture -> (3, H, W) in [-1, 1]; a grey one -> (1, H, W) in [0, 1], as masks are used."""
+    array = np.array(image if image.mode == "L" else image.convert("RGB"), dtype=np.float32)
+    if array.ndim == 2:
+        return torch.from_numpy(array)[None] / 255
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous() / 127.5 - 1
+
+
+def to_pil(x: Tensor) -> Image.Image:
+    """(3, H, W) in [-1, 1], clamped -> RGB picture; (1, H, W) in [0, 1] -> grey. NaN is black."""
+    x = x.detach().to("cpu", torch.float32)
+    levels = x * 255 if x.shape[0] == 1 else (x + 1) * 127.5
+    array = levels.nan_to_num(0.0).round().clamp(0, 255).to(torch.uint8).numpy()
+    return Image.fromarray(array[0] if x.shape[0] == 1 else array.transpose(1, 2, 0))
+
+
+def _wanted(
+    have: tuple[int, int], downscale: int, size: int | Sequence[int] | None, mode: str, key: str
+) -> tuple[int, int]:
+    if size is not None:
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if len(sides) != 2 or any(side <= 0 or side % downscale for side in sides):
+            raise UserError(f"{key}: {size} is not allowed; give positive multiples of {downscale}")
+        return sides[0], sides[1]
+    if mode == "crop":
+        multiples = tuple(side // downscale for side in have)
+    else:
+        multiples = tuple((side + downscale // 2) // downscale for side in have)
+    if mode != "error" and min(multiples) == 0 and mode == "crop":
+        raise UserError(f"{key}: the picture is {_shape(have)}, less than one step of {downscale}")
+    return max(multiples[0], 1) * downscale, max(multiples[1], 1) * downscale
+
+
+def _read(path: Path, key: str) -> bytes:
+    path = path.expanduser()
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{key}: '{path}' does not exist; give a picture file") from None
+    except OSError as error:
+        reason = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
+        raise UserError(f"{key}: '{path}' {reason}; give a picture file") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey
+        levels = np.asarray(image, dtype=np.float64) / 257
+        return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(ground, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _shape(size: Sequence[int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,230 @@
+"""Shards: pictures with captions in plain tar files, as webdataset lays them out.
+
+A sample is `{key}.png` and `{key}.json` ({"caption": ..., "scene": ...}), side by side in a tar.
+Opening a folder reads the tar headers once; after that any sample is one seek away, so order,
+division among processes and resuming are questions about integers (see `epochs`), not about
+streams. Only pictures, json and text are ever read, each by its own decoder: webdataset's own
+`decode("pil")` would execute pickles found in a shard. Nothing is extracted to disk.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypedDict
+
+from PIL import Image
+
+from i2i_dds.data.images import SUFFIXES, decode
+from i2i_dds.errors import UserError
+from i2i_dds.runs import run_folder, write_json
+
+MANIFEST = "manifest.json"
+_KEY = re.compile(r"[\w-]+")
+
+
+class Sample(TypedDict):
+    """One picture with its words; `scene` is None for pictures that are not Critters."""
+
+    key: str
+    image: Image.Image
+    caption: str
+    scene: dict[str, Any] | None
+
+
+class BrokenSample(ValueError):
+    """A sample whose picture cannot be decoded; says which."""
+
+
+@dataclass
+class Record:
+    """Where a sample lies, and all of it but the picture."""
+
+    key: str
+    shard: int
+    offset: int = 0
+    size: int = 0
+    caption: str = ""
+    scene: dict[str, Any] | None = None
+
+
+def write_shards(
+    samples: Iterable[Sample],
+    folder: str | Path,
+    samples_per_shard: int = 1024,
+    settings: Mapping[str, Any] | None = None,
+    key: str = "out",
+) -> dict[str, Any]:
+    """Writes samples to `folder`, whole or not at all, and returns the manifest.
+
+    Args:
+        samples: keys are unique and of letters, digits, "_" and "-".
+        folder: new or empty; it is written beside its place, then renamed.
+        samples_per_shard: the last shard may hold fewer.
+        settings: what the samples were made from, kept in the manifest.
+        key: the config key to name in an error.
+
+    Raises:
+        UserError: the folder exists, there is no sample, or `samples_per_shard` < 1.
+    """
+    folder = Path(folder)
+    if folder.exists() and (folder.is_file() or any(folder.iterdir())):
+        raise UserError(f"{key}: '{folder}' holds files already; give a new folder or remove it")
+    if samples_per_shard < 1:
+        raise UserError(f"samples_per_shard: {samples_per_shard} is not allowed; give 1 or more")
+    shards: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    stream = iter(samples)
+    with run_folder(folder) as aside:
+        while chunk := list(islice(stream, samples_per_shard)):
+            path = Path(aside) / f"shard-{len(shards):05d}.tar"
+            _write_tar(path, chunk, seen)
+            size = path.stat().st_size
+            shards.append({"name": path.name, "samples": len(chunk), "bytes": size})
+        if not shards:
+            raise UserError(f"{key}: there is no sample to write to '{folder}'")
+        manifest = {"samples": len(seen), "shards": shards, "settings": dict(settings or {})}
+        write_json(Path(aside) / MANIFEST, manifest)
+    return manifest
+
+
+@dataclass
+class Shards:
+    """A folder of shards, opened: a sequence of samples with random access.
+
+    Works on folders by `write_shards` and on any webdataset tars of pictures with `.json`
+    ({"caption" or "text": ...}) or `.txt` captions. Picklable, and holds no open file.
+
+    Raises:
+        UserError: no folder, no shard in it, a shard that is cut short or no tar at all.
+    """
+
+    folder: Path
+    key: str = "data.folder"
+    records: list[Record] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.folder).expanduser()
+        if not self.folder.is_dir():
+            raise UserError(
+                f"{self.key}: '{self.folder}' is no folder; make shards with scripts/make_shards.py"
+            )
+        self.paths = sorted(self.folder.glob("*.tar"))
+        if not self.paths:
+            raise UserError(f"{self.key}: '{self.folder}' holds no .tar file; give a shard folder")
+        self._check_manifest()
+        for number, path in enumerate(self.paths):
+            self.records.extend(self._scan(number, path))
+        if not self.records:
+            raise UserError(f"{self.key}: the shards of '{self.folder}' hold no picture")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self.read(index) for index in range(len(self)))
+
+    def read(self, index: int) -> Sample:
+        """Sample number `index`, its picture decoded to RGB.
+
+        Raises:
+            BrokenSample: the picture cannot be decoded.
+        """
+        record = self.records[index]
+        try:
+            with open(self.paths[record.shard], "rb") as file:
+                file.seek(record.offset)
+                image = decode(file.read(record.size))
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise BrokenSample(f"{self.paths[record.shard].name}:{record.key}") from error
+        return Sample(key=record.key, image=image, caption=record.caption, scene=record.scene)
+
+    def _scan(self, number: int, path: Path) -> list[Record]:
+        found: dict[str, Record] = {}
+        try:
+            with tarfile.open(path, "r:") as tar:
+                for member in tar:
+                    if not member.isfile():
+                        continue
+                    folder, _, name = member.name.rpartition("/")
+                    stem, _, suffix = name.partition(".")
+                    stem = f"{folder}/{stem}" if folder else stem
+                    record = found.setdefault(stem, Record(stem, number))
+                    if f".{suffix.lower()}" in SUFFIXES:
+                        record.offset, record.size = member.offset_data, member.size
+                    elif suffix in ("json", "txt"):
+                        _read_words(record, suffix, tar.extractfile(member))
+                _check_end(tar)
+        except (tarfile.TarError, OSError, ValueError) as error:
+            raise self._broken(path, str(error)) from error
+        return [record for record in found.values() if record.size]
+
+    def _check_manifest(self) -> None:
+        path = self.folder / MANIFEST
+        if not path.is_file():
+            return
+        try:
+            listed = json.loads(path.read_text())["shards"]
+            sizes = {str(shard["name"]): int(shard["bytes"]) for shard in listed}
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.key}: '{path}' is no shard manifest; make it again") from error
+        for name, size in sizes.items():
+            shard = self.folder / name
+            found = shard.stat().st_size if shard.is_file() else 0
+            if found != size:
+                raise self._broken(shard, f"{found} bytes of {size}")
+        self.paths = [self.folder / name for name in sizes]
+
+    def _broken(self, path: Path, reason: str) -> UserError:
+        return UserError(
+            f"{self.key}: the shard '{path}' is missing, cut short or damaged ({reason}); "
+            "make the shards again, or take it out of the folder and its manifest"
+        )
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Python's tarfile takes a cut inside a header for the end; the real end is a zero block."""
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("no end of archive")
+
+
+def _read_words(record: Record, suffix: str, file: Any) -> None:
+    text = file.read().decode("utf-8")
+    if suffix == "txt":
+        record.caption = text.strip()
+        return
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"{record.key}.json is no mapping")
+    caption = values.get("caption", values.get("text"))
+    record.caption = record.caption if caption is None else str(caption)
+    scene = values.get("scene")
+    record.scene = scene if isinstance(scene, dict) else None
+
+
+def _write_tar(path: Path, samples: Iterable[Sample], seen: set[str]) -> None:
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample in samples:
+            key = sample["key"]
+            if not _KEY.fullmatch(key) or key in seen:
+                raise ValueError(f"key {key!r} is not unique, or not of letters, digits, _ and -")
+            seen.add(key)
+            picture = io.BytesIO()
+            sample["image"].convert("RGB").save(picture, "PNG")
+            words = {"caption": sample["caption"], "scene": sample["scene"]}
+            _add(tar, f"{key}.png", picture.getvalue())
+            _add(tar, f"{key}.json", json.dumps(words, ensure_ascii=False).encode())
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)  # no time, no user: equal samples make equal files
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))

@@ -1,0 +1,173 @@
+"""Where samples come from: the procedural world, a folder of pictures, a teacher's own drawings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from i2i_dds.critters import Scene, caption, render, scenes
+from i2i_dds.data.images import fit, list_images, load_image, to_pil
+from i2i_dds.data.shards import Sample
+from i2i_dds.diffusion.randomness import item_generators
+from i2i_dds.errors import UserError
+from i2i_dds.tasks import TaskSet
+from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.sample import sample
+
+Split = Literal["train", "val", "test"]
+_STREAMS = {"train": 1, "val": 2, "test": 3}
+_LISTS = ("metadata.jsonl", "captions.jsonl")
+
+
+class Captioned(NamedTuple):
+    """A scene with its sample's key and caption."""
+
+    key: str
+    scene: Scene
+    caption: str
+
+
+def captioned_scenes(
+    split: Split, n: int, seed: int = 0, start: int = 0, **fixed: str | Sequence[str]
+) -> Iterator[Captioned]:
+    """A split's scenes from number `start` on, each as `(split, seed, number)` alone has it."""
+    for number, scene in enumerate(scenes(split, n, seed, start, **fixed), start):
+        words = caption(scene, np.random.default_rng([_STREAMS[split], seed, number]))
+        yield Captioned(f"{split}-{seed}-{number:07d}", scene, words)
+
+
+def task_scenes(
+    tasks: TaskSet, split: Split, n: int, seed: int = 0, **fixed: str | Sequence[str]
+) -> Iterator[Captioned]:
+    """n scenes that are sources of the tasks, an equal share for each."""
+    for index, task in enumerate(tasks):
+        share = n * (index + 1) // len(tasks) - n * index // len(tasks)
+        yield from captioned_scenes(split, share, seed, index * n, **{**fixed, **task.source})
+
+
+def critters_samples(described: Iterable[Captioned], size: int = 64) -> Iterator[Sample]:
+    """Scenes, drawn at `size` pixels."""
+    for key, scene, words in described:
+        yield Sample(key=key, image=render(scene, size), caption=words, scene=scene.to_dict())
+
+
+def folder_samples(
+    folder: str | Path, size: int | None = None, key: str = "path"
+) -> Iterator[Sample]:
+    """The pictures of a folder with their captions, in order of name.
+
+    A caption stands in `{picture's name}.txt`, or in a line of `metadata.jsonl` or
+    `captions.jsonl`: {"file_name": ..., "caption" or "text": ...}.
+
+    Args:
+        folder: where the pictures are.
+        size: scale and cut each to a square of this side; None keeps it as it is.
+        key: the config key to name in an error.
+
+    Raises:
+        UserError: no folder, a picture unreadable or without a caption, or a bad list.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{key}: '{folder}' is no folder; give a folder of pictures with captions")
+    for number, (path, words) in enumerate(_captioned(folder, key)):
+        image = load_image(path, key)
+        if size is not None:
+            image = fit(image, 1, size, "crop")
+        yield Sample(key=f"{number:07d}", image=image, caption=words, scene=None)
+
+
+def teacher_samples(
+    teacher: Teacher,
+    prompts: Iterable[tuple[str, dict[str, Any] | None]],
+    seed: int = 0,
+    size: int = 64,
+    steps: int = 30,
+    guidance: float = 4.0,
+    batch_size: int = 16,
+) -> Iterator[Sample]:
+    """Pictures that the teacher draws, as the DDS paper trains its network on.
+
+    Args:
+        teacher: who draws.
+        prompts: (caption, attributes of the scene it describes, or None), one per picture.
+        seed: with a picture's number it makes its noise, whatever the batch size.
+        size: side in pixels.
+        steps: DDIM steps.
+        guidance: classifier-free guidance.
+        batch_size: pictures per network call.
+    """
+    if batch_size < 1:
+        raise UserError(f"batch_size: {batch_size} is not allowed; give 1 or more")
+    stream, first = iter(prompts), 0
+    while batch := list(islice(stream, batch_size)):
+        numbers = range(first, first + len(batch))
+        words = [text for text, _ in batch]
+        x = sample(teacher, words, item_generators(seed, numbers), steps, guidance, size)
+        for number, picture, (text, scene) in zip(numbers, x, batch, strict=True):
+            yield Sample(
+                key=f"teacher-{seed}-{number:07d}",
+                image=to_pil(picture),
+                caption=text,
+                scene=scene,
+            )
+        first += len(batch)
+
+
+def read_prompts(path: str | Path, key: str = "prompts") -> list[str]:
+    """The prompts of a text file, one a line; empty lines are passed over.
+
+    Raises:
+        UserError: no such file, or nothing in it.
+    """
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{key}: '{path}' cannot be read; give a text file of prompts") from error
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise UserError(f"{key}: '{path}' holds no prompt; write one a line")
+    return prompts
+
+
+def _captioned(folder: Path, key: str) -> list[tuple[Path, str]]:
+    listed = next((folder / name for name in _LISTS if (folder / name).is_file()), None)
+    if listed is not None:
+        return _from_list(folder, listed, key)
+    pairs = []
+    for path in list_images(folder, key):
+        words = path.with_suffix(".txt")
+        if not words.is_file():
+            raise UserError(
+                f"{key}: '{path}' has no caption; write it to '{words.name}' beside it, or list "
+                f"all in {' or '.join(_LISTS)}"
+            )
+        pairs.append((path, words.read_text(encoding="utf-8").strip()))
+    return pairs
+
+
+def _from_list(folder: Path, listed: Path, key: str) -> list[tuple[Path, str]]:
+    pairs = []
+    for number, line in enumerate(listed.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+            name, words = values["file_name"], values.get("caption", values.get("text"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            name = words = None
+        if not isinstance(name, str) or not isinstance(words, str):
+            raise UserError(
+                f"{key}: line {number} of '{listed}' is wrong; "
+                'wanted is {"file_name": "a.png", "caption": "a cat"}'
+            )
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{key}: line {number} of '{listed}' leaves its folder: '{name}'")
+        pairs.append((path, words.strip()))
+    return sorted(pairs)

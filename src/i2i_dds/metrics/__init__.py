@@ -1,0 +1,1 @@
+"""Metrics that torchmetrics has not, and the judge."""

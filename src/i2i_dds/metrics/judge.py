@@ -1,0 +1,71 @@
+"""The judge: an independent classifier that says what a Critters picture shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from diffusers import ModelMixin
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from torch import Tensor, nn
+
+
+class Judge(ModelMixin, ConfigMixin):
+    """A small convolutional network with one linear head an attribute.
+
+    Saved and loaded by `save_pretrained` and `from_pretrained`, as diffusers' models are.
+
+    Args:
+        attributes: values of each attribute, in the order of the classes.
+        width: channels after the first convolution; doubled at each of three halvings.
+    """
+
+    @register_to_config
+    def __init__(self, attributes: Mapping[str, Sequence[str]], width: int = 24) -> None:
+        super().__init__()
+        self.attributes = {name: tuple(values) for name, values in attributes.items()}
+        layers: list[nn.Module] = [_conv(3, width, stride=2)]
+        for level in range(3):
+            narrow, wide = width * 2**level, width * 2 ** (level + 1)
+            layers += [_conv(narrow, narrow), _conv(narrow, wide, stride=2)]
+        layers += [_conv(8 * width, 8 * width)]
+        self.body = nn.Sequential(*layers)
+        features = 8 * width * 16
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(features, len(values)) for name, values in self.attributes.items()}
+        )
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Logits (batch, classes) of each attribute for pictures (batch, 3, 64, 64) in [-1, 1]."""
+        features = self.body(x).flatten(1)
+        return {name: head(features) for name, head in self.heads.items()}
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, batch_size: int = 64) -> dict[str, list[str]]:
+        """The value of each attribute in each picture.
+
+        Args:
+            x: pictures (batch, 3, side, side) in [-1, 1]; other sides than 64 are resized.
+            batch_size: rows a forward pass.
+        """
+        if x.shape[-2:] != (64, 64):
+            x = nn.functional.interpolate(x, (64, 64), mode="area")
+        answers: dict[str, list[str]] = {name: [] for name in self.attributes}
+        for part in x.to(self.device, torch.float32).split(batch_size):
+            for name, logits in self(part).items():
+                answers[name] += [self.attributes[name][i] for i in logits.argmax(1).tolist()]
+        return answers
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Judge:
+        """The judge saved in `folder`, in float32 and ready to judge."""
+        return cls.from_pretrained(folder, torch_dtype=torch.float32).eval()
+
+
+def _conv(narrow: int, wide: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(narrow, wide, 3, stride, 1, bias=False),
+        nn.GroupNorm(8, wide),
+        nn.SiLU(),
+    )

@@ -1,0 +1,1 @@
+"""Makes the pocket models: autoencoder, CLIP, text-to-image UNet and judge, all on Critters."""

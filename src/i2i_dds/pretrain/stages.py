@@ -1,0 +1,216 @@
+"""The stages from scenes to shipped weights; each resumes where it stopped and is skipped if done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
+from pytorch_lightning.callbacks import EMAWeightAveraging
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from i2i_dds.critters import ATTRIBUTES, Scene, scenes
+from i2i_dds.data.shards import Shards, write_shards
+from i2i_dds.data.sources import captioned_scenes, critters_samples
+from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.metrics.judge import Judge
+from i2i_dds.pretrain.clip import CLIPStage, PairBatch, new_clip, new_image_processor
+from i2i_dds.pretrain.corpus import Corpus
+from i2i_dds.pretrain.judge import JudgeStage, LabelledBatch
+from i2i_dds.pretrain.stage import fit
+from i2i_dds.pretrain.text import new_text_encoder, new_tokenizer
+from i2i_dds.pretrain.unet import CaptionTokens, NoisyBatch, UNetStage, new_unet
+from i2i_dds.pretrain.vae import VAEStage, new_vae, set_scaling_factor
+from i2i_dds.runs import replacing
+
+STAGES = ("vae", "unet", "judge", "clip")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast a stage learns.
+
+    Attributes:
+        n: scenes it learns from, the first of the training split.
+        steps: optimiser steps.
+        batch_size: rows a step.
+        lr: peak learning rate.
+    """
+
+    n: int
+    steps: int
+    batch_size: int
+    lr: float
+
+
+@dataclass
+class Pretraining:
+    """All stages, in one working folder.
+
+    Attributes:
+        work: shards, latents, checkpoints and logs.
+        out: receives `teacher/`, `clip/` and `judge/`, each whole or not at all.
+        recipes: one a stage.
+        seed: of the networks' initial weights; the scenes are those of world 0.
+    """
+
+    work: Path
+    out: Path
+    recipes: Mapping[str, Recipe]
+    seed: int = 0
+    _corpus: Corpus | None = field(default=None, init=False, repr=False)
+
+    def run(self, stage: str) -> None:
+        """Runs one of `STAGES`; the UNet needs the autoencoder first."""
+        torch.manual_seed(self.seed)
+        getattr(self, f"_{stage}")(self.recipes[stage])
+
+    def corpus(self, n: int) -> Corpus:
+        """The first `n` training scenes with their pictures, drawn into shards once."""
+        if self._corpus is None:
+            most = max(recipe.n for recipe in self.recipes.values())
+            folder = self.work / f"shards-{most}"
+            if not folder.exists():
+                samples = critters_samples(captioned_scenes("train", most))
+                write_shards(samples, folder, samples_per_shard=4096)
+            pixels, found = [], []
+            for sample in Shards(folder):
+                pixels.append(torch.from_numpy(np.array(sample["image"])))
+                found.append(Scene.from_dict(sample["scene"] or {}))
+            self._corpus = Corpus(torch.stack(pixels).permute(0, 3, 1, 2).contiguous(), found)
+        return Corpus(self._corpus.pixels[:n], self._corpus.scenes[:n])
+
+    def _vae(self, recipe: Recipe) -> None:
+        corpus = self.corpus(recipe.n)
+        stage = VAEStage(new_vae(), steps=recipe.steps, lr=recipe.lr)
+        self._fit("vae", stage, recipe, lambda index, step: corpus.images(index))
+        set_scaling_factor(stage.vae, corpus.images(torch.arange(1024)))
+        self._save("vae", stage.vae.save_pretrained)
+
+    def _unet(self, recipe: Recipe) -> None:
+        corpus = self.corpus(recipe.n)
+        vae = AutoencoderKL.from_pretrained(self.work / "vae" / "final").eval()
+        latents = self._latents(vae, corpus)
+        captions = [corpus.captions(range(len(corpus)), seed) for seed in range(4)]
+        tokenizer = new_tokenizer(captions[0])
+        tokens = CaptionTokens(tokenizer, captions)
+        text_encoder = new_text_encoder(tokenizer)
+        unet = new_unet(text_encoder.config.hidden_size)
+        schedule = NoiseSchedule.scaled_linear()
+        stage = UNetStage(unet, text_encoder, schedule, steps=recipe.steps, lr=recipe.lr)
+
+        def fetch(index: Tensor, step: int) -> NoisyBatch:
+            return NoisyBatch(latents[index].float(), tokens(index, step))
+
+        average = EMAWeightAveraging(decay=0.999, update_starting_at_step=1000)
+        self._fit("unet", stage, recipe, fetch, [average])
+        pipeline = StableDiffusionPipeline(
+            vae=vae,
+            text_encoder=stage.text_encoder.eval(),
+            tokenizer=tokenizer,
+            unet=stage.unet.eval(),
+            scheduler=DDIMScheduler(
+                beta_start=0.00085,
+                beta_end=0.012,
+                beta_schedule="scaled_linear",
+                clip_sample=False,
+                set_alpha_to_one=False,
+                steps_offset=1,
+            ),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.to(torch.float16)
+        self._ship("teacher", pipeline.save_pretrained)
+
+    def _judge(self, recipe: Recipe) -> None:
+        corpus = self.corpus(recipe.n)
+        labels = corpus.labels()
+        stage = JudgeStage(Judge(ATTRIBUTES), steps=recipe.steps, lr=recipe.lr)
+
+        def fetch(index: Tensor, step: int) -> LabelledBatch:
+            return LabelledBatch(
+                corpus.images(index), {name: label[index] for name, label in labels.items()}
+            )
+
+        self._fit("judge", stage, recipe, fetch)
+        self._ship("judge", stage.judge.half().save_pretrained)
+
+    def _clip(self, recipe: Recipe) -> None:
+        corpus = self.corpus(recipe.n)
+        captions = [corpus.captions(range(len(corpus)), seed) for seed in range(4, 8)]
+        tokenizer = new_tokenizer(captions[0])
+        tokens = CaptionTokens(tokenizer, captions, drop=0.0)
+        stage = CLIPStage(new_clip(tokenizer), steps=recipe.steps, lr=recipe.lr)
+
+        def fetch(index: Tensor, step: int) -> PairBatch:
+            return PairBatch(corpus.images(index), tokens(index, step))
+
+        self._fit("clip", stage, recipe, fetch)
+
+        def save(folder: Path) -> None:
+            stage.clip.half().save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            new_image_processor().save_pretrained(folder)
+
+        self._ship("clip", save)
+
+    def _fit(
+        self,
+        name: str,
+        stage: Any,
+        recipe: Recipe,
+        fetch: Any,
+        callbacks: Sequence[Any] = (),
+    ) -> None:
+        fit(stage, recipe.n, recipe.batch_size, fetch, self.work / name, callbacks)
+        stage.cpu().eval()
+
+    @torch.no_grad()
+    def _latents(self, vae: AutoencoderKL, corpus: Corpus) -> Tensor:
+        """Scaled posterior means of all pictures, float16 (n, 4, h, w), computed once."""
+        path = self.work / "vae" / f"latents-{len(corpus)}.safetensors"
+        if not path.exists():
+            parts = []
+            for index in torch.arange(len(corpus)).split(256):
+                mean = vae.encode(corpus.images(index)).latent_dist.mean  # type: ignore[union-attr]
+                parts.append((mean * vae.config["scaling_factor"]).half())
+            with replacing(path) as temporary:
+                save_file({"latents": torch.cat(parts)}, temporary)
+        return load_file(path)["latents"]
+
+    def _save(self, name: str, save: Any) -> None:
+        _replace_folder(self.work / name / "final", save)
+
+    def _ship(self, name: str, save: Any) -> None:
+        _replace_folder(self.out / name, save)
+
+
+def held_out(n: int, **fixed: str | Sequence[str]) -> Corpus:
+    """The first `n` scenes of the validation split with their pictures."""
+    drawn = scenes("val", n, **fixed)
+    samples = critters_samples(captioned_scenes("val", n, **fixed))
+    pixels = torch.stack([torch.from_numpy(np.array(s["image"])) for s in samples])
+    return Corpus(pixels.permute(0, 3, 1, 2).contiguous(), drawn)
+
+
+def parameters(module: nn.Module) -> int:
+    """How many numbers a network learns."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def _replace_folder(folder: Path, save: Any) -> None:
+    """Saves beside `folder` and puts the new one in its place."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)

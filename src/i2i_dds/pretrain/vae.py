@@ -1,0 +1,68 @@
+"""The pocket autoencoder: `AutoencoderKL`, as in Stable Diffusion, for 64 px pictures."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from i2i_dds.pretrain.stage import Stage
+
+
+def new_vae(channels: tuple[int, ...] = (16, 48, 96), latent_channels: int = 4) -> AutoencoderKL:
+    """An untrained autoencoder that halves the side between levels.
+
+    The log-variance head starts at -6: with unit posterior noise the untrained means drown and
+    the decoder settles for the mean picture.
+
+    Args:
+        channels: width of each level; the side shrinks by `2 ** (len(channels) - 1)`.
+        latent_channels: channels of the latent.
+    """
+    levels = len(channels)
+    vae = AutoencoderKL(
+        latent_channels=latent_channels,
+        block_out_channels=channels,
+        layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        norm_num_groups=8,
+        sample_size=64,
+    )
+    with torch.no_grad():
+        head = vae.quant_conv
+        assert head is not None and head.bias is not None
+        head.weight[latent_channels:].mul_(0.1)
+        head.bias[latent_channels:].fill_(-6.0)
+    return vae
+
+
+class VAEStage(Stage):
+    """Reconstruction (L1 and squared error) with a light pull of the posterior to N(0, 1)."""
+
+    def __init__(self, vae: AutoencoderKL, kl_weight: float = 1e-4, **stage: float) -> None:
+        super().__init__(**stage)
+        self.vae = vae
+        self.kl_weight = kl_weight
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Terms of the loss for pictures `x` (batch, 3, side, side) in [-1, 1]."""
+        posterior = self.vae.encode(x).latent_dist  # type: ignore[union-attr]
+        noise = torch.randn(posterior.mean.shape, generator=generator)
+        y = self.vae.decode(posterior.mean + posterior.std * noise).sample  # type: ignore[union-attr]
+        kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
+        return {
+            "l1": (y - x).abs().mean(),
+            "mse": 2 * (y - x).square().mean(),
+            "kl": self.kl_weight * kl,
+        }
+
+
+@torch.no_grad()
+def set_scaling_factor(vae: AutoencoderKL, x: Tensor) -> float:
+    """Writes 1 / std of the latents of `x` into the config, as Stable Diffusion's 0.18215 is."""
+    vae.eval()
+    z = torch.cat([vae.encode(part).latent_dist.mean for part in x.split(64)])  # type: ignore[union-attr]
+    factor = 1.0 / float(z.std())
+    vae.register_to_config(scaling_factor=factor)
+    return factor

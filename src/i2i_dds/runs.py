@@ -1,0 +1,153 @@
+"""Results on disk: written aside under another name, then renamed, so that none is half there."""
+
+import errno
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from i2i_dds.errors import UserError
+
+
+@contextmanager
+def run_folder(path: str | Path) -> Iterator[Path]:
+    """Collects a run's files in ``<path>.partial-<pid>``, which becomes ``path`` on success.
+
+    Args:
+        path: The folder to make. It may exist if it is empty.
+
+    Yields:
+        The temporary folder to write into; it is removed when the body raises.
+
+    Raises:
+        UserError: ``path`` holds files already, or the disk is full.
+    """
+    path = Path(path)
+    _refuse_used(path)
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        with _disk_errors(path):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            yield partial
+            _refuse_used(path)
+            os.replace(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary name beside ``path``, with its suffix; on success it replaces ``path``.
+
+    Args:
+        path: The file to write. Its folder is made when absent.
+
+    Yields:
+        The name to write to. When the body raises, it is removed and ``path`` stays as it was.
+
+    Raises:
+        UserError: The disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    try:
+        with _disk_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            _to_disk(partial)
+            os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Writes ``content`` as indented JSON; arrays and tensors become numbers, NaN becomes null."""
+    text = json.dumps(plain(content), indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: str | Path, content: str) -> None:
+    """Writes ``content`` in UTF-8."""
+    with replacing(path) as partial:
+        partial.write_text(content, encoding="utf-8")
+
+
+def write_image(path: str | Path, image: Image.Image, **options: Any) -> None:
+    """Writes ``image`` in the format of the suffix; ``options`` go to ``Image.save``."""
+    with replacing(path) as partial:
+        image.save(partial, **options)
+
+
+def plain(value: Any) -> Any:
+    """Turns a value into what JSON knows: dict, list, str, bool, int, finite float or None.
+
+    Args:
+        value: Any nesting of mappings, sequences, paths, numbers, numpy arrays and tensors
+            (of any shape; a scalar becomes a number).
+
+    Returns:
+        The same content in plain Python; a non-finite number becomes None.
+
+    Raises:
+        TypeError: A value of another kind.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
+        return plain(value.tolist())
+    raise TypeError(f"cannot write a {type(value).__name__} as JSON")
+
+
+def _refuse_used(path: Path) -> None:
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise UserError(f"run folder: {str(path)!r} holds files already; give a new or empty one")
+
+
+def _to_disk(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+_DISK_ERRORS = {
+    errno.ENOSPC: "no space is left on its disk",
+    errno.EDQUOT: "its disk quota is used up",
+    errno.EROFS: "its disk is read-only",
+    errno.EACCES: "it may not be written by this user",
+}
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = _DISK_ERRORS.get(error.errno or 0)
+        elsewhere = error.filename is not None and not _is_under(error.filename, folder)
+        if reason is None or elsewhere:
+            raise
+        raise UserError(
+            f"run folder: cannot write in {str(folder)!r}, {reason}; give a folder with room"
+        ) from error
+
+
+def _is_under(path: str | bytes | int, folder: Path) -> bool:
+    if isinstance(path, int):
+        return False
+    return Path(os.fsdecode(path)).absolute().is_relative_to(folder.absolute().parent)

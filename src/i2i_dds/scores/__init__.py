@@ -1,0 +1,1 @@
+"""Score-distillation gradients: SDS, DDS, their weights and the way into a loss."""

@@ -1,0 +1,67 @@
+"""What a score returns, its guards, and the one way from a gradient to a loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from i2i_dds.errors import UserError
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """A gradient with respect to the latent.
+
+    Attributes:
+        value: (B, C, h, w), finite, without a graph.
+        nonfinite: How many of its entries were NaN or infinite and were replaced by 0.
+    """
+
+    value: Tensor
+    nonfinite: int
+
+
+def finite(grad: Tensor) -> Gradient:
+    """Replaces NaN and infinite entries of grad (B, C, h, w) by 0, and counts them."""
+    bad = ~torch.isfinite(grad)
+    return Gradient(grad.masked_fill(bad, 0.0), int(bad.sum()))
+
+
+def masked(grad: Tensor, mask: Tensor) -> Tensor:
+    """grad times mask, and exactly +0 where the mask is 0, so that a step leaves z's bits alone.
+
+    Args:
+        grad: (B, C, h, w).
+        mask: (B or 1, 1, h, w), in [0, 1]; 1 is editable.
+
+    Raises:
+        UserError: The mask has another shape.
+    """
+    batch, _, height, width = grad.shape
+    if mask.shape not in {(1, 1, height, width), (batch, 1, height, width)}:
+        raise UserError(
+            f"mask: shape {tuple(mask.shape)} does not fit the latent; "
+            f"give ({batch} or 1, 1, {height}, {width})"
+        )
+    mask = mask.to(grad)
+    return torch.where(mask > 0, grad * mask, torch.zeros_like(grad))
+
+
+def gradient_to_loss(z: Tensor, grad: Tensor) -> Tensor:
+    """A scalar whose derivative with respect to z is ``grad / B``.
+
+    It is ``0.5 ||z - sg(z - g)||^2 / B``, summed over all entries, where sg stops the gradient:
+
+        d loss / d z = (z - sg(z - g)) / B = g / B.
+
+    Written with ``z - sg(z - g) = (z - sg(z)) + g``, whose bracket is exactly 0, nothing of a
+    small g is lost to rounding beside a large z.
+
+    Args:
+        z: The latent (or the student's output) that the gradient is pushed into, (B, C, h, w).
+        grad: :attr:`Gradient.value`, (B, C, h, w).
+    """
+    residual = (z - z.detach()) + grad.detach()
+    return 0.5 * residual.square().sum() / len(z)

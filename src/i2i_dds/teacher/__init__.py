@@ -1,0 +1,1 @@
+"""Frozen text-to-image teachers that predict noise."""

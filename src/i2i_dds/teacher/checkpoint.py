@@ -1,0 +1,142 @@
+"""Finds and reads a Stable Diffusion checkpoint in diffusers' format."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from huggingface_hub import model_info
+from safetensors import SafetensorError
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.errors import UserError
+from i2i_dds.pocket import directory
+
+POCKET = "pocket"
+SUPPORTED = "StableDiffusionPipeline"
+MARKS = 3
+"""Tokens of an empty CLIP tokenizer: start, end, padding."""
+
+
+def load_parts(
+    path: str, dtype: torch.dtype, revision: str | None, local_files_only: bool | None
+) -> dict[str, Any]:
+    """The networks, tokenizer and schedule of a checkpoint, on the CPU.
+
+    A hub id is looked up in the local cache first, so that a model once downloaded loads
+    without a network.
+
+    Args:
+        path: "pocket", a folder, or a hub id.
+        dtype: The networks' type.
+        revision: Of a hub id.
+        local_files_only: True never downloads.
+
+    Returns:
+        ``vae``, ``text_encoder``, ``tokenizer``, ``unet`` and ``schedule``.
+
+    Raises:
+        UserError: Nothing usable is there.
+    """
+    source = _locate(path)
+    try:
+        parts = _read(source, dtype, revision, cached=True)
+    except (OSError, SafetensorError) as error:
+        if Path(source).is_dir():
+            raise UserError(
+                f"teacher.path: '{source}' is not complete ({_first_line(error)}); give a folder "
+                "with unet, vae, text_encoder, tokenizer and scheduler, weights as safetensors"
+            ) from error
+        parts = _download(source, dtype, revision, bool(local_files_only))
+    _check_plain_text_to_image(path, parts)
+    return parts
+
+
+def _read(source: str, dtype: torch.dtype, revision: str | None, cached: bool) -> dict[str, Any]:
+    where: dict[str, Any] = {"revision": revision, "local_files_only": cached}
+    weights = {**where, "use_safetensors": True}
+    config = DDIMScheduler.load_config(source, subfolder="scheduler", **where)
+    tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", **where)
+    if len(tokenizer) <= MARKS:  # what transformers makes, without a word, of an absent folder
+        raise FileNotFoundError("no tokenizer files found in folder tokenizer")
+    return {
+        "schedule": NoiseSchedule.from_scheduler_config(cast("dict[str, Any]", config)),
+        "tokenizer": tokenizer,
+        "text_encoder": CLIPTextModel.from_pretrained(
+            source, subfolder="text_encoder", dtype=dtype, **weights
+        ),
+        "vae": AutoencoderKL.from_pretrained(source, subfolder="vae", torch_dtype=dtype, **weights),
+        "unet": UNet2DConditionModel.from_pretrained(
+            source, subfolder="unet", torch_dtype=dtype, **weights
+        ),
+    }
+
+
+def _download(
+    source: str, dtype: torch.dtype, revision: str | None, forbidden: bool
+) -> dict[str, Any]:
+    reason = "local_files_only is set"
+    if not forbidden:
+        try:
+            # Asked once and briefly: from_pretrained tries each file six times when offline.
+            model_info(source, revision=revision, timeout=10)
+            return _read(source, dtype, revision, cached=False)
+        except Exception as error:  # whichever the client library of the day raises
+            reason = _first_line(error)
+    raise UserError(
+        f"teacher.path: '{source}' is not on this machine and could not be downloaded ({reason}); "
+        f"where there is a network run `hf download {source} --local-dir DIR`, copy DIR here and "
+        "give teacher.path=DIR, or use teacher=pocket"
+    )
+
+
+def _locate(path: str) -> str:
+    """The folder or hub id that ``path`` stands for; a folder is looked into first."""
+    folder = directory() / "teacher" if path == POCKET else Path(path).expanduser()
+    index = folder / "model_index.json"
+    looks_local = path == POCKET or folder.exists() or path.startswith((".", "/", "~", os.sep))
+    if not looks_local and path.count("/") == 1:
+        return path
+    if not index.is_file():
+        raise UserError(
+            f"teacher.path: '{folder if path == POCKET else path}' holds no model_index.json; "
+            "give a diffusers Stable Diffusion folder, a hub id such as "
+            "stable-diffusion-v1-5/stable-diffusion-v1-5, or pocket"
+        )
+    try:
+        kind = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+    except ValueError:
+        raise UserError(f"teacher.path: '{index}' is not JSON; copy the folder again") from None
+    if kind != SUPPORTED:
+        raise UserError(f"teacher.path: '{path}' is a {kind}; give a {SUPPORTED}")
+    return str(folder)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _check_plain_text_to_image(path: str, parts: dict[str, Any]) -> None:
+    wanted, has = parts["vae"].config.latent_channels, parts["unet"].config.in_channels
+    if wanted != has:
+        raise UserError(
+            f"teacher.path: the UNet of '{path}' takes {has} channels and its latents have "
+            f"{wanted}; give a plain text-to-image model, not one for inpainting or instructions"
+        )
+    width, text = parts["unet"].config.cross_attention_dim, parts["text_encoder"].config.hidden_size
+    if width != text:
+        raise UserError(
+            f"teacher.path: the UNet of '{path}' expects text of width {width} and its text "
+            f"encoder gives {text}; give a folder whose parts belong together"
+        )
+    tokens, known = len(parts["tokenizer"]), parts["text_encoder"].config.vocab_size
+    if tokens > known:
+        raise UserError(
+            f"teacher.path: the tokenizer of '{path}' has {tokens} tokens and its text encoder "
+            f"{known}; give a folder whose parts belong together"
+        )

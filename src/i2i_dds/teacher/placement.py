@@ -1,0 +1,55 @@
+"""Devices and number types as a person writes them in a config."""
+
+from __future__ import annotations
+
+import torch
+
+from i2i_dds.errors import UserError
+
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+}
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The torch device of "auto", "cpu", "cuda", "cuda:1", "mps".
+
+    Raises:
+        UserError: No such device, or none on this machine.
+    """
+    if isinstance(device, torch.device):
+        return device
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise UserError(
+            f"teacher.device: '{device}' is unknown; give auto, cpu, cuda, cuda:N or mps"
+        ) from None
+    missing = (found.type == "cuda" and not torch.cuda.is_available()) or (
+        found.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        raise UserError(f"teacher.device: this machine has no '{device}'; give auto or cpu")
+    return found
+
+
+def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The torch type of a name in :data:`DTYPES`; "auto" is half precision on a GPU only.
+
+    Raises:
+        UserError: No such type.
+    """
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if dtype not in DTYPES:
+        raise UserError(f"teacher.dtype: '{dtype}' is unknown; give auto, {', '.join(DTYPES)}")
+    return DTYPES[dtype]

@@ -1,0 +1,194 @@
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from i2i_dds.data.epochs import EpochLoader, EpochPlan, ShardReader, epoch_order
+from i2i_dds.data.shards import Sample, write_shards
+from i2i_dds.errors import UserError
+
+
+class Numbers(Dataset):
+    """Items are (epoch, index) themselves; those in `bad` say they are broken."""
+
+    def __init__(self, n: int, bad: tuple[int, ...] = ()) -> None:
+        self.n, self.bad = n, bad
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
+        return {"place": place, "broken": [f"s:{place[1]}"] if place[1] in self.bad else []}
+
+
+def joined(items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "places": [item["place"] for item in items],
+        "broken": [name for item in items for name in item["broken"]],
+    }
+
+
+def loader(
+    n: int = 24,
+    batch_size: int = 3,
+    bad: tuple[int, ...] = (),
+    num_workers: int = 0,
+    max_broken: int = 16,
+    **more: int,
+) -> EpochLoader:
+    plan = EpochPlan(n, batch_size, **more)
+    return EpochLoader(Numbers(n, bad), joined, plan, num_workers, max_broken)
+
+
+def epochs(loader: EpochLoader, count: int) -> list[list[tuple[int, int]]]:
+    return [batch["places"] for _ in range(count) for batch in loader]
+
+
+def test_epoch_order_is_a_permutation_by_seed_and_epoch() -> None:
+    orders = {(s, e): epoch_order(50, s, e) for s in (0, 1, -1) for e in range(3)}
+    assert all(sorted(order) == list(range(50)) for order in orders.values())
+    assert len({tuple(order) for order in orders.values()}) == 9
+    assert epoch_order(50, 1, 2) == orders[1, 2]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_each_sample_goes_to_one_rank_once_an_epoch(workers: int, world: int) -> None:
+    ranks = [loader(rank=r, world=world, num_workers=workers) for r in range(world)]
+    assert {len(rank) for rank in ranks} == {24 // 3 // world}
+    for epoch in range(2):
+        places = [place for rank in ranks for batch in epochs(rank, 1) for place in batch]
+        assert sorted(places) == [(epoch, index) for index in range(24)]
+
+
+def test_leftovers_are_dropped_evenly_and_few_samples_repeated() -> None:
+    ranks = [loader(n=23, rank=r, world=2) for r in range(2)]
+    seen = Counter(p for rank in ranks for batch in epochs(rank, 1) for p in batch)
+    assert len(seen) == 18 and set(seen.values()) == {1}
+    (batch,) = epochs(loader(n=2, batch_size=5), 1)
+    assert len(batch) == 5 and set(batch) == {(0, 0), (0, 1)}
+
+
+def test_workers_do_not_change_the_batches() -> None:
+    assert epochs(loader(num_workers=2), 3) == epochs(loader(), 3)
+
+
+@pytest.mark.parametrize(("stop", "workers"), [*((n, 0) for n in range(17)), (3, 2), (8, 2)])
+def test_resuming_goes_on_with_the_next_batch(stop: int, workers: int) -> None:
+    whole = epochs(loader(seed=5), 4)
+    first = loader(seed=5, num_workers=workers)
+    taken: list[Any] = []
+    while len(taken) < stop:
+        for batch in first:
+            taken.append(batch["places"])
+            if len(taken) == stop:
+                break
+    state = first.state_dict()
+    second = loader(seed=5)
+    second.load_state_dict(state)
+    rest = epochs(second, 1)
+    assert taken + rest == whole[: len(taken + rest)]
+    assert taken + rest + epochs(second, 1) == whole[: len(taken + rest) + 8]
+
+
+def test_resuming_on_another_number_of_ranks_repeats_and_skips_nothing() -> None:
+    two = [loader(rank=r, world=2) for r in range(2)]
+    seen = []
+    for rank in two:
+        batches = iter(rank)
+        seen += [*next(batches)["places"], *next(batches)["places"]]
+    one = loader()
+    one.load_state_dict(two[1].state_dict())
+    seen += [place for batch in epochs(one, 1) for place in batch]
+    assert sorted(seen) == [(0, index) for index in range(24)]
+
+
+def test_resuming_with_other_data_is_refused() -> None:
+    state = loader().state_dict()
+    with pytest.raises(UserError, match="ckpt_path: its data had 24 pictures and seed 0"):
+        loader(n=25).load_state_dict(state)
+    with pytest.raises(UserError, match="ckpt_path"):
+        loader(seed=1).load_state_dict(state)
+    with pytest.raises(UserError, match="data.batch_size: the checkpoint stopped after 3"):
+        loader(batch_size=2).load_state_dict({**state, "samples": 3})
+
+
+def test_a_broken_off_epoch_is_followed_by_the_next() -> None:
+    numbers = loader()
+    next(iter(numbers))
+    assert {epoch for batch in epochs(numbers, 1) for epoch, _ in batch} == {1}
+
+
+def test_set_epoch_keeps_the_position_in_the_present_epoch_only() -> None:
+    numbers = loader()
+    numbers.load_state_dict({"n": 24, "seed": 0, "epoch": 2, "samples": 9})
+    numbers.sampler.set_epoch(2)
+    assert len(epochs(numbers, 1)) == 5
+    numbers.sampler.set_epoch(7)
+    assert epochs(numbers, 1) == epochs(loader_at(7), 1)
+
+
+def loader_at(epoch: int) -> EpochLoader:
+    numbers = loader()
+    numbers.sampler.set_epoch(epoch)
+    return numbers
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_iterating_leaves_the_global_random_numbers_alone(workers: int) -> None:
+    before = torch.random.get_rng_state()
+    next(iter(loader(num_workers=workers)))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_broken_samples_are_counted_and_refused_past_a_limit() -> None:
+    numbers = loader(bad=(3, 4), max_broken=2)
+    epochs(numbers, 1)
+    assert sorted(numbers.broken) == ["s:3", "s:4"]
+    with pytest.raises(UserError, match="data.max_broken: more than 2 .* first is s:[34]"):
+        epochs(numbers, 1)
+
+
+@pytest.mark.parametrize("bad", [{"batch_size": 0}, {"num_workers": -1}])
+def test_impossible_counts_are_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=f"data.{next(iter(bad))}: "):
+        loader(**bad)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    image = Image.fromarray(np.zeros((4, 4, 3), np.uint8))
+    made = [Sample(key=f"k{i}", image=image, caption=str(i), scene=None) for i in range(11)]
+    write_shards(made, tmp_path / "s", 4)
+    return tmp_path / "s"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shard_reader_gives_each_sample_to_one_rank_and_worker(folder: Path, workers: int) -> None:
+    def keys(rank: int) -> list[str]:
+        reader = ShardReader(folder, seed=1, rank=rank, world=2, epoch=3)
+        own = DataLoader(reader, None, num_workers=workers, generator=torch.Generator())
+        return [sample["key"] for sample in own]
+
+    both = keys(0) + keys(1)
+    assert len(both) == len(set(both)) == 10  # 11 samples, one left over
+
+
+def test_shard_reader_passes_over_what_was_consumed(folder: Path) -> None:
+    whole = [sample["key"] for sample in ShardReader(folder, epoch=1)]
+    rest = ShardReader(folder, epoch=1, consumed=4)
+    assert [sample["key"] for sample in rest] == whole[4:] and len(rest) == 7
+    assert whole != [sample["key"] for sample in ShardReader(folder, epoch=2)]
+
+
+def test_shard_reader_gives_up_past_its_limit(folder: Path) -> None:
+    path = folder / "shard-00001.tar"
+    path.write_bytes(path.read_bytes().replace(b"\x89PNG", b"\x88PNG"))
+    assert len(list(ShardReader(folder, max_broken=4))) == 7
+    with pytest.raises(UserError, match="more than 3 pictures"):
+        list(ShardReader(folder, max_broken=3))

@@ -1,0 +1,72 @@
+"""Our optimisation against the official DDS notebook's, written out here on its own."""
+
+import diffusers
+import pytest
+import torch
+
+from i2i_dds.diffusion.randomness import item_generators, randn
+from i2i_dds.diffusion.timesteps import UniformTimesteps
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.sds import SDS
+from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+
+SEED, STEPS, SIDE = 5, 20, 16
+
+
+@pytest.fixture(scope="module")
+def setting(tiny_folder):
+    teacher = StableDiffusionTeacher.load(str(tiny_folder), device="cpu")
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    z_src = teacher.encode(x * 2 - 1) + randn(item_generators(1, [0]), (4, SIDE, SIDE))
+    return teacher, z_src, teacher.embed(["a lion"]), teacher.embed(["a cat"])
+
+
+def official(teacher, z_src, text, text_src, score):
+    """The notebook's loop: SGD, lr 0.1, loss 2000 * (z * g).sum() / (H * W), scale 7.5."""
+    abar, empty = diffusers.DDIMScheduler.from_config(SD).alphas_cumprod, teacher.embed([""])
+    (generator,), z = item_generators(SEED, [0]), z_src.clone().requires_grad_()
+    optimizer = torch.optim.SGD([z], lr=0.1)
+    for _ in range(STEPS):
+        t = torch.randint(50, 949, (1,), generator=generator)
+        eps = torch.randn(1, 4, SIDE, SIDE, generator=generator)
+        with torch.no_grad():
+            z_t = [abar[t].sqrt() * side + (1 - abar[t]).sqrt() * eps for side in (z, z_src)]
+            u, c = ([teacher.unet(a, t, b).sample for a, b in zip(z_t, y, strict=True)]
+                    for y in ((empty, empty), (text, text_src)))  # fmt: skip
+            g = u[0] + 7.5 * (c[0] - u[0]) - (
+                u[1] + 7.5 * (c[1] - u[1]) if score == "dds" else eps)  # fmt: skip
+        optimizer.zero_grad()
+        (2000 * (z * g).sum() / SIDE**2).backward()
+        optimizer.step()
+    return z.detach()
+
+
+SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+def ours(teacher, z_src, text, text_src, score):
+    generators, timesteps, z = item_generators(SEED, [0]), UniformTimesteps(), z_src.clone()
+    for step in range(STEPS):
+        t = timesteps(step, STEPS, generators)
+        eps = randn(generators, z.shape[1:], z.dtype)
+        z = z - 200 / SIDE**2 * score(teacher, z, z_src, text, text_src, t, eps, 7.5).value
+    return z
+
+
+@pytest.mark.parametrize(("name", "score"), [("dds", DDS()), ("sds", SDS())])
+def test_twenty_iterations_give_the_official_latent(setting, name, score):
+    expected = official(*setting, name)
+    found = ours(*setting, score)
+    assert (found - setting[1]).abs().max() > 0.01
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_comparison_notices_another_noise_on_the_source_side(setting):
+    teacher, z_src, text, text_src = setting
+
+    def two_noises(teacher, z, z_src, text, text_src, t, eps, guidance):
+        tgt = SDS()(teacher, z, None, text, None, t, eps, guidance)
+        src = SDS()(teacher, z_src, None, text_src, None, t, eps.flip(-1), guidance)
+        return type(tgt)(tgt.value - src.value, 0)
+
+    assert (ours(*setting, two_noises) - official(*setting, "dds")).abs().max() > 1e-2

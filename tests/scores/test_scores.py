@@ -1,0 +1,196 @@
+"""Exact properties of SDS and DDS, in float64 on a teacher whose answers are known."""
+
+import math
+
+import pytest
+import torch
+
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import masked
+from i2i_dds.scores.sds import SDS
+from i2i_dds.scores.weights import clean_units, sigma2
+from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+
+BATCH = 3
+T = torch.tensor([50, 500, 948])
+
+
+def normal(seed, *shape, dtype=torch.float64):
+    shape = shape or (BATCH, 4, 3, 3)
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+Z, Z_SRC, EPS = normal(1), normal(2), normal(3)
+
+
+def column(values):
+    return values.reshape(-1, 1, 1, 1)
+
+
+def alpha_sigma(teacher):
+    abar = column(teacher.schedule.alphas_cumprod[T])
+    return abar.sqrt(), (1 - abar).sqrt()
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5, torch.tensor([1.0, 3.0, 7.5])])
+def test_dds_is_zero_for_a_matched_pair(teacher, guidance):
+    text = teacher.embed(["0", "1", "2"])
+    grad = DDS()(teacher, Z, Z.clone(), text, text.clone(), T, EPS, guidance)
+    assert torch.equal(grad.value, torch.zeros_like(Z))
+    sds = SDS()(teacher, Z, Z, text, text, T, EPS, guidance)
+    assert sds.value.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_dds_is_zero_for_a_matched_pair_of_a_network_in_float32(tiny_folder, batch):
+    tiny = StableDiffusionTeacher.load(str(tiny_folder), device="cpu")
+    z, eps = normal(1, batch, 4, 8, 8, dtype=torch.float32), normal(2, batch, 4, 8, 8).float()
+    t, cat, lion = T[:batch], tiny.embed(["a cat"]), tiny.embed(["a lion"])
+    assert torch.equal(DDS()(tiny, z, z, cat, cat, t, eps, 7.5).value, torch.zeros_like(z))
+    assert DDS()(tiny, z, z, lion, cat, t, eps, 7.5).value.abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("weight", [sigma2, clean_units])
+def test_dds_is_sds_of_the_target_minus_sds_of_the_source(teacher, weight):
+    tgt, src = teacher.embed(["0"]), teacher.embed(["1,2"])
+    dds = DDS(weight)(teacher, Z, Z_SRC, tgt, src, T, EPS, 7.5).value
+    sds_tgt = SDS(weight)(teacher, Z, None, tgt, None, T, EPS, 7.5).value
+    sds_src = SDS(weight)(teacher, Z_SRC, None, src, None, T, EPS, 7.5).value
+    torch.testing.assert_close(dds, sds_tgt - sds_src, atol=1e-12, rtol=0)
+
+
+def test_both_sides_see_the_same_timestep_and_the_same_noise(teacher):
+    DDS()(teacher, Z, Z_SRC, teacher.embed(["0"]), teacher.embed(["1"]), T, EPS, 7.5)
+    z_t, t = teacher.asked
+    assert t.tolist() == T.tolist() * 4
+    alpha, sigma = alpha_sigma(teacher)
+    clean = (Z, Z_SRC, Z, Z_SRC)
+    for rows, z in zip(z_t.chunk(4), clean, strict=True):
+        torch.testing.assert_close((rows - alpha * z) / sigma, EPS, atol=1e-12, rtol=0)
+    assert teacher.evaluations == 4 * BATCH
+
+
+def test_sds_asks_for_the_target_only(teacher):
+    SDS()(teacher, Z, Z_SRC, teacher.embed(["0"]), teacher.embed(["1"]), T, EPS, 7.5)
+    assert teacher.evaluations == 2 * BATCH
+
+
+def test_closed_form_of_a_single_gaussian(teacher):
+    """Of N(m, s^2): eps_hat = sigma (alpha (z - m) + sigma eps) / v, v = alpha^2 s^2 + sigma^2."""
+    alpha, sigma = alpha_sigma(teacher)
+    v = alpha**2 * 0.5**2 + sigma**2
+    m_tgt, m_src = teacher.means[0], teacher.means[1]
+    text = teacher.embed(["0"]), teacher.embed(["1"])
+    sds = SDS()(teacher, Z, Z_SRC, *text, T, EPS, 1.0).value
+    expected = sigma * (alpha * (Z - m_tgt) + sigma * EPS) / v - EPS
+    torch.testing.assert_close(sds, expected, atol=1e-12, rtol=0)
+    # The noise cancels, and so would any bias common to both sides.
+    dds = DDS()(teacher, Z, Z_SRC, *text, T, EPS, 1.0).value
+    expected = sigma * alpha / v * ((Z - m_tgt) - (Z_SRC - m_src))
+    torch.testing.assert_close(dds, expected, atol=1e-12, rtol=0)
+    assert not torch.allclose(sds, SDS()(teacher, Z, Z_SRC, *text, T, -EPS, 1.0).value)
+    other = DDS()(teacher, Z, Z_SRC, *text, T, -EPS, 1.0).value
+    torch.testing.assert_close(other, dds, atol=1e-12, rtol=0)
+
+
+def mixture_noise(teacher, z_t, weights):
+    """-sigma grad log sum_k w_k N(z_t; alpha m_k, v_k), by autograd."""
+    alpha, sigma = alpha_sigma(teacher)
+    z_t = z_t.clone().requires_grad_()
+    logs = []
+    for weight, mean, std in zip(weights, teacher.means, teacher.stds, strict=True):
+        if weight == 0:
+            continue
+        v = alpha**2 * std**2 + sigma**2
+        cells = -0.5 * (z_t - alpha * mean) ** 2 / v - 0.5 * (2 * math.pi * v).log()
+        logs.append(cells.sum((1, 2, 3)) + math.log(weight))
+    (score,) = torch.autograd.grad(torch.stack(logs).logsumexp(0).sum(), z_t)
+    return -sigma * score
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5])
+def test_closed_form_of_a_mixture_by_autograd_of_its_log_density(teacher, guidance):
+    alpha, sigma = alpha_sigma(teacher)
+    everything, only = [0.2, 0.5, 0.3], {"0,2": [0.2, 0.0, 0.3], "1": [0.0, 0.5, 0.0]}
+
+    def guided(z, prompt):
+        z_t = alpha * z + sigma * EPS
+        uncond = mixture_noise(teacher, z_t, everything)
+        cond = mixture_noise(teacher, z_t, only[prompt])
+        return uncond + guidance * (cond - uncond)
+
+    tgt, src = teacher.embed(["0,2"]), teacher.embed(["1"])
+    sds = SDS()(teacher, Z, Z_SRC, tgt, src, T, EPS, guidance).value
+    torch.testing.assert_close(sds, guided(Z, "0,2") - EPS, atol=1e-9, rtol=1e-9)
+    dds = DDS()(teacher, Z, Z_SRC, tgt, src, T, EPS, guidance).value
+    expected = guided(Z, "0,2") - guided(Z_SRC, "1")
+    torch.testing.assert_close(dds, expected, atol=1e-9, rtol=1e-9)
+
+
+def test_weights_multiply_the_gradient_of_their_own_timestep(teacher):
+    texts = teacher.embed(["0"]), teacher.embed(["1"])
+    plain = DDS()(teacher, Z, Z_SRC, *texts, T, EPS, 3.0).value
+    alpha, sigma = alpha_sigma(teacher)
+    for weight, factor in [(sigma2, sigma**2), (clean_units, sigma / alpha)]:
+        found = DDS(weight)(teacher, Z, Z_SRC, *texts, T, EPS, 3.0).value
+        torch.testing.assert_close(found, factor * plain, atol=1e-12, rtol=1e-12)
+
+
+def test_in_clean_units_dds_is_a_difference_of_clean_estimates(teacher):
+    tgt, src = teacher.embed(["0"]), teacher.embed(["1"])
+    grad = DDS(clean_units)(teacher, Z, Z, tgt, src, T, EPS, 1.0).value
+    z_t = teacher.schedule.add_noise(Z, EPS, T)
+    clean = [
+        teacher.schedule.to_x0(z_t, teacher.predict_noise(z_t, T, text.expand(3, -1, -1)), T)
+        for text in (tgt, src)
+    ]
+    torch.testing.assert_close(grad, clean[1] - clean[0], atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("score", [SDS(), DDS()])
+def test_outside_the_mask_a_step_leaves_every_bit(teacher, score):
+    mask = torch.zeros(1, 1, 3, 3)
+    mask[..., 1, :] = torch.tensor([1.0, 0.25, 1.0])
+    z = Z.clone()
+    z[:, 0, 0] = -0.0
+    arguments = (z, Z_SRC, teacher.embed(["0"]), teacher.embed(["1"]), T, EPS, 7.5)
+    free = score(teacher, *arguments).value
+    held = score(teacher, *arguments, mask=mask).value
+    torch.testing.assert_close(held, free * mask, atol=0, rtol=0)
+    stepped = z - 0.0488 * held
+    outside = (mask == 0).expand_as(z)
+    assert torch.equal(stepped.view(torch.int64)[outside], z.view(torch.int64)[outside])
+    assert (stepped != z)[~outside].all()
+
+
+@pytest.mark.parametrize("score", [SDS(), DDS()])
+def test_broken_numbers_are_replaced_and_counted(teacher, score):
+    arguments = (Z, Z_SRC, teacher.embed(["0"]), teacher.embed(["1"]), T, EPS, 1.0)
+    whole = score(teacher, *arguments)
+    assert whole.nonfinite == 0
+    teacher.broken = [((0, 0, 0, 0), math.nan), ((1, 2, 1, 1), math.inf), ((2, 3, 2, 2), -math.inf)]
+    mask = torch.ones(1, 1, 3, 3)
+    mask[..., 0, 0] = 0
+    for options in ({}, {"mask": mask}):
+        grad = score(teacher, *arguments, **options)
+        assert grad.nonfinite == 3
+        assert torch.isfinite(grad.value).all()
+        expected = whole.value.clone()
+        for place, _ in teacher.broken:
+            expected[place] = 0
+        if options:
+            expected = masked(expected, mask)
+        assert torch.equal(grad.value, expected)
+
+
+def test_a_negative_prompt_takes_the_place_of_the_empty_one(teacher):
+    texts = teacher.embed(["0"]), teacher.embed(["1"])
+    found = SDS()(teacher, Z, Z_SRC, *texts, T, EPS, 0.0, negative=teacher.embed(["2"])).value
+    expected = SDS()(teacher, Z, Z_SRC, teacher.embed(["2"]), None, T, EPS, 1.0).value
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
+def test_no_gradient_flows_through_the_teacher(teacher):
+    z = Z.clone().requires_grad_()
+    grad = DDS()(teacher, z, Z_SRC, teacher.embed(["0"]), teacher.embed(["1"]), T, EPS, 7.5)
+    assert not grad.value.requires_grad

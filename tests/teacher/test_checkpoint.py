@@ -1,0 +1,152 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTokenizer
+
+import i2i_dds
+from i2i_dds.errors import UserError
+from i2i_dds.teacher.random_weights import SHAPES, byte_tokenizer
+from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+
+
+def load(path, **options):
+    return StableDiffusionTeacher.load(str(path), device="cpu", **options)
+
+
+@pytest.fixture
+def copy(tiny_folder, tmp_path):
+    return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+
+
+def edit_json(file, **values):
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+@pytest.mark.parametrize("path", ["no_such_teacher", "./none", "/none/at/all", "~/none"])
+def test_a_missing_folder_is_named_with_what_is_allowed(path):
+    with pytest.raises(
+        UserError, match=rf"teacher\.path: '{path}' holds no model_index\.json; give"
+    ):
+        load(path)
+
+
+def test_an_existing_folder_is_never_taken_for_a_hub_id(tmp_path, monkeypatch):
+    (tmp_path / "some" / "folder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="holds no model_index"):
+        load("some/folder")
+
+
+def test_another_kind_of_pipeline_is_refused(copy):
+    edit_json(copy / "model_index.json", _class_name="StableDiffusionXLPipeline")
+    with pytest.raises(UserError, match="is a StableDiffusionXLPipeline"):
+        load(copy)
+
+
+def test_a_damaged_index_is_refused(copy):
+    (copy / "model_index.json").write_text("{")
+    with pytest.raises(UserError, match="is not JSON"):
+        load(copy)
+
+
+def test_an_inpainting_network_is_refused(copy):
+    unet = UNet2DConditionModel(in_channels=9, out_channels=4, **SHAPES["tiny"].unet)
+    unet.save_pretrained(copy / "unet")
+    with pytest.raises(UserError, match="takes 9 channels and its latents have 4"):
+        load(copy)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_folder_without_a_part_is_not_complete(copy, part):
+    shutil.rmtree(copy / part)
+    with pytest.raises(UserError, match="is not complete"):
+        load(copy)
+
+
+def test_a_tokenizer_of_another_model_is_refused(copy):
+    vocab = {**byte_tokenizer().get_vocab(), "surplus": 514}
+    CLIPTokenizer(vocab=vocab, merges=[], model_max_length=77).save_pretrained(copy / "tokenizer")
+    with pytest.raises(UserError, match="515 tokens and its text encoder 514"):
+        load(copy)
+
+
+@pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "text_encoder/model"])
+def test_truncated_weights_are_not_complete(copy, part):
+    file = copy / f"{part}.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="is not complete"):
+        load(copy)
+
+
+def test_pickled_weights_are_never_read(copy):
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, file.with_suffix(".bin"))
+    file.unlink()
+    with pytest.raises(UserError, match="safetensors"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [({"dtype": "float8"}, r"teacher\.dtype: 'float8'"), ({"device": "gpu"}, r"teacher\.device")],
+)
+def test_unknown_placement_is_refused(tiny_folder, options, key):
+    with pytest.raises(UserError, match=key):
+        StableDiffusionTeacher.load(str(tiny_folder), **{"device": "cpu", **options})
+
+
+def test_the_word_pocket_is_the_packaged_teacher(tiny_folder, tmp_path, monkeypatch):
+    shutil.copytree(tiny_folder, tmp_path / "pocket" / "teacher")
+    monkeypatch.setenv("I2I_DDS_POCKET", str(tmp_path / "pocket"))
+    assert load("pocket").downscale == 4
+    monkeypatch.setenv("I2I_DDS_POCKET", str(tmp_path / "elsewhere"))
+    with pytest.raises(
+        UserError, match=r"elsewhere' holds no pocket weights; run scripts/pretrain"
+    ):
+        load("pocket")
+
+
+def test_tokenizer_files_of_2022_load(copy):
+    """Stable Diffusion 1.5 ships vocab.json and merges.txt, and weights named text_model.*"""
+    reference = load(copy).embed(["a cat"])
+    (copy / "tokenizer" / "tokenizer.json").unlink()
+    vocab = json.dumps(byte_tokenizer().get_vocab())
+    (copy / "tokenizer" / "vocab.json").write_text(vocab)
+    (copy / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    assert torch.equal(load(copy).embed(["a cat"]), reference)
+
+
+def test_a_hub_id_that_is_not_here_says_what_to_download_and_where_to_put_it():
+    program = (
+        "from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher as T\n"
+        "try:\n    T.load('nobody/no-such-model', device='cpu')\n"
+        "except ValueError as error:\n    print(type(error).__name__, error)"
+    )
+    source = str(Path(i2i_dds.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": source},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("UserError teacher.path: 'nobody/no-such-model' is not on this")
+    assert "hf download nobody/no-such-model --local-dir DIR" in done.stdout
+    assert "teacher.path=DIR" in done.stdout
+    assert len(done.stdout.strip().splitlines()) == 1
+
+
+def test_local_files_only_never_asks_the_network(monkeypatch):
+    def refuse(*args, **options):
+        raise AssertionError("asked the network")
+
+    monkeypatch.setattr("i2i_dds.teacher.checkpoint.model_info", refuse)
+    with pytest.raises(UserError, match="local_files_only is set"):
+        load("nobody/no-such-model", local_files_only=True)

@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from i2i_dds.teacher.analytic import GaussianMixtureTeacher
+from i2i_dds.teacher.guided import predict_guided
+
+T = torch.tensor([30, 600])
+
+
+class Counting(GaussianMixtureTeacher):
+    """The analytic teacher, noting the rows of every forward pass."""
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(0)
+        means = torch.randn(3, 2, 2, 2, dtype=torch.float64, generator=generator)
+        super().__init__(means, torch.tensor([0.5, 0.6, 0.7]))
+        self.passes = []
+
+    def predict_noise(self, z_t, t, text):
+        self.passes.append(len(z_t))
+        return super().predict_noise(z_t, t, text)
+
+
+@pytest.fixture
+def teacher():
+    return Counting()
+
+
+@pytest.fixture
+def noisy():
+    return [torch.randn(2, 2, 2, 2, dtype=torch.float64) for _ in range(2)]
+
+
+def test_all_branches_share_one_pass(teacher, noisy):
+    predict_guided(teacher, noisy, [teacher.embed(["0"]), teacher.embed(["1"])], T, 3.0)
+    assert teacher.passes == [8]
+    assert teacher.evaluations == 8
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5, torch.tensor([2.0, 5.0])])
+@pytest.mark.parametrize("negative", [None, "2"])
+def test_each_branch_is_guided_by_hand(teacher, noisy, guidance, negative):
+    texts = [teacher.embed(["0", "1"]), teacher.embed(["1"])]
+    neg = None if negative is None else teacher.embed([negative])
+    found = predict_guided(teacher, noisy, texts, T, guidance, neg)
+    scale = guidance.reshape(2, 1, 1, 1) if isinstance(guidance, torch.Tensor) else guidance
+    for z_t, prompts, eps in zip(noisy, (["0", "1"], ["1", "1"]), found, strict=True):
+        cond = teacher.predict_noise(z_t, T, teacher.embed(prompts))
+        uncond = teacher.predict_noise(z_t, T, teacher.embed([negative or ""] * 2))
+        expected = (1 - scale) * uncond + scale * cond
+        torch.testing.assert_close(eps, expected, atol=1e-12, rtol=1e-12)
+
+
+def test_the_scale_one_asks_no_unconditional_question(teacher, noisy):
+    predict_guided(teacher, noisy, [teacher.embed(["0"])] * 2, T, 1.0)
+    assert teacher.passes == [4]
+
+
+def test_branches_and_texts_must_pair_up(teacher, noisy):
+    with pytest.raises(ValueError, match="2 branches"):
+        predict_guided(teacher, noisy, [teacher.embed(["0"])], T, 1.0)
