@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from i2i_dds.data.datamodule import EditDataModule, HeldOutLoader
 from i2i_dds.data.edits import SceneEdits
@@ -84,7 +85,8 @@ def test_an_epoch_of_training_batches(tmp_path: Path) -> None:
     for batch in batches:
         assert batch["image"].shape == (3, 3, 8, 8) and batch["image"].abs().max() <= 1
         assert batch["task"].equal(torch.zeros(3, dtype=torch.long))
-        assert all("cat" in a and "lion" in b for a, b in zip(batch["source"], batch["target"]))
+        both = batch["source"], batch["target"]
+        assert all("cat" in a and "lion" in b for a, b in zip(*both, strict=True))
 
 
 def test_held_out_scenes_need_no_shards(tmp_path: Path) -> None:
@@ -168,31 +170,35 @@ class Recorder(LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def seen(folder: Path, steps: int, ckpt_path: Path | None = None, save: Path | None = None) -> Any:
+def fit(folder: Path, steps: int, ckpt_path: Path | None = None, every: int = 0) -> Recorder:
     model = Recorder()
+    saving = ModelCheckpoint(folder / "ckpt", "{step}", every_n_train_steps=every, save_top_k=-1)
     trainer = Trainer(
         max_steps=steps,
         accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
+        callbacks=[saving] if every else [],
+        enable_checkpointing=every > 0,
         enable_progress_bar=False,
         enable_model_summary=False,
-        num_sanity_val_steps=0,
         limit_val_batches=0,
     )
     trainer.fit(model, datamodule=data(folder), ckpt_path=ckpt_path, weights_only=True)
-    if save is not None:
-        trainer.save_checkpoint(save)
-    return model.seen
+    if steps == 11:
+        trainer.save_checkpoint(folder / "ended.ckpt")
+    return model
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("stop", [3, 8, 11])
-def test_lightning_resumes_at_the_next_batch(tmp_path: Path, stop: int) -> None:
-    whole = seen(tmp_path, 20)
+def test_lightning_resumes_at_the_next_batch(tmp_path: Path) -> None:
+    """After a stop inside an epoch, at its end, and after a training that ended inside one."""
+    whole = fit(tmp_path, 20, every=1).seen
     assert len(set(whole[:8])) == 8 and sorted(sum(whole[:8], ())) == sorted(sum(whole[8:16], ()))
-    before = seen(tmp_path, stop, save=tmp_path / "a.ckpt")
-    assert before + seen(tmp_path, 20, tmp_path / "a.ckpt") == whole
+    for stop in (3, 8, 11):
+        rest = fit(tmp_path, 20, tmp_path / "ckpt" / f"step={stop}.ckpt").seen
+        assert rest == whole[stop:], stop
+    assert fit(tmp_path, 11).seen == whole[:11]
+    assert fit(tmp_path, 20, tmp_path / "ended.ckpt").seen == whole[11:]
 
 
 @pytest.mark.parametrize("choice", ["critters", "teacher", "folder"])

@@ -124,21 +124,6 @@ def test_a_broken_off_epoch_is_followed_by_the_next() -> None:
     assert {epoch for batch in epochs(numbers, 1) for epoch, _ in batch} == {1}
 
 
-def test_set_epoch_keeps_the_position_in_the_present_epoch_only() -> None:
-    numbers = loader()
-    numbers.load_state_dict({"n": 24, "seed": 0, "epoch": 2, "samples": 9})
-    numbers.sampler.set_epoch(2)
-    assert len(epochs(numbers, 1)) == 5
-    numbers.sampler.set_epoch(7)
-    assert epochs(numbers, 1) == epochs(loader_at(7), 1)
-
-
-def loader_at(epoch: int) -> EpochLoader:
-    numbers = loader()
-    numbers.sampler.set_epoch(epoch)
-    return numbers
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_iterating_leaves_the_global_random_numbers_alone(workers: int) -> None:
     before = torch.random.get_rng_state()

@@ -76,3 +76,8 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     article = "an" if noun[0] in "aeiou" else "a"
     joint = ", " if rng.random() < 0.5 else " "
     return pick(_OPENINGS) + joint.join([f"{article} {noun}", *(clauses[i] for i in order)])
+
+
+def names_backdrop(words: str, scene: Scene) -> bool:
+    """Whether a caption by `caption` says where the animal is."""
+    return any(place in words for place in _PLACES[scene.backdrop])

@@ -46,9 +46,7 @@ class Pen:
     tilt: float
     mirrored: bool
 
-    def polygon(
-        self, points: Sequence[Point], fill: Colour, outline: Colour | None = None
-    ) -> None:
+    def polygon(self, points: Sequence[Point], fill: Colour, outline: Colour | None = None) -> None:
         """A filled polygon, with an optional outline of constant width."""
         pixels = [self._pixel(p) for p in points]
         if outline is not None:

@@ -37,16 +37,19 @@ def object_mask(scene: Scene, size: int = 64) -> Image.Image:
     Returns:
         A picture of mode L and `size` x `size`.
     """
-    mask = Image.new("L", (size * _SUPERSAMPLE, size * _SUPERSAMPLE), 0)
-    _draw_animal(ImageDraw.Draw(mask), scene, size * _SUPERSAMPLE)
-    return mask.reduce(_SUPERSAMPLE).point([0] + [255] * 255)
+    return coverage(scene, size).point([0] + [255] * 255)
+
+
+def coverage(scene: Scene, size: int = 64) -> Image.Image:
+    """How much of each pixel the animal and its accessory cover: 255 is all of it (mode L)."""
+    covered = Image.new("L", (size * _SUPERSAMPLE, size * _SUPERSAMPLE), 0)
+    _draw_animal(ImageDraw.Draw(covered), scene, size * _SUPERSAMPLE)
+    return covered.reduce(_SUPERSAMPLE)
 
 
 def _draw_animal(draw: ImageDraw.ImageDraw, scene: Scene, side: int) -> None:
     face, coat = FACES[scene.species], Coat.of(scene.fur)
-    pen = Pen(
-        draw, scene.x * side, scene.y * side, scene.size * side, scene.tilt, scene.mirrored
-    )
+    pen = Pen(draw, scene.x * side, scene.y * side, scene.size * side, scene.tilt, scene.mirrored)
     face.draw(pen, coat)
     draw_eyes(pen, face, scene.eyes, scene.expression)
     draw_mouth(pen, face, scene.expression)

@@ -40,6 +40,7 @@ class Coat:
 
 
 def cat(pen: Pen, coat: Coat) -> None:
+    """Upright ears and whiskers."""
     pen.polygon_pair([(-0.92, -0.2), (-0.88, -1.22), (-0.14, -0.72)], coat.base, coat.outline)
     pen.polygon_pair([(-0.78, -0.5), (-0.77, -0.98), (-0.4, -0.72)], ROSE)
     pen.ellipse((0, 0), 1.0, 0.86, coat.base, coat.outline)
@@ -52,6 +53,7 @@ def cat(pen: Pen, coat: Coat) -> None:
 
 
 def dog(pen: Pen, coat: Coat) -> None:
+    """Hanging ears and a patch round one eye."""
     pen.ellipse((0, 0), 0.86, 0.96, coat.base, coat.outline)
     pen.ellipse((0.38, -0.14), 0.34, 0.4, coat.dark, turn=12)
     pen.ellipse((0, 0.46), 0.52, 0.44, coat.light)
@@ -60,6 +62,7 @@ def dog(pen: Pen, coat: Coat) -> None:
 
 
 def lion(pen: Pen, coat: Coat) -> None:
+    """A mane."""
     mane = blend(coat.dark, (140, 66, 24), 0.45)
     for i in range(14):
         angle = 2 * math.pi * i / 14
@@ -73,6 +76,7 @@ def lion(pen: Pen, coat: Coat) -> None:
 
 
 def tiger(pen: Pen, coat: Coat) -> None:
+    """Stripes and white cheeks."""
     pen.pair((-0.72, -0.7), 0.3, 0.3, coat.base, coat.outline)
     pen.pair((-0.72, -0.7), 0.15, 0.15, WHITE)
     pen.ellipse((0, 0), 1.0, 0.92, coat.base, coat.outline)
@@ -87,6 +91,7 @@ def tiger(pen: Pen, coat: Coat) -> None:
 
 
 def fox(pen: Pen, coat: Coat) -> None:
+    """Tall ears with dark tips and a pointed white chin."""
     pen.polygon_pair([(-0.98, -0.1), (-0.92, -1.3), (-0.2, -0.62)], coat.base, coat.outline)
     pen.polygon_pair([(-0.93, -0.86), (-0.92, -1.3), (-0.58, -0.98)], INK)
     head = [(0, -0.72), (0.6, -0.62), (1.18, 0.22), (0.42, 0.62), (0, 1.0)]
@@ -97,6 +102,7 @@ def fox(pen: Pen, coat: Coat) -> None:
 
 
 def bear(pen: Pen, coat: Coat) -> None:
+    """Round ears and a large muzzle."""
     pen.pair((-0.72, -0.72), 0.38, 0.38, coat.base, coat.outline)
     pen.pair((-0.72, -0.72), 0.2, 0.2, coat.dark)
     pen.ellipse((0, 0), 1.0, 0.96, coat.base, coat.outline)
@@ -105,6 +111,7 @@ def bear(pen: Pen, coat: Coat) -> None:
 
 
 def panda(pen: Pen, coat: Coat) -> None:
+    """Dark ears and patches round the eyes."""
     pen.pair((-0.74, -0.74), 0.38, 0.38, INK)
     pen.ellipse((0, 0), 1.04, 0.94, coat.base, coat.outline)
     pen.pair((-0.42, -0.06), 0.31, 0.41, INK, turn=28)
@@ -112,6 +119,7 @@ def panda(pen: Pen, coat: Coat) -> None:
 
 
 def rabbit(pen: Pen, coat: Coat) -> None:
+    """Long ears and two front teeth."""
     pen.pair((-0.42, -1.1), 0.25, 0.68, coat.base, coat.outline, -8)
     pen.pair((-0.42, -1.06), 0.12, 0.5, ROSE, turn=-8)
     pen.ellipse((0, 0.04), 0.9, 0.86, coat.base, coat.outline)
@@ -121,6 +129,7 @@ def rabbit(pen: Pen, coat: Coat) -> None:
 
 
 def pig(pen: Pen, coat: Coat) -> None:
+    """A snout."""
     ear = [(-0.9, -0.35), (-1.08, -1.0), (-0.3, -0.78)]
     pen.ellipse((0, 0), 1.02, 0.94, coat.base, coat.outline)
     pen.polygon_pair(ear, coat.dark, coat.outline)
@@ -129,6 +138,7 @@ def pig(pen: Pen, coat: Coat) -> None:
 
 
 def owl(pen: Pen, coat: Coat) -> None:
+    """Feather tufts, discs round the eyes and a beak."""
     pen.polygon_pair([(-0.9, -0.3), (-1.0, -1.2), (-0.1, -0.8)], coat.dark, coat.outline)
     pen.ellipse((0, 0.05), 0.98, 1.0, coat.dark, coat.outline)
     pen.ellipse((0, 0.56), 0.7, 0.48, coat.light)
@@ -137,6 +147,7 @@ def owl(pen: Pen, coat: Coat) -> None:
 
 
 def monkey(pen: Pen, coat: Coat) -> None:
+    """Ears at the sides and a bare face."""
     pen.pair((-1.02, 0.0), 0.36, 0.36, coat.base, coat.outline)
     pen.pair((-1.02, 0.0), 0.2, 0.2, ROSE)
     pen.ellipse((0, -0.04), 0.94, 0.94, coat.base, coat.outline)
@@ -147,6 +158,7 @@ def monkey(pen: Pen, coat: Coat) -> None:
 
 
 def elephant(pen: Pen, coat: Coat) -> None:
+    """Wide ears; the trunk comes later."""
     pen.pair((-1.06, -0.12), 0.54, 0.82, coat.base, coat.outline, 8)
     pen.pair((-1.08, -0.1), 0.34, 0.58, ROSE, turn=8)
     pen.ellipse((0, -0.04), 0.84, 0.9, coat.base, coat.outline)

@@ -1,1 +1,1 @@
-"""Pictures in and out: files, shards, the sources they are made from, and the batches of training."""
+"""Pictures in and out: files, shards and what they are made from, and the batches of training."""

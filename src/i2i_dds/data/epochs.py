@@ -67,11 +67,6 @@ class EpochPlan:
             self.epoch, self.consumed = self.epoch + 1, 0
         self.resting = False
 
-    def set_epoch(self, epoch: int) -> None:
-        """Goes to the start of an epoch, unless it is the present one."""
-        if epoch != self.epoch:
-            self.epoch, self.consumed, self.resting = epoch, 0, True
-
     def state_dict(self) -> dict[str, int]:
         """The position, in numbers that hold for any number of ranks and workers."""
         samples = self.consumed * self.batch_size * self.world
@@ -100,8 +95,8 @@ class EpochPlan:
 class EpochLoader:
     """Batches of a map-style data set by an `EpochPlan`, resumable at any batch.
 
-    Lightning saves and restores it by `state_dict` and `load_state_dict`, and tells its sampler
-    the epoch.
+    Lightning saves and restores it by `state_dict` and `load_state_dict`. It keeps the count of
+    epochs itself: Lightning counts one that `max_steps` broke off as done, and would skip its rest.
 
     Args:
         dataset: has a length and takes (epoch, index).
@@ -121,7 +116,7 @@ class EpochLoader:
     ) -> None:
         if num_workers < 0:
             raise UserError(f"data.num_workers: {num_workers} is not allowed; give 0 or more")
-        self.sampler = plan  # where Lightning looks for `set_epoch`
+        self.plan = plan
         self.max_broken = max_broken
         self.broken: list[str] = []
         # The loader must not refer back to this object: workers of a loader that only the cycle
@@ -138,23 +133,23 @@ class EpochLoader:
 
     def __len__(self) -> int:
         """Batches per epoch on each rank."""
-        return len(self.sampler)
+        return len(self.plan)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The rest of the present epoch, or the next epoch when this one was begun before."""
-        self.sampler.begin()
+        self.plan.begin()
         for batch in self._loader:
             self._count_broken(batch)
-            self.sampler.consumed += 1
+            self.plan.consumed += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
         """See `EpochPlan.state_dict`."""
-        return self.sampler.state_dict()
+        return self.plan.state_dict()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """See `EpochPlan.load_state_dict`."""
-        self.sampler.load_state_dict(state)
+        self.plan.load_state_dict(state)
 
     def _count_broken(self, batch: dict[str, Any]) -> None:
         self.broken += batch.get("broken", [])

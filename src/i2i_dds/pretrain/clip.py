@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from i2i_dds.pretrain.stage import Stage
-from i2i_dds.pretrain.text import MAX_TOKENS
+from i2i_dds.pretrain.text import text_config
 
 
 def new_clip(tokenizer: CLIPTokenizer, width: int = 128, layers: int = 4) -> CLIPModel:
     """An untrained CLIP for pictures of 64 px in patches of 8."""
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": width,
-        "intermediate_size": 4 * width,
-        "num_hidden_layers": 2,
-        "num_attention_heads": width // 32,
-        "max_position_embeddings": MAX_TOKENS,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
+    text = text_config(tokenizer, width, 2)
     vision = {
         "hidden_size": width,
         "intermediate_size": 4 * width,
@@ -46,8 +36,7 @@ def new_image_processor() -> CLIPImageProcessor:
     )
 
 
-@dataclass(frozen=True)
-class PairBatch:
+class PairBatch(NamedTuple):
     """Pictures (batch, 3, 64, 64) in [-1, 1] and their captions' tokens (batch, length)."""
 
     images: Tensor
@@ -57,7 +46,7 @@ class PairBatch:
 class CLIPStage(Stage):
     """The symmetric contrastive loss of CLIP (Radford et al., 2021)."""
 
-    def __init__(self, clip: CLIPModel, **stage: float) -> None:
+    def __init__(self, clip: CLIPModel, **stage: Any) -> None:
         super().__init__(**stage)
         self.clip = clip
 

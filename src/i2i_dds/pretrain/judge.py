@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +13,7 @@ from i2i_dds.metrics.judge import Judge
 from i2i_dds.pretrain.stage import Stage
 
 
-@dataclass(frozen=True)
-class LabelledBatch:
+class LabelledBatch(NamedTuple):
     """Pictures (batch, 3, side, side) in [-1, 1] and class numbers (batch,) of each attribute."""
 
     images: Tensor
@@ -24,7 +23,7 @@ class LabelledBatch:
 class JudgeStage(Stage):
     """Cross-entropy over all attributes, on pictures degraded as a decoder degrades them."""
 
-    def __init__(self, judge: Judge, **stage: float) -> None:
+    def __init__(self, judge: Judge, **stage: Any) -> None:
         super().__init__(**stage)
         self.judge = judge
 

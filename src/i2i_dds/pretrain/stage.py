@@ -58,7 +58,7 @@ class Stage(pl.LightningModule):
             return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
 
 class _Stream(IterableDataset):

@@ -1,4 +1,4 @@
-"""The stages from scenes to shipped weights; each resumes where it stopped and is skipped if done."""
+"""The stages from scenes to shipped weights; each resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from i2i_dds.critters import ATTRIBUTES, Scene, scenes
+from i2i_dds.critters import ATTRIBUTES, Scene, render, scenes
+from i2i_dds.critters.scene import Split
 from i2i_dds.data.shards import Shards, write_shards
 from i2i_dds.data.sources import captioned_scenes, critters_samples
 from i2i_dds.diffusion.schedule import NoiseSchedule
@@ -90,7 +91,7 @@ class Pretraining:
         corpus = self.corpus(recipe.n)
         stage = VAEStage(new_vae(), steps=recipe.steps, lr=recipe.lr)
         self._fit("vae", stage, recipe, lambda index, step: corpus.images(index))
-        set_scaling_factor(stage.vae, corpus.images(torch.arange(1024)))
+        set_scaling_factor(stage.vae, corpus.images(torch.arange(min(1024, len(corpus)))))
         self._save("vae", stage.vae.save_pretrained)
 
     def _unet(self, recipe: Recipe) -> None:
@@ -110,23 +111,17 @@ class Pretraining:
 
         average = EMAWeightAveraging(decay=0.999, update_starting_at_step=1000)
         self._fit("unet", stage, recipe, fetch, [average])
-        pipeline = StableDiffusionPipeline(
-            vae=vae,
-            text_encoder=stage.text_encoder.eval(),
-            tokenizer=tokenizer,
-            unet=stage.unet.eval(),
-            scheduler=DDIMScheduler(
-                beta_start=0.00085,
-                beta_end=0.012,
-                beta_schedule="scaled_linear",
-                clip_sample=False,
-                set_alpha_to_one=False,
-                steps_offset=1,
-            ),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
+        parts: dict[str, Any] = {
+            "vae": vae,
+            "text_encoder": stage.text_encoder,
+            "tokenizer": tokenizer,
+            "unet": stage.unet,
+            "scheduler": _sampler(),
+            "safety_checker": None,
+            "feature_extractor": None,
+            "requires_safety_checker": False,
+        }
+        pipeline = StableDiffusionPipeline(**parts)
         pipeline.to(torch.float16)
         self._ship("teacher", pipeline.save_pretrained)
 
@@ -181,7 +176,7 @@ class Pretraining:
             parts = []
             for index in torch.arange(len(corpus)).split(256):
                 mean = vae.encode(corpus.images(index)).latent_dist.mean  # type: ignore[union-attr]
-                parts.append((mean * vae.config["scaling_factor"]).half())
+                parts.append((mean * vae.config["scaling_factor"]).half().contiguous())
             with replacing(path) as temporary:
                 save_file({"latents": torch.cat(parts)}, temporary)
         return load_file(path)["latents"]
@@ -193,17 +188,23 @@ class Pretraining:
         _replace_folder(self.out / name, save)
 
 
-def held_out(n: int, **fixed: str | Sequence[str]) -> Corpus:
-    """The first `n` scenes of the validation split with their pictures."""
-    drawn = scenes("val", n, **fixed)
-    samples = critters_samples(captioned_scenes("val", n, **fixed))
-    pixels = torch.stack([torch.from_numpy(np.array(s["image"])) for s in samples])
+def held_out(n: int, split: Split = "val") -> Corpus:
+    """The first `n` scenes of a split with their pictures."""
+    drawn = scenes(split, n)
+    pixels = torch.stack([torch.from_numpy(np.array(render(scene))) for scene in drawn])
     return Corpus(pixels.permute(0, 3, 1, 2).contiguous(), drawn)
 
 
-def parameters(module: nn.Module) -> int:
-    """How many numbers a network learns."""
-    return sum(p.numel() for p in module.parameters())
+def _sampler() -> DDIMScheduler:
+    """Stable Diffusion's DDIM, but ending at the clean latent as our own sampler does."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        steps_offset=1,
+    )
 
 
 def _replace_folder(folder: Path, save: Any) -> None:

@@ -1,9 +1,9 @@
-"""The pocket text-to-image UNet, trained on the autoencoder's latents together with its text encoder."""
+"""The pocket text-to-image UNet, trained on latents together with its text encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -27,21 +27,21 @@ def new_unet(
         head_width: of an attention head.
     """
     levels = len(channels)
-    return UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=channels,
-        layers_per_block=1,
-        cross_attention_dim=text_width,
+    config: dict[str, Any] = {
+        "sample_size": 16,
+        "block_out_channels": channels,
+        "layers_per_block": 1,
+        "cross_attention_dim": text_width,
         # Diffusers calls the number of heads so, for Stable Diffusion 1's sake.
-        attention_head_dim=tuple(max(1, c // head_width) for c in channels),
-        norm_num_groups=16,
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
-    )
+        "attention_head_dim": tuple(max(1, c // head_width) for c in channels),
+        "norm_num_groups": 16,
+        "down_block_types": ("CrossAttnDownBlock2D",) * levels,
+        "up_block_types": ("CrossAttnUpBlock2D",) * levels,
+    }
+    return UNet2DConditionModel(**config)
 
 
-@dataclass(frozen=True)
-class NoisyBatch:
+class NoisyBatch(NamedTuple):
     """What one step sees.
 
     Attributes:
@@ -70,7 +70,7 @@ class UNetStage(Stage):
         text_encoder: CLIPTextModel,
         schedule: NoiseSchedule,
         snr_cap: float = 5.0,
-        **stage: float,
+        **stage: Any,
     ) -> None:
         super().__init__(**stage)
         self.unet, self.text_encoder = unet, text_encoder

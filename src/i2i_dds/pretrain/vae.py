@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
@@ -20,15 +22,16 @@ def new_vae(channels: tuple[int, ...] = (16, 48, 96), latent_channels: int = 4) 
         latent_channels: channels of the latent.
     """
     levels = len(channels)
-    vae = AutoencoderKL(
-        latent_channels=latent_channels,
-        block_out_channels=channels,
-        layers_per_block=1,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        norm_num_groups=8,
-        sample_size=64,
-    )
+    config: dict[str, Any] = {
+        "latent_channels": latent_channels,
+        "block_out_channels": channels,
+        "layers_per_block": 1,
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "norm_num_groups": 8,
+        "sample_size": 64,
+    }
+    vae = AutoencoderKL(**config)
     with torch.no_grad():
         head = vae.quant_conv
         assert head is not None and head.bias is not None
@@ -40,13 +43,14 @@ def new_vae(channels: tuple[int, ...] = (16, 48, 96), latent_channels: int = 4) 
 class VAEStage(Stage):
     """Reconstruction (L1 and squared error) with a light pull of the posterior to N(0, 1)."""
 
-    def __init__(self, vae: AutoencoderKL, kl_weight: float = 1e-4, **stage: float) -> None:
+    def __init__(self, vae: AutoencoderKL, kl_weight: float = 1e-4, **stage: Any) -> None:
         super().__init__(**stage)
         self.vae = vae
         self.kl_weight = kl_weight
 
-    def loss(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Terms of the loss for pictures `x` (batch, 3, side, side) in [-1, 1]."""
+    def loss(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Terms of the loss for pictures (batch, 3, side, side) in [-1, 1]."""
+        x = batch
         posterior = self.vae.encode(x).latent_dist  # type: ignore[union-attr]
         noise = torch.randn(posterior.mean.shape, generator=generator)
         y = self.vae.decode(posterior.mean + posterior.std * noise).sample  # type: ignore[union-attr]

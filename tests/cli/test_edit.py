@@ -1,0 +1,258 @@
+import csv
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from PIL import Image
+
+from i2i_dds.cli.edit import main
+from i2i_dds.critters import ATTRIBUTES, render, scenes
+from i2i_dds.metrics.judge import Judge
+from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+
+METRICS = {
+    *("n", "success", "psnr_truth", "psnr_truth_source", "psnr_truth_gain", "psnr_backdrop"),
+    *("sharpness", "sharpness_source", "seconds_per_image", "nonfinite"),
+}
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def pocket(tmp_path_factory) -> Path:
+    """A tiny teacher and a judge, both untrained, where the pocket weights would be."""
+    folder = tmp_path_factory.mktemp("pocket")
+    build_random_stable_diffusion(folder / "teacher", "tiny")
+    torch.manual_seed(0)
+    Judge(dict(ATTRIBUTES), width=8).save_pretrained(folder / "judge")
+    return folder
+
+
+@pytest.fixture
+def run(pocket: Path, tmp_path: Path, monkeypatch, capsys):
+    """The command, typed in a folder with some pictures; two steps unless told otherwise."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("I2I_DDS_POCKET", str(pocket))
+    for i, scene in enumerate(scenes("test", 2, species="cat")):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        render(scene, 32).save(tmp_path / "photos" / f"cat{i}.png")
+
+    def run(*arguments: str) -> Done:
+        given = {argument.partition("=")[0] for argument in arguments}
+        few = [] if "steps" in given else ["steps=2"]
+        monkeypatch.setattr(sys, "argv", ["edit.py", *few, "teacher.device=cpu", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+def folder_of(done: Done) -> Path:
+    assert done.code == 0, done.err
+    return Path(done.out.splitlines()[-1])
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_without_arguments_critters_are_edited(run) -> None:
+    done = run()
+    folder = folder_of(done)
+    assert len(done.out.splitlines()) == 1 and "Editing 4" in done.err
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"edited", "comparison.png", "trajectory.csv", "rows.csv", "metrics.json",
+                     "result.json"}  # fmt: skip
+    assert len(list((folder / "edited").glob("cat2lion-test-0-*.png"))) == 4
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert set(metrics) >= METRICS and metrics["n"] == 4 and metrics["nonfinite"] == 0
+    assert None not in metrics.values()
+    gain = metrics["psnr_truth"] - metrics["psnr_truth_source"]
+    assert metrics["psnr_truth_gain"] == pytest.approx(gain)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["metrics"] == metrics
+    assert result["evaluations"] == 4 * 4 * 2  # two branches, with and without prompt, two steps
+    assert result["config"]["steps"] == 2 and result["config"]["editor"]["steps"] == 2
+    assert result["config"]["guidance"] == 3.0  # the pocket teacher's own
+    assert "cat" in result["items"][0]["source"] and "lion" in result["items"][0]["target"]
+    assert len(table(folder / "rows.csv")) == 4
+    # source, edit, difference, truth
+    assert Image.open(folder / "comparison.png").width == 4 * (144 + 6) + 6
+
+
+def test_the_command_as_typed_on_a_set_of_tasks(run, pocket, tmp_path, repository) -> None:
+    command = [sys.executable, str(repository / "scripts" / "edit.py"), "source=critters"]
+    command += ["task=animals", "split=test", "n=2", "seed=3", "steps=1", "batch_size=3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / done.stdout.splitlines()[-1]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["n"] == 8
+    assert list(metrics["tasks"]) == ["cat2lion", "cat2dog", "cat2tiger", "dog2fox"]
+    assert all(part["n"] == 2 for part in metrics["tasks"].values())
+
+
+def test_pictures_times_targets_in_one_batch(run, tmp_path) -> None:
+    target = "prompt.target=[a lion,a tiger]"
+    folder = folder_of(run("image=photos", "prompt.source=a cat, smiling", target, "seed=1"))
+    names = ["cat0-1", "cat0-2", "cat1-1", "cat1-2"]
+    assert sorted(path.stem for path in (folder / "edited").iterdir()) == names
+    result = json.loads((folder / "result.json").read_text())
+    assert [item["name"] for item in result["items"]] == names
+    assert [item["target"] for item in result["items"]] == ["a lion", "a tiger"] * 2
+    assert {item["source"] for item in result["items"]} == {"a cat, smiling"}
+    assert result["items"][0]["file"] == "photos/cat0.png"
+    assert not (folder / "metrics.json").exists()
+    rows = table(folder / "trajectory.csv")
+    assert [row["step"] for row in rows] == ["1"] * 4 + ["2"] * 4
+    assert all(float(row["distance"]) > 0 and float(row["gradient_norm"]) > 0 for row in rows)
+    assert rows[0]["t"] == rows[1]["t"] != rows[2]["t"]  # a picture's targets share its noise
+    assert rows[-1]["batch_nonfinite"] == "0"
+
+
+def test_results_do_not_depend_on_the_batch_size(run) -> None:
+    arguments = "image=photos", "prompt.target=a lion", "prompt.source=a cat", "steps=3"
+    together = folder_of(run(*arguments, "paths.suffix=-a"))
+    alone = folder_of(run(*arguments, "batch_size=1", "paths.suffix=-b"))
+    single = folder_of(run(*arguments[1:], "image=photos/cat1.png", "paths.suffix=-c"))
+    for folder, names in ((alone, ("cat0", "cat1")), (single, ("cat1",))):
+        for name in names:
+            rows = [row for row in table(folder / "trajectory.csv") if row["name"] == name]
+            expected = [row for row in table(together / "trajectory.csv") if row["name"] == name]
+            for row, other in zip(rows, expected, strict=True):
+                assert row["t"] == other["t"]
+                assert float(row["distance"]) == pytest.approx(float(other["distance"]), abs=1e-4)
+            assert len(rows) == 3
+
+
+def test_mask_animation_and_sds(run, tmp_path) -> None:
+    mask = Image.new("L", (32, 32), 0)
+    mask.paste(255, (0, 0, 16, 32))
+    mask.save(tmp_path / "mask.png")
+    folder = folder_of(
+        run("image=photos/cat0.png", "prompt.target=a lion", "mask=mask.png", "score=sds",
+            "animation=true", "steps=3")
+    )  # fmt: skip
+    assert Image.open(folder / "comparison.png").width == 4 * (144 + 6) + 6
+    with Image.open(folder / "animation" / "cat0.gif") as animation:
+        assert animation.n_frames == 4
+    result = json.loads((folder / "result.json").read_text())
+    assert result["config"]["score"]["_target_"] == "i2i_dds.scores.sds.SDS"
+    assert result["evaluations"] == 3 * 2
+
+
+def test_the_scenes_own_mask(run) -> None:
+    free = folder_of(run("n=2", "paths.suffix=-free", "guidance=50"))
+    held = folder_of(run("n=2", "paths.suffix=-held", "guidance=50", "mask=scene"))
+    moved = [float(table(folder / "trajectory.csv")[-1]["distance"]) for folder in (free, held)]
+    assert 0 < moved[1] < moved[0]
+
+
+def test_sizes_as_told(run, tmp_path) -> None:
+    Image.new("RGB", (45, 38), "red").save(tmp_path / "odd.png")
+    arguments = "image=odd.png", "prompt.target=a lion"
+    assert run(*arguments).code == 2
+    for name, size in (("resize", (44, 40)), ("crop", (44, 36))):
+        folder = folder_of(run(*arguments, f"fit={name}", f"paths.suffix=-{name}"))
+        assert Image.open(folder / "edited" / "odd.png").size == size
+    folder = folder_of(run(*arguments, "fit=crop", "size=[32,24]"))
+    assert Image.open(folder / "edited" / "odd.png").size == (32, 24)
+
+
+def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
+    folder = folder_of(run("teacher=sd15", f"teacher.path={pocket / 'teacher'}", "n=1"))
+    config = json.loads((folder / "result.json").read_text())["config"]
+    assert (config["lr"], config["guidance"]) == (0.0488, 7.5)
+    assert config["editor"]["timesteps"]["t_min"] == 50
+
+
+IMAGE = ("image=photos", "prompt.target=a lion")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("image=none.png", IMAGE[1]), "image: 'none.png' does not exist; give"),
+        (("image=broken.png", IMAGE[1]), "image: 'broken.png' cannot be read as a picture; give"),
+        (("image=empty", IMAGE[1]), "image: 'empty' holds no picture"),
+        (("source=image",), "image: none is given; give a picture file"),
+        (("image=odd.png", IMAGE[1]), "size: the picture is 45x38, wanted is 44x40 (multiples of"),
+        ((*IMAGE, "size=33"), "size: 33 is not allowed; give positive multiples of 4"),
+        ((*IMAGE, "fit=stretch"), "fit: 'stretch' is not allowed; give one of error, resize, crop"),
+        (("image=photos",), "prompt.target: none is given; give a text"),
+        (("image=photos", "prompt.target="), "prompt.target: '' is not allowed; give a text that"),
+        (("image=photos", "prompt.target=[a lion,'']"), "prompt.target: ['a lion', ''] is not"),
+        (("prompt.target=a lion",), "prompt.target: 'a lion' goes with image=<picture>"),
+        (("source=critters", "image=photos"), "image: 'photos' goes with source=image"),
+        ((*IMAGE, "prompt.source=[a,b,c]"), "prompt.source: 3 are given for 2 pictures; give one"),
+        ((*IMAGE, "mask=odd.png"), "mask: 'odd.png' is 45x38 but its picture is 32x32; give"),
+        ((*IMAGE, "mask=none.png"), "mask: 'none.png' does not exist; give"),
+        ((*IMAGE, "mask=scene"), "mask: 'scene' is for source=critters"),
+        (("mask=odd.png",), "mask: 'odd.png' goes with image=<picture>"),
+        (("size=30",), "size: 30 is not allowed for scenes; give one side, a multiple of 4"),
+        (("task=cat2cow",), "task: 'cat2cow' is not among its choices; give one of add_glasses"),
+        (("teacher=sd3",), "teacher: 'sd3' is not among its choices; give one of pocket"),
+        (("score=dss",), "score: 'dss' is not among its choices; give one of dds, sds"),
+        (("stpes=3",), "stpes: no such key (did you mean 'steps'?); allowed here are"),
+        (("steps=-3",), "steps: -3 is not allowed; give a whole number of at least 1"),
+        (("steps=many",), "steps: 'many' is not allowed; give a whole number of at least 1"),
+        (("lr=0",), "lr: 0 is not allowed; give a number above 0"),
+        (("t_min=500", "t_max=400"), "t_max: 400 is not allowed; give more than t_min, 500"),
+        (("batch_size=0",), "batch_size: 0 is not allowed; give"),
+        (("split=dev",), "split: 'dev' is not allowed; give one of train, val, test"),
+        (("judge=nobody",), "judge: 'nobody' holds no judge; give"),
+        (("teacher.path=/nowhere",), "teacher.path: '/nowhere'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes_end_in_one_sentence(run, tmp_path: Path, arguments, message: str) -> None:
+    Image.new("RGB", (45, 38), "red").save(tmp_path / "odd.png")
+    (tmp_path / "broken.png").write_bytes((tmp_path / "photos/cat0.png").read_bytes()[:300])
+    (tmp_path / "empty").mkdir()
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines()[-1].startswith(f"error: {message}")
+    assert not list(tmp_path.glob("outputs/edit/*"))
+
+
+@pytest.mark.parametrize("name", ["edited", "comparison", "result"])
+def test_a_full_disk_leaves_nothing(run, tmp_path: Path, monkeypatch, name: str) -> None:
+    import i2i_dds.runs as runs
+
+    replace = runs.os.replace
+
+    def full(source, target):
+        if f"/{name}" in str(target) and ".partial-" in str(source):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(runs.os, "replace", full)
+    done = run(*IMAGE)
+    assert (done.code, done.out) == (2, "")
+    assert "no space is left on its disk; give a folder with room" in done.err.splitlines()[-1]
+    assert not list(tmp_path.glob("outputs/edit/*"))
+
+
+def test_our_own_mistake_leaves_nothing_either(run, tmp_path: Path, monkeypatch) -> None:
+    def broken(*_):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr("i2i_dds.evaluation.grid.grid", broken)
+    with pytest.raises(RuntimeError, match="ours"):
+        run(*IMAGE)
+    assert not list(tmp_path.glob("outputs/edit/*"))
