@@ -23,7 +23,8 @@ def teacher():
     """Three components in float64; "0", "1", "2" are their prompts."""
     generator = torch.Generator().manual_seed(0)
     means = torch.randn(3, 4, 3, 3, dtype=torch.float64, generator=generator)
-    return Recording(means, torch.tensor([0.5, 0.5, 0.9]), torch.tensor([0.2, 0.5, 0.3]))
+    stds, weights = torch.tensor([[0.5, 0.5, 0.9], [0.2, 0.5, 0.3]], dtype=torch.float64)
+    return Recording(means, stds, weights)
 
 
 @pytest.fixture(scope="session")

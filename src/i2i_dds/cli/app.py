@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import i2i_dds
 from i2i_dds.cli.explain import explain, missing_choice
+from i2i_dds.cli.memory import keep_freed_memory
 
 Job = Callable[[DictConfig], "Path | tuple[Path, float | None]"]
 
@@ -45,6 +46,7 @@ def entry_point(config_name: str, text: Sequence[str] = ()) -> Callable[[Job], C
     def decorate(job: Job) -> Callable[[], None]:
         @functools.wraps(job)
         def main() -> None:
+            keep_freed_memory()
             full_error = os.environ.get(_FULL_ERROR)
             sys.argv[1:] = quote_text(sys.argv[1:], text)
             # With the switch on, Hydra raises what it would otherwise print in several lines.

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 @entry_point("make_shards", text=["path", "prompts"])
 def main(cfg: DictConfig) -> Path:
     """Writes the shards to ``cfg.out`` and returns it."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from i2i_dds.data.shards import write_shards
-
     if cfg.source not in _SOURCES:
         raise UserError(f"source: '{cfg.source}' is unknown; it is one of {', '.join(_SOURCES)}")
     for name in ("n", "size", "samples_per_shard"):
         if not isinstance(cfg[name], int) or cfg[name] < 1:
             raise UserError(f"{name}: {cfg[name]!r} is not allowed; give a whole number from 1 on")
+    from rich.console import Console
+    from rich.progress import track
+
+    from i2i_dds.data.shards import write_shards
+
     samples, count = _SOURCES[cfg.source](cfg)
     # The bar goes to standard error: the last line of standard output is the folder.
     samples = track(samples, cfg.source, count, console=Console(stderr=True))

@@ -210,7 +210,7 @@ def vae_from(shape: Shape) -> AutoencoderKL:
 
 def text_encoder_from(shape: Shape, tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """The shape's text encoder, randomly initialised."""
-    marks = {
+    marks: dict[str, Any] = {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,

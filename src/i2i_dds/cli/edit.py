@@ -1,0 +1,218 @@
+"""``python scripts/edit.py``: zero-shot edits of pictures, or measured on Critters scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from i2i_dds.cli.app import entry_point, resolved, run_dir
+from i2i_dds.cli.checks import check, choice, flag, integer, number, optional, several, text
+
+if TYPE_CHECKING:
+    from i2i_dds.cli.edit_inputs import Inputs
+    from i2i_dds.editing.batches import Edited
+    from i2i_dds.evaluation.summary import Evaluation
+
+SHOWN = 16
+"""Items in comparison.png."""
+
+FRAMES = 24
+"""Pictures of an animation, beside the source."""
+
+_RULES = {
+    "source": optional(choice("image", "critters")),
+    "image": optional(several(text())),
+    "prompt.source": several(text(empty=True)),
+    "prompt.target": optional(several(text())),
+    "mask": optional(several(text())),
+    "size": optional(several(integer(min=1))),
+    "fit": choice("error", "resize", "crop"),
+    "n": integer(min=1),
+    "split": choice("train", "val", "test"),
+    "judge": optional(text()),
+    "steps": integer(min=1),
+    "lr": number(above=0),
+    "guidance": number(min=0),
+    "t_min": integer(min=0, max=999),
+    "t_max": integer(min=1, max=1000),
+    "seed": integer(),
+    "batch_size": integer(min=1),
+    "animation": flag(),
+}
+
+
+@entry_point("edit", text=["prompt.source", "prompt.target"])
+def main(cfg: DictConfig) -> Path:
+    """Edits, writes the run folder and returns it."""
+    from hydra.utils import instantiate
+
+    from i2i_dds.cli import edit_inputs as inputs_of
+    from i2i_dds.editing.batches import edit_items
+    from i2i_dds.evaluation.measure import Evaluator, load_judge
+    from i2i_dds.runs import run_folder
+    from i2i_dds.tasks import TaskSet
+
+    check(cfg, _RULES)
+    source = cfg.source or ("critters" if cfg.image is None else "image")
+    settings = resolved(cfg)
+    tasks = evaluator = None
+    if source == "image":
+        inputs_of.check_picture_inputs(cfg)
+    else:
+        inputs_of.check_scene_inputs(cfg)
+        tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
+    editor, teacher = instantiate(cfg.editor), instantiate(cfg.teacher)
+    if tasks is None:
+        inputs = inputs_of.picture_inputs(cfg, teacher)
+    else:
+        inputs = inputs_of.scene_inputs(cfg, tasks, teacher)
+        evaluator = Evaluator(tasks, teacher, load_judge(cfg.judge))
+
+    with run_folder(run_dir()) as folder:
+        run = _Run(folder, inputs, [], [])
+        frames = FRAMES if cfg.animation else 0
+        with _Progress(len(inputs.items)) as progress:
+            for edited in edit_items(
+                editor, teacher, inputs.items, cfg.seed, cfg.batch_size, frames, progress
+            ):
+                run.add(edited, evaluator)
+        run.finish(settings, teacher.evaluations)
+    return run_dir()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What has been edited so far, and the folder it goes into."""
+
+    folder: Path
+    inputs: Inputs
+    done: list[Edited]
+    rows: list[Any]
+
+    def add(self, edited: Edited, evaluator: Any) -> None:
+        """Writes the pictures of a batch and measures them."""
+        from i2i_dds.data.edits import collate
+        from i2i_dds.data.images import to_pil
+        from i2i_dds.runs import write_image
+
+        self.done.append(edited)
+        for i, (item, x) in enumerate(zip(edited.items, edited.x, strict=True)):
+            write_image(self.folder / "edited" / f"{item.name}.png", to_pil(x))
+            if edited.frames:
+                first, *others = [to_pil(frame[i]) for frame in edited.frames]
+                animation = self.folder / "animation" / f"{item.name}.gif"
+                options = {"append_images": others, "duration": 100, "loop": 0}
+                write_image(animation, first, save_all=True, **options)
+        if evaluator is not None:
+            batch = collate([self.inputs.held_out[item.name] for item in edited.items])
+            self.rows.extend(evaluator(batch, edited.x, edited.seconds))
+
+    def finish(self, settings: dict[str, Any], evaluations: int) -> None:
+        """Writes what is about the whole run."""
+        from i2i_dds.editing.batches import Point
+        from i2i_dds.evaluation.summary import Evaluation, write_csv
+        from i2i_dds.runs import write_image, write_json
+
+        write_image(self.folder / "comparison.png", self._comparison())
+        points = [asdict(point) for edited in self.done for point in edited.trajectory]
+        columns = [field.name for field in fields(Point)]
+        write_csv(self.folder / "trajectory.csv", columns, points)
+        nonfinite = sum(edited.nonfinite for edited in self.done)
+        result = {"n": len(self.inputs.items), "nonfinite": nonfinite, "evaluations": evaluations}
+        result["seconds"] = sum(edited.seconds * len(edited.items) for edited in self.done)
+        result["seconds_per_image"] = result["seconds"] / result["n"]
+        if self.rows:
+            evaluation = Evaluation(tuple(self.rows), nonfinite)
+            evaluation.write_csv(self.folder / "rows.csv")
+            write_json(self.folder / "metrics.json", evaluation.metrics())
+            result["metrics"] = evaluation.metrics()
+            _report(evaluation)
+        items = [self._numbers(edited, i) for edited in self.done for i in range(len(edited.x))]
+        order = {item.name: i for i, item in enumerate(self.inputs.items)}
+        items.sort(key=lambda numbers: order[numbers["name"]])
+        write_json(self.folder / "result.json", {**result, "items": items, "config": settings})
+
+    def _numbers(self, edited: Edited, i: int) -> dict[str, Any]:
+        from i2i_dds.metrics.image import psnr, sharpness
+
+        item, x = edited.items[i], edited.x[i : i + 1]
+        last = [point for point in edited.trajectory if point.name == item.name][-1]
+        return {
+            "name": item.name,
+            "file": self.inputs.files.get(item.name),
+            "source": item.source,
+            "target": item.target,
+            "width": x.shape[-1],
+            "height": x.shape[-2],
+            "steps": last.step,
+            "seconds": edited.seconds,
+            "gradient_norm": last.gradient_norm,
+            "distance": last.distance,
+            "psnr_source": psnr(x, item.x[None]).item(),
+            "sharpness": sharpness(x).item(),
+            "sharpness_source": sharpness(item.x[None]).item(),
+        }
+
+    def _comparison(self) -> Any:
+        from i2i_dds.data.images import to_pil
+        from i2i_dds.evaluation.grid import difference, grid
+
+        edits = {
+            item.name: x
+            for edited in self.done
+            for item, x in zip(edited.items, edited.x, strict=True)
+        }
+        items = self.inputs.items[:SHOWN]
+        columns = {
+            "source": [item.x for item in items],
+            "edit": [edits[item.name] for item in items],
+            "difference": [difference(edits[item.name], item.x) for item in items],
+        }
+        masks = [item.mask for item in items if item.mask is not None]
+        if masks:
+            columns["mask"] = masks
+        if self.inputs.held_out:
+            columns["truth"] = [self.inputs.held_out[item.name]["truth"] for item in items]
+        captions = [f"{item.source or '(no source prompt)'} -> {item.target}" for item in items]
+        pictures = {name: [to_pil(x) for x in column] for name, column in columns.items()}
+        return grid(pictures, captions, side=_side(items))
+
+
+def _side(items: Sequence[Any]) -> int:
+    """A cell of the comparison: twice to four times a small picture, a large one cut to 256."""
+    return min(256, max(144, 2 * max(max(item.x.shape[-2:]) for item in items)))
+
+
+class _Progress:
+    """A bar on standard error, whose standard output ends with the run folder alone."""
+
+    def __init__(self, items: int) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._bar = Progress(console=Console(stderr=True))
+        self._items, self._task = items, self._bar.add_task(f"Editing {items}", total=None)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: Any) -> None:
+        """One step of a batch."""
+        self._bar.update(self._task, total=self._items * done.steps, advance=len(done.z))
+
+
+def _report(evaluation: Evaluation) -> None:
+    """The numbers, for a person, on standard error."""
+    from rich.console import Console
+
+    shown = {name: value for name, value in evaluation.metrics().items() if name != "tasks"}
+    for name, value in shown.items():
+        Console(stderr=True).print(f"{name:26}", "-" if value is None else f"{value:.4g}")

@@ -1,0 +1,144 @@
+"""What ``scripts/edit.py`` is asked to edit: a user's pictures, or held-out Critters scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from i2i_dds.data.edits import SceneEdits
+from i2i_dds.data.images import fit, list_images, load_image, load_mask, to_tensor
+from i2i_dds.editing.batches import EditItem
+from i2i_dds.errors import UserError
+from i2i_dds.tasks import TaskSet
+from i2i_dds.teacher.interface import Teacher
+
+SCENE_MASK = "scene"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What to edit.
+
+    Attributes:
+        items: The pictures with their prompts.
+        files: Item's name -> the file it came from.
+        held_out: Item's name -> the scene's entry in the data set, with its truth.
+    """
+
+    items: tuple[EditItem, ...]
+    files: dict[str, str] = field(default_factory=dict)
+    held_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def picture_inputs(cfg: DictConfig, teacher: Teacher) -> Inputs:
+    """Every picture of ``image`` with every prompt of ``prompt.target``."""
+    paths = list_images(_several(cfg.image))
+    sources = _one_for_each(_several(cfg.prompt.source), len(paths), "prompt.source")
+    masks = _one_for_each(_masks(cfg.mask), len(paths), "mask")
+    targets, size = _several(cfg.prompt.target), _size(cfg.size)
+    items, files = [], {}
+    for path, words, masked in zip(paths, sources, masks, strict=True):
+        picture = load_image(path)
+        x = to_tensor(fit(picture, teacher.downscale, size, cfg.fit))
+        mask = None
+        if masked is not None:
+            held = load_mask(masked, picture.size)
+            mask = to_tensor(fit(held, teacher.downscale, size, cfg.fit))
+        for number, target in enumerate(targets, 1):
+            name = _unused(path.stem if len(targets) == 1 else f"{path.stem}-{number}", files)
+            items.append(EditItem(name, path.name, x, words, target, mask))
+            files[name] = str(path)
+    return Inputs(tuple(items), files)
+
+
+def scene_inputs(cfg: DictConfig, tasks: TaskSet, teacher: Teacher) -> Inputs:
+    """Held-out scenes of each task, with the prompts that the task makes of their captions."""
+    size = _native_size(teacher) if cfg.size is None else cfg.size
+    if not isinstance(size, int) or size % teacher.downscale:
+        raise UserError(
+            f"size: {_size(size)} is not allowed for scenes; "
+            f"give one side, a multiple of {teacher.downscale}"
+        )
+    data = SceneEdits(tasks, cfg.split, cfg.n, cfg.seed, size)
+    held_out = {scene["key"]: scene for scene in map(data.__getitem__, range(len(data)))}
+    items = [
+        EditItem(
+            *(key, key, scene["image"], scene["source"], scene["target"]),
+            mask=scene["mask"] if cfg.mask == SCENE_MASK else None,
+        )
+        for key, scene in held_out.items()
+    ]
+    return Inputs(tuple(items), held_out=held_out)
+
+
+def check_picture_inputs(cfg: DictConfig) -> None:
+    """Refuses what is missing before anything is loaded."""
+    if cfg.image is None:
+        raise UserError("image: none is given; give a picture file, a folder or a list of them")
+    if cfg.prompt.target is None:
+        raise UserError(
+            "prompt.target: none is given; give a text such as 'a lion on a beach', or a list"
+        )
+    if cfg.mask == SCENE_MASK and not Path(SCENE_MASK).is_file():
+        raise UserError("mask: 'scene' is for source=critters; give a picture file")
+    list_images(_several(cfg.image))
+    _masks(cfg.mask)
+
+
+def check_scene_inputs(cfg: DictConfig) -> None:
+    """Refuses what belongs to pictures."""
+    if cfg.image is not None:
+        raise UserError(f"image: {_shown(cfg.image)} goes with source=image, not source=critters")
+    if cfg.prompt.target is not None or cfg.prompt.source != "":
+        key = "source" if cfg.prompt.target is None else "target"
+        raise UserError(
+            f"prompt.{key}: {_shown(cfg.prompt[key])} goes with image=<picture>; "
+            "the prompts of Critters scenes are made by task="
+        )
+    if cfg.mask not in (None, SCENE_MASK):
+        raise UserError(
+            f"mask: {_shown(cfg.mask)} goes with image=<picture>; scenes take 'scene' or null"
+        )
+
+
+def _native_size(teacher: Teacher) -> int:
+    """The side in pixels that the teacher was trained at; 64 where it does not say."""
+    config = getattr(getattr(teacher, "unet", None), "config", None)
+    cells = getattr(config, "sample_size", None)
+    return cells * teacher.downscale if isinstance(cells, int) else 64
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if OmegaConf.is_list(value) else [value]
+
+
+def _masks(value: Any) -> list[Any]:
+    return [None] if value is None else list_images(_several(value), "mask")
+
+
+def _size(value: Any) -> Any:
+    return tuple(value) if OmegaConf.is_list(value) else value
+
+
+def _shown(value: Any) -> str:
+    return repr(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+
+
+def _one_for_each(values: Sequence[Any], count: int, key: str) -> Sequence[Any]:
+    if len(values) not in (1, count):
+        raise UserError(
+            f"{key}: {len(values)} are given for {count} pictures; give one, or one for each"
+        )
+    return values if len(values) == count else list(values) * count
+
+
+def _unused(name: str, taken: dict[str, str]) -> str:
+    """``name``, or with a number where two pictures are called the same."""
+    number, unique = 1, name
+    while unique in taken:
+        number, unique = number + 1, f"{name}_{number + 1}"
+    return unique

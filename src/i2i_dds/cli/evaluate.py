@@ -1,0 +1,71 @@
+"""``python scripts/evaluate.py ckpt=...``: a student measured on held-out pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from i2i_dds.cli.app import entry_point, resolved, run_dir
+from i2i_dds.cli.checks import check, choice, integer, optional, text
+
+SHOWN = 16
+"""Rows of grid.png."""
+
+_RULES = {
+    "ckpt": text(),
+    "split": choice("val", "test"),
+    "n": integer(min=1),
+    "seed": integer(min=0),
+    "batch_size": integer(min=1),
+    "judge": optional(text()),
+    "zero_shot.steps": integer(min=1),
+}
+
+
+@entry_point("evaluate", text=["ckpt"])
+def main(cfg: DictConfig) -> Path:
+    """Measures, writes the run folder on the first process, and returns it."""
+    from hydra.utils import instantiate
+
+    from i2i_dds.evaluation.grid import grid
+    from i2i_dds.evaluation.measure import Evaluator, load_judge
+    from i2i_dds.runs import run_folder, write_image, write_json
+    from i2i_dds.student.load import check_fits, load_student
+    from i2i_dds.training.held_out import captions_of, columns_of, rows_of
+    from i2i_dds.training.processes import process_group
+    from i2i_dds.training.student_edit import held_out, measure_student
+
+    check(cfg, _RULES)
+    student = load_student(cfg.ckpt)
+    tasks = _tasks(cfg, student)
+    judge, teacher = load_judge(cfg.judge), instantiate(cfg.teacher)
+    check_fits(student, teacher)
+    data = instantiate(cfg.data, tasks=tasks)
+    with process_group() as (rank, _):
+        dataset = held_out(data, cfg.split, cfg.n)
+        evaluator = Evaluator(tasks, teacher, judge)
+        zero_shot = instantiate(cfg.zero_shot.editor)
+        result = measure_student(student, evaluator, dataset, cfg.batch_size, zero_shot)
+    if rank == 0:
+        rows = rows_of(dataset, SHOWN)
+        picture = grid(columns_of(rows, student, teacher, tasks), captions_of(rows))
+        with run_folder(run_dir()) as folder:
+            write_image(folder / "grid.png", picture)
+            result.evaluation.write_csv(folder / "rows.csv")
+            write_json(folder / "metrics.json", result.numbers)
+            write_json(folder / "config.json", resolved(cfg))
+    return run_dir()
+
+
+def _tasks(cfg: DictConfig, student: Any) -> Any:
+    """The tasks to measure: the student's own, or those that are given and that it can do."""
+    from i2i_dds.student.load import check_knows
+    from i2i_dds.tasks import TaskSet
+
+    if cfg.get("task") is None:
+        return student.tasks
+    tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
+    check_knows(student, tasks)
+    return tasks

@@ -1,0 +1,193 @@
+"""``python train.py task=...``: trains a student, measures it on held-out pictures, saves it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from i2i_dds.cli.app import entry_point, rank, resolved, run_dir
+from i2i_dds.cli.checks import check, choice, integer, number, optional, text
+from i2i_dds.errors import UserError
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
+
+    from i2i_dds.data.datamodule import EditDataModule
+    from i2i_dds.tasks import TaskSet
+    from i2i_dds.training.module import EditTraining
+
+log = logging.getLogger(__name__)
+
+_RULES = {
+    "seed": integer(min=0),
+    "ckpt_path": optional(text()),
+    "judge": optional(text()),
+    "optimized_metric": optional(text()),
+    "trainer.max_steps": integer(min=1),
+    "final.split": choice("val", "test"),
+    "final.n": integer(min=1),
+    "guidance.start": number(min=0),
+    "guidance.end": number(min=0),
+    "identity.start": number(min=0),
+    "identity.end": number(min=0),
+    "zero_shot.steps": integer(min=1),
+}
+
+
+@entry_point("train", text=["ckpt_path"])
+def main(cfg: DictConfig) -> tuple[Path, float | None]:
+    """Trains in the run folder; returns it and the number that a sweeper optimises."""
+    from i2i_dds.runs import write_json
+    from i2i_dds.student.load import STUDENT
+    from i2i_dds.tasks import TaskSet
+    from i2i_dds.training.checkpoints import CONFIG
+    from i2i_dds.training.loggers import finish_loggers
+
+    check(cfg, _RULES)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    settings, folder = resolved(cfg), run_dir()
+    tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
+    checkpoint = _checkpoint(cfg, settings)
+    module, data, trainer = _parts(cfg, tasks)
+    if rank() == 0:
+        write_json(folder / CONFIG, settings)
+    try:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(settings)
+        _fit(module, data, trainer, checkpoint)
+        if trainer.is_global_zero:
+            module.student.save_pretrained(folder / STUDENT)
+        numbers = _measure(cfg, module, data, trainer, folder)
+    finally:
+        finish_loggers(trainer.loggers)
+    return folder, _optimized(numbers, cfg.optimized_metric)
+
+
+def _checkpoint(cfg: DictConfig, settings: dict[str, Any]) -> Path | None:
+    """The checkpoint to go on from."""
+    from i2i_dds.training.checkpoints import newest_checkpoint
+
+    if cfg.ckpt_path is None:
+        return None
+    if cfg.ckpt_path != "last":
+        return Path(cfg.ckpt_path).expanduser()
+    found = newest_checkpoint(settings, cfg.paths.output_dir, cfg.paths.sweep_dir)
+    log.info("going on from %s", found)
+    return found
+
+
+def _parts(cfg: DictConfig, tasks: TaskSet) -> tuple[EditTraining, EditDataModule, Trainer]:
+    """Builds everything from its part of the config."""
+    from hydra.utils import instantiate
+
+    from i2i_dds.training.module import EditTraining
+
+    teacher = instantiate(cfg.teacher)
+    data = instantiate(cfg.data, tasks=tasks)
+    if data.size % teacher.downscale:
+        raise UserError(
+            f"data.size: {data.size} is not allowed; give a multiple of {teacher.downscale}, "
+            "the factor of the teacher's autoencoder"
+        )
+    module = EditTraining(
+        student=instantiate(cfg.student)(teacher, tasks, seed=cfg.seed),
+        teacher=teacher,
+        score=instantiate(cfg.score),
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=instantiate(cfg.scheduler),
+        guidance=instantiate(cfg.guidance),
+        identity=instantiate(cfg.identity),
+        timesteps=instantiate(cfg.timesteps),
+        seed=cfg.seed,
+        cache_mb=cfg.cache_mb,
+    )
+    callbacks = [instantiate(part) for part in (cfg.callbacks or {}).values() if part is not None]
+    loggers = [instantiate(part) for part in (cfg.logger or {}).values() if part is not None]
+    return module, data, instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+
+
+def _fit(
+    module: EditTraining, data: EditDataModule, trainer: Trainer, checkpoint: Path | None
+) -> None:
+    """Trains, unless the checkpoint is that of a finished training already."""
+    from i2i_dds.student.load import check_same_student, load_student, read_checkpoint
+
+    if checkpoint is None:
+        trainer.fit(module, datamodule=data)
+        return
+    content = read_checkpoint(checkpoint)
+    check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
+    if content["global_step"] < trainer.max_steps:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        return
+    log.info("its %d steps are done; measuring", content["global_step"])
+    module.student.load_state_dict(load_student(checkpoint).state_dict())
+    module.nonfinite = int(content.get("nonfinite", 0))
+
+
+def _measure(
+    cfg: DictConfig, module: EditTraining, data: EditDataModule, trainer: Trainer, folder: Path
+) -> dict[str, Any]:
+    """The final validation: metrics.json, rows.csv and grid.png."""
+    from hydra.utils import instantiate
+
+    from i2i_dds.evaluation.grid import grid
+    from i2i_dds.evaluation.measure import Evaluator, load_judge
+    from i2i_dds.runs import write_image, write_json
+    from i2i_dds.training.held_out import PictureTable
+    from i2i_dds.training.processes import gather
+    from i2i_dds.training.student_edit import held_out, measure_student
+    from i2i_dds.training.throughput import Throughput
+
+    student, teacher = module.student, module.teacher
+    dataset = held_out(data, cfg.final.split, cfg.final.n)
+    evaluator = Evaluator(student.tasks, teacher, load_judge(cfg.judge))
+    zero_shot = instantiate(cfg.zero_shot.editor)
+    result = measure_student(student, evaluator, dataset, data.eval_batch_size, zero_shot)
+    speeds = [c.images_per_second for c in _of(trainer, Throughput)]
+    numbers = result.numbers | {
+        "nonfinite": result.numbers["nonfinite"] + sum(gather(module.nonfinite)),
+        "images_per_second": speeds[0] if speeds else None,
+        "steps": trainer.global_step or trainer.max_steps,
+        "split": cfg.final.split,
+    }
+    if not trainer.is_global_zero:
+        return numbers
+    result.evaluation.write_csv(folder / "rows.csv")
+    for table in _of(trainer, PictureTable):
+        table.prepare(dataset, teacher)
+        write_image(folder / "grid.png", grid(table.columns(student, teacher), table.captions))
+    write_json(folder / "metrics.json", numbers)
+    _log_final(trainer, numbers)
+    return numbers
+
+
+def _of(trainer: Trainer, kind: type) -> list[Any]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, kind)]  # type: ignore
+
+
+def _log_final(trainer: Trainer, numbers: dict[str, Any]) -> None:
+    """To the loggers, and for a person to standard error."""
+    from rich.console import Console
+
+    found = {name: value for name, value in numbers.items() if isinstance(value, int | float)}
+    for logger in trainer.loggers:
+        logger.log_metrics(
+            {f"final/{name}": float(v) for name, v in found.items()}, numbers["steps"]
+        )
+        logger.save()
+    for name, value in found.items():
+        Console(stderr=True).print(f"{name:28}", f"{value:.4g}")
+
+
+def _optimized(numbers: dict[str, Any], name: str | None) -> float | None:
+    if name is None:
+        return None
+    if name not in numbers:
+        raise UserError(
+            f"optimized_metric: '{name}' is not measured; give one of {', '.join(sorted(numbers))}"
+        )
+    return numbers[name]

@@ -1,0 +1,1 @@
+"""Editors: each takes a batch of items and yields its progress."""

@@ -1,0 +1,163 @@
+"""From pictures and prompts to edited pictures, in batches, with any editor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from time import perf_counter
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from i2i_dds.diffusion.randomness import item_generators
+from i2i_dds.editing.interface import EditBatch, Editor, EditStep
+from i2i_dds.teacher.interface import Teacher
+
+
+@dataclass(frozen=True)
+class EditItem:
+    """One picture and what it shall become.
+
+    Attributes:
+        name: Unique in a run.
+        key: Seeds its noise: items with the same key, such as several targets of one picture,
+            have the same noise.
+        x: The source, (3, H, W) in [-1, 1].
+        source: What it shows; may be empty.
+        target: What it shall show.
+        mask: Where to edit, (1, H, W) in [0, 1]; None is everywhere.
+    """
+
+    name: str
+    key: str
+    x: Tensor
+    source: str
+    target: str
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One item at one step, a line of trajectory.csv.
+
+    Attributes:
+        name: The item's.
+        step: From 1.
+        t: Timestep.
+        gradient_norm: Euclidean norm of the gradient.
+        distance: Euclidean distance of the latent from the source's.
+        batch_nonfinite: Gradient entries of the item's whole batch that were replaced by 0.
+    """
+
+    name: str
+    step: int
+    t: int
+    gradient_norm: float
+    distance: float
+    batch_nonfinite: int
+
+
+@dataclass(frozen=True)
+class Edited:
+    """An edited batch, on the CPU.
+
+    Attributes:
+        items: What was asked.
+        x: The edited pictures, (B, 3, H, W) in [-1, 1].
+        seconds: From the pictures to the edited pictures, for each item its share.
+        nonfinite: Gradient entries that were replaced by 0.
+        trajectory: Every item at every step.
+        frames: Pictures on the way, each (B, 3, H, W), the source's reconstruction first.
+    """
+
+    items: tuple[EditItem, ...]
+    x: Tensor
+    seconds: float
+    nonfinite: int
+    trajectory: tuple[Point, ...]
+    frames: tuple[Tensor, ...] = ()
+
+
+def edit_items(
+    editor: Editor,
+    teacher: Teacher,
+    items: Sequence[EditItem],
+    seed: int,
+    batch_size: int,
+    frames: int = 0,
+    on_step: Callable[[EditStep], None] | None = None,
+) -> Iterator[Edited]:
+    """Edits items, those of one size together, ``batch_size`` at a time.
+
+    Args:
+        editor: How.
+        teacher: By whom.
+        items: Pictures whose sides the teacher's VAE allows.
+        seed: Of the run; with an item's key it makes the item's noise.
+        batch_size: Items a batch, at least 1.
+        frames: How many pictures on the way to keep, beside the source's reconstruction.
+        on_step: Told of each step.
+
+    Yields:
+        One :class:`Edited` a batch; equal sizes are in the order of ``items``.
+    """
+    for batch in _batches(items, batch_size):
+        yield _edit_batch(editor, teacher, batch, seed, frames, on_step)
+
+
+@torch.no_grad()
+def _edit_batch(
+    editor: Editor,
+    teacher: Teacher,
+    items: tuple[EditItem, ...],
+    seed: int,
+    frames: int,
+    on_step: Callable[[EditStep], None] | None,
+) -> Edited:
+    start, x = perf_counter(), torch.stack([item.x for item in items])
+    z_src = teacher.encode(x)
+    batch = EditBatch(
+        z_src,
+        teacher.embed([item.source for item in items]),
+        teacher.embed([item.target for item in items]),
+        item_generators(seed, [item.key for item in items]),
+        latent_mask(items, teacher.downscale),
+    )
+    z, nonfinite, points, kept = z_src, 0, [], [z_src]
+    for step in editor(teacher, batch):
+        z, nonfinite = step.z, nonfinite + step.nonfinite
+        points += _points(items, step)
+        if frames * (step.step + 1) // step.steps > frames * step.step // step.steps:
+            kept.append(z)
+        if on_step is not None:
+            on_step(step)
+    edited = teacher.decode(z).cpu()
+    seconds = (perf_counter() - start) / len(items)
+    pictures = tuple(teacher.decode(z).cpu() for z in kept) if frames else ()
+    return Edited(items, edited, seconds, nonfinite, tuple(points), pictures)
+
+
+def latent_mask(items: Sequence[EditItem], downscale: int) -> Tensor | None:
+    """The items' masks at latent size, (B, 1, h, w): the share of each cell that may change."""
+    if all(item.mask is None for item in items):
+        return None
+    masks = [torch.ones_like(item.x[:1]) if item.mask is None else item.mask for item in items]
+    return F.avg_pool2d(torch.stack(masks), downscale)
+
+
+def _batches(items: Sequence[EditItem], batch_size: int) -> Iterator[tuple[EditItem, ...]]:
+    by_size = sorted(items, key=lambda item: item.x.shape)  # stable
+    for _, group in groupby(by_size, key=lambda item: item.x.shape):
+        same = tuple(group)
+        for first in range(0, len(same), batch_size):
+            yield same[first : first + batch_size]
+
+
+def _points(items: Sequence[EditItem], done: EditStep) -> list[Point]:
+    columns = done.t.tolist(), done.gradient_norm.tolist(), done.distance.tolist()
+    return [
+        Point(item.name, done.step + 1, t, norm, distance, done.nonfinite)
+        for item, t, norm, distance in zip(items, *columns, strict=True)
+    ]

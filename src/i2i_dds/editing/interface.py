@@ -1,0 +1,86 @@
+"""What every editor takes and yields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Generator, Tensor
+
+from i2i_dds.teacher.interface import Teacher
+
+
+@dataclass(frozen=True)
+class EditBatch:
+    """B items to edit at once.
+
+    Attributes:
+        z_src: Latents of the source pictures, (B, C, h, w).
+        text_src: Embeddings of the source prompts, (B, L, D) or (1, L, D).
+        text_tgt: Embeddings of the target prompts, (B, L, D) or (1, L, D).
+        generators: One per item; all of its chance comes from it.
+        mask: Where to edit, (B or 1, 1, h, w) in [0, 1]; None is everywhere.
+    """
+
+    z_src: Tensor
+    text_src: Tensor
+    text_tgt: Tensor
+    generators: Sequence[Generator]
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class EditStep:
+    """A batch after one step of its editor.
+
+    Attributes:
+        step: Number of the step, from 0.
+        steps: How many there are to be.
+        z: Edited latents, (B, C, h, w).
+        t: The step's timesteps, long (B,).
+        gradient_norm: Euclidean norm of each item's gradient, (B,).
+        distance: Euclidean distance of each item from its source latent, (B,).
+        nonfinite: Entries of the batch's gradient that were NaN or infinite and count as 0.
+    """
+
+    step: int
+    steps: int
+    z: Tensor
+    t: Tensor
+    gradient_norm: Tensor
+    distance: Tensor
+    nonfinite: int
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """A batch when its editor is done.
+
+    Attributes:
+        z: Edited latents, (B, C, h, w).
+        steps: Steps taken.
+        nonfinite: Replaced gradient entries of all steps.
+    """
+
+    z: Tensor
+    steps: int
+    nonfinite: int
+
+
+class Editor(Protocol):
+    """Settings of one way to edit."""
+
+    def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
+        """Edits a batch, one step at a time."""
+        ...
+
+
+def finish(steps: Iterable[EditStep]) -> EditResult:
+    """Runs an editor to its end."""
+    count, nonfinite, z = 0, 0, None
+    for done in steps:
+        count, nonfinite, z = count + 1, nonfinite + done.nonfinite, done.z
+    if z is None:
+        raise ValueError("the editor took no step")
+    return EditResult(z, count, nonfinite)

@@ -1,0 +1,164 @@
+"""Zero-shot editing: gradient descent on the latent itself (Hertz et al., ICCV 2023, section 4).
+
+Starting at the source's latent, each step draws a timestep and noise for every item, asks the
+score for its gradient g and goes ``z <- z - lr g``. No network is trained and nothing is
+differentiated: g is the gradient already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from i2i_dds.diffusion.randomness import randn
+from i2i_dds.diffusion.timesteps import TimestepSampler, UniformTimesteps
+from i2i_dds.editing.interface import EditBatch, EditStep
+from i2i_dds.errors import UserError
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import Gradient
+from i2i_dds.teacher.interface import Teacher
+
+Stop = Callable[[EditStep], "Tensor | bool"]
+"""After each step: which items have gone far enough, (B,) or one answer for all."""
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+"""A torch optimiser's class, or a partial of one, called as ``factory([z], lr=lr)``."""
+
+
+class Score(Protocol):
+    """DDS, SDS, or what is called as they are."""
+
+    def __call__(
+        self,
+        teacher: Teacher,
+        z: Tensor,
+        z_src: Tensor,
+        text: Tensor,
+        text_src: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        guidance: float | Tensor,
+        mask: Tensor | None = None,
+    ) -> Gradient:
+        """The gradient with respect to z."""
+        ...
+
+
+@torch.no_grad()
+def edit(
+    teacher: Teacher,
+    z_src: Tensor,
+    text_src: Tensor,
+    text_tgt: Tensor,
+    score: Score,
+    steps: int,
+    lr: float,
+    guidance: float | Tensor,
+    timesteps: TimestepSampler,
+    generators: Sequence[Generator],
+    mask: Tensor | None = None,
+    stop: Stop | None = None,
+    optimizer: OptimizerFactory | None = None,
+) -> Iterator[EditStep]:
+    """Edits a batch of latents, yielding each step.
+
+    Args:
+        teacher: The frozen noise predictor.
+        z_src: Source latents, (B, C, h, w).
+        text_src: Source embeddings, (B, L, D) or (1, L, D).
+        text_tgt: Target embeddings, (B, L, D) or (1, L, D).
+        score: DDS, SDS or another with their signature.
+        steps: Iterations, at least 1.
+        lr: The step itself, whatever the resolution.
+        guidance: Scale of classifier-free guidance, one number or (B,).
+        timesteps: Draws t.
+        generators: One per item; t and eps come from it, so that an item's result does not depend
+            on the batch it was in.
+        mask: Where to edit, (B or 1, 1, h, w) in [0, 1]; where it is 0, z stays bit-identical.
+        stop: Asked after each step which items are done; those stay as they are, and when all
+            are, so is the loop.
+        optimizer: Something else than plain descent. Adam amplifies a score's noise.
+
+    Yields:
+        One :class:`EditStep` an iteration.
+    """
+    z, descend = z_src.clone(), _descent(z_src, lr, optimizer)
+    going = torch.ones(len(z), 1, 1, 1, dtype=torch.bool, device=z.device)
+    free = going if mask is None else going & (mask.to(z) > 0)
+    for step in range(steps):
+        t = timesteps(step, steps, generators)
+        eps = randn(generators, z.shape[1:], z.dtype, z.device)
+        grad = score(teacher, z, z_src, text_tgt, text_src, t, eps, guidance, mask)
+        z = torch.where(free & going, descend(z, grad.value), z)
+        done = EditStep(
+            *(step, steps, z, t),
+            gradient_norm=grad.value.flatten(1).norm(dim=1),
+            distance=(z - z_src).flatten(1).norm(dim=1),
+            nonfinite=grad.nonfinite,
+        )
+        yield done
+        if stop is not None:
+            going = going & ~torch.as_tensor(stop(done), device=z.device).reshape(-1, 1, 1, 1)
+            if not going.any():
+                return
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """The settings of :func:`edit`; calling them edits a batch.
+
+    The defaults are the official notebook's for Stable Diffusion 1.5 at 512 px.
+
+    Attributes:
+        score: DDS, SDS or another with their signature.
+        steps: Iterations.
+        lr: The step itself.
+        guidance: Scale of classifier-free guidance.
+        timesteps: Draws t.
+        optimizer: None is plain descent.
+        stop: None runs all steps.
+    """
+
+    score: Score = field(default_factory=DDS)
+    steps: int = 200
+    lr: float = 0.0488
+    guidance: float = 7.5
+    timesteps: TimestepSampler = field(default_factory=UniformTimesteps)
+    optimizer: OptimizerFactory | None = None
+    stop: Stop | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(
+                f"steps: {self.steps} is not allowed; give a whole number of at least 1"
+            )
+
+    def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
+        """Edits a batch, one step at a time."""
+        return edit(
+            *(teacher, batch.z_src, batch.text_src, batch.text_tgt, self.score),
+            *(self.steps, self.lr, self.guidance, self.timesteps, batch.generators),
+            *(batch.mask, self.stop, self.optimizer),
+        )
+
+
+def _descent(
+    z_src: Tensor, lr: float, optimizer: OptimizerFactory | None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The step from (z, gradient) to the next z."""
+    if optimizer is None:
+        return lambda z, grad: z - lr * grad
+    param = z_src.clone()
+    made: Any = optimizer([param], lr=lr)
+
+    def descend(z: Tensor, grad: Tensor) -> Tensor:
+        param.copy_(z)
+        param.grad = grad
+        made.step()
+        return param.clone()
+
+    return descend

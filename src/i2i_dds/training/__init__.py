@@ -1,0 +1,1 @@
+"""Training a student with the gradient of a frozen teacher's score, watched and resumable."""

@@ -1,0 +1,175 @@
+"""The training step: the score's gradient at the student's output, pushed into its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from i2i_dds.diffusion.randomness import item_generators, randn
+from i2i_dds.diffusion.timesteps import TimestepSampler, UniformTimesteps
+from i2i_dds.editing.optimise import Score
+from i2i_dds.errors import UserError
+from i2i_dds.scores.gradient import gradient_to_loss
+from i2i_dds.student.load import student_config
+from i2i_dds.student.unet import EditUNet
+from i2i_dds.teacher.interface import Teacher
+from i2i_dds.training.latents import LatentCache, Shared, embed_each
+from i2i_dds.training.schedules import Ramp
+from i2i_dds.training.student_edit import edit_with_student
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+SchedulerFactory = Callable[..., LRScheduler]
+
+
+class EditTraining(LightningModule):
+    """Trains a student f by the delta of a teacher (Hertz et al., ICCV 2023, section 5).
+
+    With ``z = f(z_src)``, the gradient ``g = eps_hat(z_t, y) - eps_hat(z_src_t, y_src)`` is that
+    of zero-shot editing, at guidance s; it goes through f into the weights:
+
+        loss = 0.5 ||z - sg(z - g)||^2 / B + w 0.5 ||z - z_src||^2 / B.
+
+    s rises and w falls in the course of training. The teacher is no part of the module: it is in
+    no checkpoint and in no optimiser.
+
+    Args:
+        student: What is trained.
+        teacher: Who is asked.
+        score: DDS, or SDS as the ablation.
+        optimizer: Called with the student's parameters.
+        scheduler: Called with (optimizer, steps=<optimiser steps of the whole training>).
+        guidance: s.
+        identity: w.
+        timesteps: How t is drawn.
+        seed: With the step and an item's key it makes the item's t and noise, on any number of
+            processes.
+        cache_mb: How much of the source latents to keep in memory.
+    """
+
+    def __init__(
+        self,
+        student: EditUNet,
+        teacher: Teacher,
+        score: Score,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory,
+        guidance: Ramp,
+        identity: Ramp,
+        timesteps: TimestepSampler | None = None,
+        seed: int = 0,
+        cache_mb: int = 1024,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self._teacher = Shared(teacher)
+        self._latents = Shared(LatentCache(cache_mb))
+        self.score, self.guidance, self.identity = score, guidance, identity
+        self.timesteps = timesteps or UniformTimesteps()
+        self.seed, self.nonfinite = seed, 0
+        self._optimizer, self._scheduler = optimizer, scheduler
+        plain = {"student": student_config(student), "seed": seed}
+        plain |= {"guidance": asdict(guidance), "identity": asdict(identity)}
+        self.save_hyperparameters(plain, logger=False)
+
+    @property
+    def teacher(self) -> Teacher:
+        """Who is asked."""
+        return self._teacher.value
+
+    @property
+    def progress(self) -> float:
+        """0 at the first step, 1 at the end of training."""
+        return self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """The loss of a batch of `EditDataModule`."""
+        z_src = self._latents.value(self.teacher, batch["key"], batch["image"])
+        condition = self.student.condition(self.teacher, batch["task"], batch["instruction"])
+        z = self.student(z_src, condition).float()
+        if not torch.isfinite(z).all():
+            raise UserError(
+                f"optimizer.lr: the student's output is not finite at step {self.global_step}; "
+                "give a smaller learning rate"
+            )
+        guidance, weight = self.guidance(self.progress), self.identity(self.progress)
+        t, eps = self._draw(batch["key"], z_src)
+        texts = (embed_each(self.teacher, batch[side], z.device) for side in ("target", "source"))
+        grad = self.score(self.teacher, z.detach(), z_src, *texts, t, eps, guidance)
+        self.nonfinite += grad.nonfinite
+        distilled = gradient_to_loss(z, grad.value)
+        identity = 0.5 * (z - z_src).square().sum() / len(z)
+        loss = distilled + weight * identity
+        self._report(
+            len(z),
+            loss=loss,
+            score=distilled,
+            identity=identity,
+            guidance=guidance,
+            identity_weight=weight,
+            latent_gradient=grad.value.flatten(1).norm(dim=1).mean(),
+        )
+        nonfinite = float(self.nonfinite)
+        self.log("train/nonfinite", nonfinite, sync_dist=True, reduce_fx="sum", batch_size=len(z))
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Logs the Euclidean norm of the weights' gradient, before it is clipped."""
+        gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
+        self.log("train/weight_gradient", nn.utils.get_total_norm(gradients))
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Edited pictures, (B, 3, H, W) in [-1, 1], for the callbacks to measure."""
+        return edit_with_student(self.student, self.teacher, batch)
+
+    def configure_optimizers(self) -> Any:
+        """The student's optimiser, and its learning rate by step."""
+        optimizer = self._optimizer(self.student.parameters())
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = self._scheduler(optimizer, steps=steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_fit_start(self) -> None:
+        """Brings the teacher to this process's device."""
+        self._place_teacher()
+
+    def on_validation_start(self) -> None:
+        """Brings the teacher to this process's device."""
+        self._place_teacher()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what was counted."""
+        checkpoint["nonfinite"] = self.nonfinite
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on counting."""
+        self.nonfinite = int(checkpoint.get("nonfinite", 0))
+
+    def _draw(self, keys: Sequence[str], like: Tensor) -> tuple[Tensor, Tensor]:
+        """Each item's timestep, long (B,), and noise, (B, C, h, w)."""
+        step, steps = self.global_step, int(self.trainer.estimated_stepping_batches)
+        generators = item_generators(self.seed, [f"{step}/{key}" for key in keys])
+        t = self.timesteps(step, steps, generators).to(like.device)
+        return t, randn(generators, like.shape[1:], like.dtype, like.device)
+
+    def _report(self, batch_size: int, **values: Tensor | float) -> None:
+        named = {
+            f"train/{name}": value.detach() if isinstance(value, Tensor) else value
+            for name, value in values.items()
+        }
+        self.log("train/loss", named.pop("train/loss"), prog_bar=True, batch_size=batch_size)
+        self.log("train/guidance", named.pop("train/guidance"), prog_bar=True, batch_size=1)
+        self.log_dict(named, batch_size=batch_size)
+
+    def _place_teacher(self) -> None:
+        if self.teacher.device != self.device:
+            self.teacher.to(self.device)

@@ -1,0 +1,77 @@
+"""The progress bar, on standard error: standard output ends with the run folder alone."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning import LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+
+BESIDE = ("train/loss", "train/guidance", "train/images_per_second")
+AFTER = ("success", "psnr_truth", "psnr_truth_gain", "psnr_backdrop")
+
+
+class ProgressBar(pl.callbacks.ProgressBar):
+    """One bar over all optimiser steps, and one line in the log for each validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Progress | None = None
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Shows no bar, as on processes other than the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Shows the bar."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._enabled:
+            columns = (
+                *(TextColumn("training"), BarColumn(), MofNCompleteColumn()),
+                *(TimeRemainingColumn(), TextColumn("{task.fields[numbers]}")),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.add_task("", total=trainer.max_steps, numbers="")
+            self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._bar is not None:
+            found = _numbers(trainer, {name.rpartition("/")[2]: name for name in BESIDE})
+            task = self._bar.task_ids[0]
+            self._bar.update(task, completed=trainer.global_step, numbers=found)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._enabled:
+            found = _numbers(trainer, {name: f"val/{name}" for name in AFTER})
+            log.info("step %d: %s", trainer.global_step, found)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _numbers(trainer: Trainer, names: dict[str, str]) -> str:
+    """Those of the metrics called `names` (word -> metric) that are known, as words."""
+    known = trainer.callback_metrics
+    return "  ".join(
+        f"{word} {float(known[name]):.3g}" for word, name in names.items() if name in known
+    )

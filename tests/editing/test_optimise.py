@@ -1,0 +1,166 @@
+from dataclasses import replace
+from functools import partial
+
+import diffusers
+import pytest
+import torch
+
+from i2i_dds.diffusion.randomness import item_generators, randn
+from i2i_dds.diffusion.timesteps import DescendingTimesteps
+from i2i_dds.editing.interface import finish
+from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.errors import UserError
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import Gradient
+from i2i_dds.scores.sds import SDS
+
+SIDE, SEED, STEPS = 16, 5, 20
+
+
+def pull(teacher, z, z_src, text, text_src, t, eps, guidance, mask=None):
+    """A score without a teacher: halves z at lr 0.5, and 1 everywhere is what its mask cuts."""
+    value = z.clone()
+    return Gradient(value if mask is None else torch.where(mask > 0, value * mask, 0.0), 3)
+
+
+def test_matched_prompts_leave_the_latent_alone_to_the_bit(tiny, batch_of):
+    batch = batch_of(tiny, "a cat", "a cat", side=SIDE)
+    for done in ZeroShot(steps=3)(tiny, batch):
+        assert torch.equal(done.z, batch.z_src)
+        assert not done.gradient_norm.any() and not done.distance.any()
+
+
+def test_other_prompts_do_not(tiny, batch_of):
+    batch = batch_of(tiny, "a cat", "a lion", side=SIDE)
+    assert finish(ZeroShot(steps=3)(tiny, batch)).z.ne(batch.z_src).any((1, 2, 3)).all()
+
+
+def test_dds_moves_towards_the_target_on_the_exact_teacher(analytic, batch_of):
+    batch = batch_of(analytic, "0", "1")
+    batch = replace(batch, z_src=analytic.means[:1].repeat(2, 1, 1, 1))
+    z = finish(ZeroShot(steps=200, lr=0.05, guidance=1.0)(analytic, batch)).z
+    before = (batch.z_src - analytic.means[1]).flatten(1).norm(dim=1)
+    assert ((z - analytic.means[1]).flatten(1).norm(dim=1) < 0.1 * before).all()
+
+
+@pytest.mark.parametrize("score", [DDS(), SDS()], ids=["dds", "sds"])
+def test_an_item_does_not_depend_on_its_batch(tiny, batch_of, score):
+    editor, whole = ZeroShot(score, steps=4), batch_of(tiny, "a cat", "a lion", n=3, side=SIDE)
+    together = list(editor(tiny, whole))
+    for i in range(3):
+        single = replace(whole, z_src=whole.z_src[i : i + 1], generators=item_generators(0, [i]))
+        alone = list(editor(tiny, single))
+        assert [done.t.item() for done in alone] == [done.t[i].item() for done in together]
+        assert torch.allclose(alone[-1].z[0], together[-1].z[i], atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", [None, torch.optim.Adam])
+@pytest.mark.parametrize("score", [DDS(), SDS()], ids=["dds", "sds"])
+def test_outside_the_mask_nothing_changes_to_the_bit(tiny, batch_of, score, optimizer):
+    mask = torch.zeros(1, 1, SIDE, SIDE)
+    mask[..., :5] = 1.0
+    mask[..., 5] = 0.3
+    batch = batch_of(tiny, "a cat", "a lion", side=SIDE, mask=mask)
+    z = finish(ZeroShot(score, steps=3, optimizer=optimizer)(tiny, batch)).z
+    assert torch.equal(z[..., 6:], batch.z_src[..., 6:])
+    assert z[..., :6].ne(batch.z_src[..., :6]).all()
+
+
+def test_weight_decay_does_not_reach_outside_the_mask(analytic, batch_of):
+    mask = torch.zeros(1, 1, 3, 3)
+    batch = batch_of(analytic, "0", "1", mask=mask)
+    decaying = partial(torch.optim.SGD, weight_decay=0.1)
+    assert torch.equal(
+        finish(ZeroShot(steps=2, optimizer=decaying)(analytic, batch)).z, batch.z_src
+    )
+
+
+def test_lr_is_the_step_itself_and_sgd_is_plain_descent(analytic, batch_of):
+    batch = batch_of(analytic, "0", "1")
+    plain = finish(ZeroShot(pull, steps=3, lr=0.5)(analytic, batch)).z
+    assert torch.equal(plain, batch.z_src / 8)
+    sgd = finish(ZeroShot(pull, steps=3, lr=0.5, optimizer=torch.optim.SGD)(analytic, batch)).z
+    assert torch.equal(sgd, plain)
+    heavy = partial(torch.optim.SGD, momentum=0.9)
+    momentum = finish(ZeroShot(pull, steps=2, lr=0.5, optimizer=heavy)(analytic, batch)).z
+    # z1 = z/2; velocity 0.9 z + z/2 = 1.4 z; z2 = z/2 - 0.7 z
+    torch.testing.assert_close(momentum, -0.2 * batch.z_src)
+
+
+def test_progress_is_told_step_by_step(analytic, batch_of):
+    batch = batch_of(analytic, "0", "1")
+    sampler = DescendingTimesteps(100, 301)
+    steps = list(ZeroShot(pull, steps=3, lr=0.5, timesteps=sampler)(analytic, batch))
+    assert [(done.step, done.steps) for done in steps] == [(0, 3), (1, 3), (2, 3)]
+    assert [done.t.tolist() for done in steps] == [[300] * 2, [200] * 2, [100] * 2]
+    norm = batch.z_src.flatten(1).norm(dim=1)
+    torch.testing.assert_close(steps[1].gradient_norm, norm / 2)
+    torch.testing.assert_close(steps[1].distance, norm * 0.75)
+    result = finish(steps)
+    assert result.steps == 3 and result.nonfinite == 9 and torch.equal(result.z, steps[-1].z)
+
+
+def test_stop_holds_the_items_that_are_done_and_ends_with_the_last(analytic, batch_of):
+    batch = batch_of(analytic, "0", "1")
+    asked = []
+
+    def stop(done):
+        asked.append(done.step)
+        return torch.tensor([True, done.step == 1])
+
+    z = finish(ZeroShot(pull, steps=9, lr=0.5, stop=stop)(analytic, batch)).z
+    assert asked == [0, 1]
+    assert torch.equal(z, batch.z_src / torch.tensor([2.0, 4.0]).reshape(2, 1, 1, 1))
+    once = ZeroShot(pull, steps=9, stop=lambda done: True)
+    assert finish(once(analytic, batch)).steps == 1
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("optimizer", [None, torch.optim.SGD])
+def test_it_runs_inside_lightnings_validation(tiny, batch_of, mode, optimizer):
+    batch = batch_of(tiny, "a cat", "a lion", side=SIDE)
+    expected = finish(ZeroShot(steps=2)(tiny, batch)).z
+    assert not expected.requires_grad
+    with mode():
+        again = batch_of(tiny, "a cat", "a lion", side=SIDE)
+        z = finish(ZeroShot(steps=2, optimizer=optimizer)(tiny, again)).z
+    assert torch.allclose(z, expected, atol=1e-6)
+
+
+def test_no_steps_are_refused():
+    with pytest.raises(UserError, match="steps: -1 is not allowed"):
+        ZeroShot(steps=-1)
+
+
+def official(teacher, batch, score):
+    """The notebook's loop: SGD, lr 0.1, loss 2000 * (z * g).sum() / (H * W), scale 7.5."""
+    config = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    abar = diffusers.DDIMScheduler.from_config(config).alphas_cumprod
+    (generator,), z = item_generators(SEED, [0]), batch.z_src.clone().requires_grad_()
+    optimizer = torch.optim.SGD([z], lr=0.1)
+    empty = teacher.embed([""])
+    for _ in range(STEPS):
+        t = torch.randint(50, 949, (1,), generator=generator)
+        eps = torch.randn(1, 4, SIDE, SIDE, generator=generator)
+        with torch.no_grad():
+            answers = []
+            for side, text in ((z, batch.text_tgt), (batch.z_src, batch.text_src)):
+                z_t = abar[t].sqrt() * side + (1 - abar[t]).sqrt() * eps
+                uncond, cond = (teacher.unet(z_t, t, y).sample for y in (empty, text))
+                answers.append(uncond + 7.5 * (cond - uncond))
+            grad = answers[0] - (answers[1] if score == "dds" else eps)
+        optimizer.zero_grad()
+        (2000 * (z * grad).sum() / SIDE**2).backward()
+        optimizer.step()
+    return z.detach()
+
+
+@pytest.mark.parametrize(("name", "score"), [("dds", DDS()), ("sds", SDS())])
+def test_twenty_iterations_give_the_official_latent(tiny, batch_of, name, score):
+    batch = batch_of(tiny, "a cat", "a lion", n=1, side=SIDE)
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    z_src = tiny.encode(x * 2 - 1) + randn(item_generators(1, [0]), (4, SIDE, SIDE))
+    batch = replace(batch, z_src=z_src, generators=item_generators(SEED, [0]))
+    found = finish(ZeroShot(score, STEPS, lr=200 / SIDE**2)(tiny, batch)).z
+    assert (found - z_src).abs().max() > 0.01
+    torch.testing.assert_close(found, official(tiny, batch, name), atol=1e-5, rtol=1e-5)

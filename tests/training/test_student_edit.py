@@ -1,0 +1,138 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from i2i_dds.critters import ATTRIBUTES
+from i2i_dds.data.edits import SceneEdits
+from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.evaluation.measure import Evaluator
+from i2i_dds.tasks import TaskSet
+from i2i_dds.training.student_edit import edit_with_student, filled_up, held_out, measure_student
+
+TIMES = {"seconds_per_image", "seconds_per_image_zero_shot", "zero_shot_speedup"}
+
+
+@pytest.fixture
+def edited_student(student):
+    net = student()
+    torch.nn.init.normal_(net.net.conv_out.weight, std=0.05)
+    return net.eval()
+
+
+def test_an_untrained_student_returns_the_reconstruction(student, teacher, tasks) -> None:
+    batch = {
+        "image": torch.rand(2, 3, 32, 32) * 2 - 1,
+        "task": torch.tensor([0, 1]),
+        "instruction": ["", ""],
+    }
+    wanted = teacher.decode(teacher.encode(batch["image"]))
+    assert torch.equal(edit_with_student(student(), teacher, batch), wanted)
+
+
+def test_a_batch_is_filled_up_with_its_last_item() -> None:
+    batch = {"key": ["a", "b"], "image": torch.arange(2.0)[:, None], "broken": []}
+    filled = filled_up(batch, 4)
+    assert filled["key"] == ["a", "b", "b", "b"] and filled["broken"] == []
+    assert filled["image"].flatten().tolist() == [0, 1, 1, 1]
+
+
+def test_a_held_out_set_is_measured(edited_student, teacher, tasks, judge, data) -> None:
+    dataset = held_out(data(), "test", 3)
+    zero_shot = ZeroShot(steps=50)
+    result = measure_student(
+        edited_student, Evaluator(tasks, teacher, judge), dataset, 4, zero_shot
+    )
+    found = result.numbers
+    assert found["n"] == 6 and set(found["tasks"]) == {"lion", "dog"}
+    assert [row.key for row in result.evaluation.rows] == sorted(
+        dataset[i]["key"] for i in range(len(dataset))
+    )
+    # a row's numbers are those of that picture by itself, whatever filled its batch up
+    item = dataset[5]
+    batch = {name: [value] for name, value in item.items()}
+    batch |= {name: item[name][None] for name in ("image", "truth", "mask")}
+    alone = edit_with_student(edited_student, teacher, batch)
+    (row,) = Evaluator(tasks, teacher, judge)(batch, alone)
+    (same,) = (other for other in result.evaluation.rows if other.key == row.key)
+    assert same.psnr_truth == pytest.approx(row.psnr_truth, abs=1e-3)
+    assert 0 <= found["collapse"] <= 1 and found["nonfinite"] == 0
+    assert found["zero_shot_speedup"] == pytest.approx(
+        found["seconds_per_image_zero_shot"] / found["seconds_per_image"]
+    )
+    assert found["zero_shot_speedup"] > 5
+
+
+def test_one_task_of_several_is_measured_under_its_own_number(
+    edited_student, teacher, tasks, data
+) -> None:
+    """Number 0 of the set that is asked for is number 1 of the student's."""
+    dog = TaskSet([tasks[1]])
+    one = SceneEdits(dog, "val", 1, size=32)[0]
+    batch = {"image": one["image"][None], "instruction": [""], "task": torch.tensor([0])}
+    found = edit_with_student(edited_student, teacher, batch, dog)
+    wanted = edit_with_student(edited_student, teacher, {**batch, "task": torch.tensor([1])})
+    assert torch.equal(found, wanted)
+    assert not torch.equal(found, edit_with_student(edited_student, teacher, batch))
+
+
+def test_a_collapsed_student_is_told_from_one_that_is_not(student, teacher, tasks, data) -> None:
+    dataset, evaluator = held_out(data(), "val", 3), Evaluator(tasks, teacher)
+    zero_shot = ZeroShot(steps=1)
+    same = student()
+    same.forward = lambda z, condition: torch.zeros_like(z)
+    collapsed = measure_student(same, evaluator, dataset, 4, zero_shot).numbers["collapse"]
+    assert collapsed == pytest.approx(1.0)
+    assert measure_student(student(), evaluator, dataset, 4, zero_shot).numbers["collapse"] < 0.9
+
+
+def test_photographs_kept_back_are_measured_without_truth(student, teacher, tasks, data) -> None:
+    photos = data(held_out="shards", n_val=2, n_test=1)
+    photos.prepare_data()
+    dataset = held_out(photos, "val", 9)
+    assert len(dataset) == 2
+    found = measure_student(student(), Evaluator(tasks, teacher), dataset, 2, ZeroShot(steps=1))
+    assert found.numbers["n"] == 2 and found.numbers["success"] is None
+    assert found.numbers["psnr_truth"] is None and found.numbers["sharpness"] > 0
+
+
+def test_two_processes_find_the_same_numbers(tmp_path: Path, repository: Path, teacher, judge):
+    """By torchrun and without it, as a user types it."""
+    from i2i_dds.student.build import new_student
+    from i2i_dds.tasks import Task
+
+    shape = {"block_out_channels": [8, 8], "norm_num_groups": 4, "attention_head_dim": 1}
+    shape |= {"down_block_types": ["DownBlock2D"] * 2, "up_block_types": ["UpBlock2D"] * 2}
+    shape |= {"layers_per_block": 1, "cross_attention_dim": 8}
+    lion = Task("lion", {"cat": "lion"}, source={"species": "cat"}, target={"species": "lion"})
+    net = new_student(teacher, TaskSet([lion]), shape)
+    torch.nn.init.normal_(net.net.conv_out.weight, std=0.05)
+    net.save_pretrained(tmp_path / "student")
+    judge.save_pretrained(tmp_path / "judge")
+    for part in ("vae", "unet", "text_encoder", "tokenizer"):
+        getattr(teacher, part).save_pretrained(tmp_path / "sd" / part)
+    script = str(repository / "scripts" / "evaluate.py")
+    settings = ["ckpt=student", "judge=judge", "teacher.path=sd", "teacher.device=cpu", "n=5"]
+    settings += ["batch_size=2", "zero_shot.steps=1", "data.size=32"]
+    scheduler = {"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear"}
+    scheduler |= {"beta_start": 0.00085, "beta_end": 0.012, "num_train_timesteps": 1000}
+    (tmp_path / "sd" / "scheduler").mkdir()
+    (tmp_path / "sd" / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    (tmp_path / "sd" / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    found = []
+    for launcher in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]):
+        done = subprocess.run(
+            [sys.executable, *launcher, script, *settings],
+            **{"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 280},
+        )
+        assert done.returncode == 0, done.stderr
+        folder = tmp_path / done.stdout.splitlines()[-1]
+        metrics = json.loads((folder / "metrics.json").read_text())
+        rows = (folder / "rows.csv").read_text()
+        found.append(({k: v for k, v in metrics.items() if k not in TIMES}, rows))
+        assert (folder / "grid.png").is_file()
+    assert found[0] == found[1]
+    assert found[0][0]["n"] == 5 and "species" in ATTRIBUTES
