@@ -4,16 +4,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 from i2i_dds.cli.edit import main
-from i2i_dds.critters import ATTRIBUTES, render, scenes
-from i2i_dds.metrics.judge import Judge
-from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+from i2i_dds.critters import render, scenes
 
 METRICS = {
     *("n", "success", "psnr_truth", "psnr_truth_source", "psnr_truth_gain", "psnr_backdrop"),
@@ -21,49 +18,18 @@ METRICS = {
 }
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="module")
-def pocket(tmp_path_factory) -> Path:
-    """A tiny teacher and a judge, both untrained, where the pocket weights would be."""
-    folder = tmp_path_factory.mktemp("pocket")
-    build_random_stable_diffusion(folder / "teacher", "tiny")
-    torch.manual_seed(0)
-    Judge(dict(ATTRIBUTES), width=8).save_pretrained(folder / "judge")
-    return folder
-
-
 @pytest.fixture
-def run(pocket: Path, tmp_path: Path, monkeypatch, capsys):
+def run(typed, tmp_path: Path):
     """The command, typed in a folder with some pictures; two steps unless told otherwise."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("I2I_DDS_POCKET", str(pocket))
     for i, scene in enumerate(scenes("test", 2, species="cat")):
         (tmp_path / "photos").mkdir(exist_ok=True)
         render(scene, 32).save(tmp_path / "photos" / f"cat{i}.png")
 
-    def run(*arguments: str) -> Done:
+    def run(*arguments: str) -> Any:
         given = {argument.partition("=")[0] for argument in arguments}
-        few = [] if "steps" in given else ["steps=2"]
-        monkeypatch.setattr(sys, "argv", ["edit.py", *few, "teacher.device=cpu", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        return Done(code, *capsys.readouterr())
+        return typed(main, *([] if "steps" in given else ["steps=2"]), *arguments)
 
     return run
-
-
-def folder_of(done: Done) -> Path:
-    assert done.code == 0, done.err
-    return Path(done.out.splitlines()[-1])
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -73,7 +39,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def test_without_arguments_critters_are_edited(run) -> None:
     done = run()
-    folder = folder_of(done)
+    folder = done.folder
     assert len(done.out.splitlines()) == 1 and "Editing 4" in done.err
     names = {path.name for path in folder.iterdir()}
     assert names == {"edited", "comparison.png", "trajectory.csv", "rows.csv", "metrics.json",
@@ -109,7 +75,7 @@ def test_the_command_as_typed_on_a_set_of_tasks(run, pocket, tmp_path, repositor
 
 def test_pictures_times_targets_in_one_batch(run, tmp_path) -> None:
     target = "prompt.target=[a lion,a tiger]"
-    folder = folder_of(run("image=photos", "prompt.source=a cat, smiling", target, "seed=1"))
+    folder = run("image=photos", "prompt.source=a cat, smiling", target, "seed=1").folder
     names = ["cat0-1", "cat0-2", "cat1-1", "cat1-2"]
     assert sorted(path.stem for path in (folder / "edited").iterdir()) == names
     result = json.loads((folder / "result.json").read_text())
@@ -127,9 +93,9 @@ def test_pictures_times_targets_in_one_batch(run, tmp_path) -> None:
 
 def test_results_do_not_depend_on_the_batch_size(run) -> None:
     arguments = "image=photos", "prompt.target=a lion", "prompt.source=a cat", "steps=3"
-    together = folder_of(run(*arguments, "paths.suffix=-a"))
-    alone = folder_of(run(*arguments, "batch_size=1", "paths.suffix=-b"))
-    single = folder_of(run(*arguments[1:], "image=photos/cat1.png", "paths.suffix=-c"))
+    together = run(*arguments, "paths.suffix=-a").folder
+    alone = run(*arguments, "batch_size=1", "paths.suffix=-b").folder
+    single = run(*arguments[1:], "image=photos/cat1.png", "paths.suffix=-c").folder
     for folder, names in ((alone, ("cat0", "cat1")), (single, ("cat1",))):
         for name in names:
             rows = [row for row in table(folder / "trajectory.csv") if row["name"] == name]
@@ -144,10 +110,8 @@ def test_mask_animation_and_sds(run, tmp_path) -> None:
     mask = Image.new("L", (32, 32), 0)
     mask.paste(255, (0, 0, 16, 32))
     mask.save(tmp_path / "mask.png")
-    folder = folder_of(
-        run("image=photos/cat0.png", "prompt.target=a lion", "mask=mask.png", "score=sds",
-            "animation=true", "steps=3")
-    )  # fmt: skip
+    folder = run("image=photos/cat0.png", "prompt.target=a lion", "mask=mask.png", "score=sds",
+            "animation=true", "steps=3").folder  # fmt: skip
     assert Image.open(folder / "comparison.png").width == 4 * (144 + 6) + 6
     with Image.open(folder / "animation" / "cat0.gif") as animation:
         assert animation.n_frames == 4
@@ -157,8 +121,8 @@ def test_mask_animation_and_sds(run, tmp_path) -> None:
 
 
 def test_the_scenes_own_mask(run) -> None:
-    free = folder_of(run("n=2", "paths.suffix=-free", "guidance=50"))
-    held = folder_of(run("n=2", "paths.suffix=-held", "guidance=50", "mask=scene"))
+    free = run("n=2", "paths.suffix=-free", "guidance=50").folder
+    held = run("n=2", "paths.suffix=-held", "guidance=50", "mask=scene").folder
     moved = [float(table(folder / "trajectory.csv")[-1]["distance"]) for folder in (free, held)]
     assert 0 < moved[1] < moved[0]
 
@@ -168,14 +132,14 @@ def test_sizes_as_told(run, tmp_path) -> None:
     arguments = "image=odd.png", "prompt.target=a lion"
     assert run(*arguments).code == 2
     for name, size in (("resize", (44, 40)), ("crop", (44, 36))):
-        folder = folder_of(run(*arguments, f"fit={name}", f"paths.suffix=-{name}"))
+        folder = run(*arguments, f"fit={name}", f"paths.suffix=-{name}").folder
         assert Image.open(folder / "edited" / "odd.png").size == size
-    folder = folder_of(run(*arguments, "fit=crop", "size=[32,24]"))
+    folder = run(*arguments, "fit=crop", "size=[32,24]").folder
     assert Image.open(folder / "edited" / "odd.png").size == (32, 24)
 
 
 def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
-    folder = folder_of(run("teacher=sd15", f"teacher.path={pocket / 'teacher'}", "n=1"))
+    folder = run("teacher=sd15", f"teacher.path={pocket / 'teacher'}", "n=1").folder
     config = json.loads((folder / "result.json").read_text())["config"]
     assert (config["lr"], config["guidance"]) == (0.0488, 7.5)
     assert config["editor"]["timesteps"]["t_min"] == 50
@@ -226,7 +190,7 @@ def test_mistakes_end_in_one_sentence(run, tmp_path: Path, arguments, message: s
     (tmp_path / "empty").mkdir()
     done = run(*arguments)
     assert (done.code, done.out) == (2, "")
-    assert done.err.splitlines()[-1].startswith(f"error: {message}")
+    assert done.sentence.startswith(f"error: {message}")
     assert not list(tmp_path.glob("outputs/edit/*"))
 
 
@@ -244,7 +208,7 @@ def test_a_full_disk_leaves_nothing(run, tmp_path: Path, monkeypatch, name: str)
     monkeypatch.setattr(runs.os, "replace", full)
     done = run(*IMAGE)
     assert (done.code, done.out) == (2, "")
-    assert "no space is left on its disk; give a folder with room" in done.err.splitlines()[-1]
+    assert "no space is left on its disk; give a folder with room" in done.sentence
     assert not list(tmp_path.glob("outputs/edit/*"))
 
 

@@ -53,8 +53,9 @@ def test_missing_markers_and_broken_files_are_named(results):
 
 def test_the_readme_agrees_with_the_results(repository):
     """Whoever adds a result runs scripts/results.py too."""
-    from i2i_dds.cli.app import config_dir
     from omegaconf import OmegaConf
+
+    from i2i_dds.cli.app import config_dir
 
     cfg = OmegaConf.load(config_dir() / "results.yaml")
     readme = (repository / "README.md").read_text(encoding="utf-8")

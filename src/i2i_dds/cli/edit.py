@@ -122,9 +122,10 @@ class _Run:
         columns = [field.name for field in fields(Point)]
         write_csv(self.folder / "trajectory.csv", columns, points)
         nonfinite = sum(edited.nonfinite for edited in self.done)
-        result = {"n": len(self.inputs.items), "nonfinite": nonfinite, "evaluations": evaluations}
-        result["seconds"] = sum(edited.seconds * len(edited.items) for edited in self.done)
-        result["seconds_per_image"] = result["seconds"] / result["n"]
+        n = len(self.inputs.items)
+        seconds = sum(edited.seconds * len(edited.items) for edited in self.done)
+        result: dict[str, Any] = {"n": n, "nonfinite": nonfinite, "evaluations": evaluations}
+        result |= {"seconds": seconds, "seconds_per_image": seconds / n}
         if self.rows:
             evaluation = Evaluation(tuple(self.rows), nonfinite)
             evaluation.write_csv(self.folder / "rows.csv")

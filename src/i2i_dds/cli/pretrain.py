@@ -23,6 +23,7 @@ def main(cfg: DictConfig) -> Path:
             "steps": integer(min=1),
             "batch_size": integer(min=1),
             "lr": number(above=0),
+            "precision": choice("32-true", "bf16-mixed"),
         }.items()
     }
     rules = {"stage": choice("all", "report", *_STAGES), "seed": integer(min=0), "out": text()}

@@ -89,7 +89,12 @@ class Evaluator:
         columns = *gains, backdrop, sharpness(edited), sharpness(x)
         numbers = zip(*(column.tolist() for column in columns), strict=True)
         judged = zip(batch["key"], tasks, self._success(edited, tasks), numbers, strict=True)
-        return [Row(key, task.name, won, *values, seconds) for key, task, won, values in judged]
+        names = ("psnr_truth", "psnr_truth_source", "psnr_truth_source_recon", "psnr_backdrop")
+        names += ("sharpness", "sharpness_source")
+        return [
+            Row(key, task.name, won, **dict(zip(names, values, strict=True)), seconds=seconds)
+            for key, task, won, values in judged
+        ]
 
     def _success(self, edited: Tensor, tasks: Sequence[Task]) -> list[float]:
         if self.judge is None:

@@ -55,7 +55,7 @@ class Evaluation:
 
     def write_csv(self, path: str | Path) -> None:
         """One line a row; a number that is missing is empty."""
-        write_csv(path, [field.name for field in fields(Row)], map(asdict, self.rows))
+        write_csv(path, [field.name for field in fields(Row)], (asdict(row) for row in self.rows))
 
 
 def write_csv(path: str | Path, columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, IterableDataset
 
 from i2i_dds.pretrain.corpus import batches
@@ -42,7 +44,8 @@ class Stage(pl.LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Adds the terms; the generator depends on the step alone, so a resumed run repeats."""
         generator = torch.Generator().manual_seed(0x5EED + self.global_step)
-        terms = self.loss(batch, generator)
+        with _attention(self.device):
+            terms = self.loss(batch, generator)
         total = torch.stack(list(terms.values())).sum()
         self.log_dict({name: term.detach() for name, term in terms.items()}, prog_bar=True)
         return total
@@ -59,6 +62,13 @@ class Stage(pl.LightningModule):
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+
+def _attention(device: torch.device) -> AbstractContextManager[Any]:
+    """Plain attention in half precision on a CPU, where the fused one's backward pass is slow."""
+    if device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        return sdpa_kernel(SDPBackend.MATH)
+    return nullcontext()
 
 
 class _Stream(IterableDataset):
@@ -79,6 +89,7 @@ def fit(
     fetch: Fetch,
     folder: Path,
     callbacks: Sequence[pl.Callback] = (),
+    precision: Any = "32-true",
 ) -> None:
     """Trains a stage for its number of steps, resuming from `folder` if it was stopped there.
 
@@ -89,6 +100,7 @@ def fit(
         fetch: from indices (batch_size,) and the step's number to a batch.
         folder: holds `last.ckpt` and the csv log.
         callbacks: added to the checkpoint's and the progress bar's.
+        precision: Lightning's.
     """
     last = folder / "last.ckpt"
     start = 0
@@ -99,6 +111,7 @@ def fit(
         return
     trainer = pl.Trainer(
         max_steps=stage.steps,
+        precision=precision,
         accelerator="auto",
         devices=1,
         logger=CSVLogger(str(folder), name="log", flush_logs_every_n_steps=50),

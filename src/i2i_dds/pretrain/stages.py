@@ -42,12 +42,14 @@ class Recipe:
         steps: optimiser steps.
         batch_size: rows a step.
         lr: peak learning rate.
+        precision: Lightning's: 32-true, bf16-mixed.
     """
 
     n: int
     steps: int
     batch_size: int
     lr: float
+    precision: str = "32-true"
 
 
 @dataclass
@@ -165,7 +167,8 @@ class Pretraining:
         fetch: Any,
         callbacks: Sequence[Any] = (),
     ) -> None:
-        fit(stage, recipe.n, recipe.batch_size, fetch, self.work / name, callbacks)
+        sizes = (recipe.n, recipe.batch_size)
+        fit(stage, *sizes, fetch, self.work / name, callbacks, recipe.precision)
         stage.cpu().eval()
 
     @torch.no_grad()

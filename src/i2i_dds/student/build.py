@@ -68,7 +68,8 @@ def student_from_teacher(
             f"student: teacher_init needs a teacher with a UNet, not a {type(teacher).__name__}; "
             "give student=small or student=base"
         )
-    shape = {name: value for name, value in source.config.items() if not name.startswith("_")}
+    config: Mapping[str, Any] = getattr(source, "config", {})
+    shape = {name: value for name, value in config.items() if not name.startswith("_")}
     student = new_student(teacher, tasks, shape, conditioning, timestep, seed)
     weights = {
         name: value

@@ -100,8 +100,10 @@ class EditTraining(LightningModule):
             )
         guidance, weight = self.guidance(self.progress), self.identity(self.progress)
         t, eps = self._draw(batch["key"], z_src)
-        texts = (embed_each(self.teacher, batch[side], z.device) for side in ("target", "source"))
-        grad = self.score(self.teacher, z.detach(), z_src, *texts, t, eps, guidance)
+        target, source = (
+            embed_each(self.teacher, batch[side], z.device) for side in ("target", "source")
+        )
+        grad = self.score(self.teacher, z.detach(), z_src, target, source, t, eps, guidance)
         self.nonfinite += grad.nonfinite
         distilled = gradient_to_loss(z, grad.value)
         identity = 0.5 * (z - z_src).square().sum() / len(z)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import pytorch_lightning as pl
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar as LightningProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -16,7 +16,7 @@ BESIDE = ("train/loss", "train/guidance", "train/images_per_second")
 AFTER = ("success", "psnr_truth", "psnr_truth_gain", "psnr_backdrop")
 
 
-class ProgressBar(pl.callbacks.ProgressBar):
+class ProgressBar(LightningProgressBar):
     """One bar over all optimiser steps, and one line in the log for each validation."""
 
     def __init__(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from i2i_dds.data.datamodule import HeldOutLoader
 from i2i_dds.data.edits import SceneEdits, ShardEdits
@@ -73,7 +72,7 @@ class HeldOutResult:
 def measure_student(
     student: EditUNet,
     evaluator: Evaluator,
-    dataset: Dataset,
+    dataset: SceneEdits | ShardEdits,
     batch_size: int,
     zero_shot: ZeroShot,
 ) -> HeldOutResult:
@@ -90,7 +89,8 @@ def measure_student(
         zero_shot: What the student's speed is compared with.
     """
     teacher = evaluator.teacher
-    student = student.to(teacher.device).eval()
+    student.to(teacher.device)  # type: ignore[arg-type]
+    student.eval()
     rank, world = place()
     rows, compared, nonfinite = [], [], 0
     for batch in HeldOutLoader(dataset, batch_size, rank, world):
@@ -186,7 +186,7 @@ def _in_order(parts: list[list[tuple[Tensor, Tensor]]]) -> tuple[Tensor, Tensor]
     return torch.stack(outputs), torch.stack(references)
 
 
-def held_out(data: Any, split: Any, n: int) -> Dataset:
+def held_out(data: Any, split: Any, n: int) -> SceneEdits | ShardEdits:
     """A held-out set: `n` scenes for each task, or at most `n` of the pictures kept back.
 
     Args:

@@ -1,0 +1,61 @@
+"""Commands typed in an empty folder; a tiny untrained teacher stands for the pocket one."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from i2i_dds.critters import ATTRIBUTES
+from i2i_dds.metrics.judge import Judge
+from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, the last line of standard output."""
+        assert self.code == 0, self.err
+        return Path(self.out.splitlines()[-1])
+
+    @property
+    def sentence(self) -> str:
+        """The last line of standard error."""
+        return self.err.splitlines()[-1]
+
+
+@pytest.fixture(scope="session")
+def pocket(tmp_path_factory) -> Path:
+    """A tiny teacher and a judge, both untrained."""
+    folder = tmp_path_factory.mktemp("pocket")
+    build_random_stable_diffusion(folder / "teacher", "tiny")
+    torch.manual_seed(0)
+    Judge(dict(ATTRIBUTES), width=8).save_pretrained(folder / "judge")
+    return folder
+
+
+@pytest.fixture
+def typed(pocket: Path, tmp_path: Path, monkeypatch, capsys):
+    """Runs a command's main with its arguments, in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("I2I_DDS_POCKET", str(pocket))
+
+    def typed(main: Callable[[], object], *arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", [main.__module__, "teacher.device=cpu", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return Done(code, *capsys.readouterr())
+
+    return typed

@@ -1,0 +1,196 @@
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from i2i_dds.cli.train import main
+from i2i_dds.student.load import load_student
+
+FEW = [
+    *("trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.log_every_n_steps=1"),
+    *("data.n_train=8", "data.n_val=2", "data.n_test=2", "data.batch_size=2", "data.size=32"),
+    *("data.eval_batch_size=2", "final.n=3", "zero_shot.steps=2", "callbacks.pictures.n=2"),
+    *("student.unet.block_out_channels=[8,8,16]", "student.unet.norm_num_groups=8"),
+    "student.unet.attention_head_dim=1",
+]
+METRICS = {
+    *("n", "success", "psnr_truth", "psnr_truth_source", "psnr_truth_gain", "psnr_backdrop"),
+    *("collapse", "zero_shot_speedup", "seconds_per_image", "images_per_second", "nonfinite"),
+    *("sharpness", "sharpness_source", "steps", "split"),
+}
+
+
+@pytest.fixture
+def run(typed):
+    """The command with four steps of two rows."""
+
+    def run(*arguments: str) -> Any:
+        return typed(main, *FEW, *arguments)
+
+    return run
+
+
+def logged(folder: Path, column: str) -> list[float]:
+    with (folder / "log" / "metrics.csv").open() as file:
+        return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
+
+
+def test_training_ends_with_numbers_pictures_and_a_student(run) -> None:
+    folder = run("task=cat2lion").folder
+    assert folder.name.endswith("-cat2lion")
+    names = {path.name for path in folder.iterdir()} - {".hydra", "train.log"}
+    assert names == {"config.json", "metrics.json", "rows.csv", "grid.png", "log", "pictures",
+                     "checkpoints", "student"}  # fmt: skip
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert set(metrics) >= METRICS and None not in metrics.values()
+    assert metrics["n"] == 3 and metrics["steps"] == 4 and metrics["nonfinite"] == 0
+    assert [path.name for path in sorted((folder / "pictures").iterdir())] == [
+        "step-000002.png",
+        "step-000004.png",
+    ]
+    # source, student, zero-shot, truth
+    assert Image.open(folder / "grid.png").width == 4 * (144 + 6) + 6
+    guidance = logged(folder, "train/guidance")
+    assert guidance[0] == 1.0 and guidance[-1] > 2.5 and len(guidance) == 4
+    assert len(logged(folder, "val/psnr_truth_gain")) == 2
+    assert all(norm > 0 for norm in logged(folder, "train/weight_gradient"))
+    student = load_student(folder)
+    assert student.tasks.names == ("cat2lion",)
+    assert student.net.conv_out.weight.abs().max() > 0
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert not [name for name in checkpoint["state_dict"] if not name.startswith("student.")]
+    groups = checkpoint["optimizer_states"][0]["param_groups"]
+    assert sum(len(group["params"]) for group in groups) == len(list(student.parameters()))
+
+
+def test_the_last_run_of_the_same_job_is_resumed_exactly(run, monkeypatch) -> None:
+    whole = run("task=cat2lion", "paths.suffix=-whole").folder
+    other = run("task=cat2lion", "seed=1", "paths.suffix=-other").folder
+
+    class Killed(Exception):
+        pass
+
+    from i2i_dds.training.checkpoints import Checkpoints
+
+    save = Checkpoints._save
+
+    def killed(self, trainer, path):
+        save(self, trainer, path)
+        if trainer.global_step == 2:
+            raise Killed
+
+    settings = ["task=cat2lion", "paths.suffix=-part", "callbacks.checkpoints.every_n_steps=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "_save", killed)
+        with pytest.raises(Killed):
+            run(*settings)
+    shutil.rmtree(whole / "checkpoints")
+    resumed = run(*settings, "ckpt_path=last").folder
+    weights = [load_student(folder / "student").state_dict() for folder in (whole, resumed, other)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-5, atol=1e-7)
+    assert any(not torch.equal(weights[2][name], value) for name, value in weights[0].items())
+
+
+@pytest.mark.parametrize("student", ["small", "teacher_init"])
+def test_text_conditioning_and_sets_of_tasks(run, typed, student: str) -> None:
+    shape = [] if student == "small" else ["student=teacher_init"]
+    given = [argument for argument in FEW if not (shape and argument.startswith("student.unet"))]
+    folder = typed(
+        main, *given, *shape, "task=animals", "student.conditioning=text", "trainer.max_steps=2"
+    ).folder
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["n"] == 12 and list(metrics["tasks"]) == [
+        *("cat2dog", "cat2lion", "cat2tiger", "dog2fox")
+    ]
+    assert load_student(folder).conditioning == "text"
+
+
+def test_sds_is_the_ablation(run) -> None:
+    folder = run("task=cat2lion", "score=sds", "trainer.max_steps=2").folder
+    config = json.loads((folder / "config.json").read_text())
+    assert config["score"]["_target_"] == "i2i_dds.scores.sds.SDS"
+
+
+def test_wandb_offline_and_tensorboard(run, monkeypatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    folder = run("task=cat2lion", "logger=all", "trainer.max_steps=2").folder
+    assert list((folder / "wandb").glob("offline-run-*/run-*.wandb"))
+    tables = list((folder / "wandb").glob("offline-run-*/files/media/table/*.json"))
+    columns = json.loads(tables[0].read_text())["columns"]
+    assert columns == ["edit", "source", "student", "zero-shot", "truth"]
+    assert list((folder / "tensorboard").glob("events.*"))
+
+
+def test_a_sweep_runs_every_job(pocket: Path, tmp_path: Path, repository: Path) -> None:
+    command = [sys.executable, str(repository / "train.py"), "-m", *FEW, "task=cat2lion,cat2dog"]
+    command += ["seed=0,1", "trainer.max_steps=1", "callbacks.pictures=null", "teacher.device=cpu"]
+    environment = {**os.environ, "I2I_DDS_POCKET": str(pocket)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    found = [tmp_path / line for line in done.stdout.splitlines() if "multirun" in line]
+    configs = [json.loads((folder / "config.json").read_text()) for folder in found]
+    jobs = [(config["task"]["name"], config["seed"]) for config in configs]
+    assert jobs == [("cat2lion", 0), ("cat2lion", 1), ("cat2dog", 0), ("cat2dog", 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "task: "),
+        (("task=cat2cow",), "task: 'cat2cow' is not among its choices; give one of add_glasses"),
+        (("task=cat2lion", "student=huge"), "student: 'huge' is not among its choices; give one"),
+        (("task=cat2lion", "guidence.end=3"), "guidence: no such key (did you mean 'guidance'?)"),
+        (("task=cat2lion", "trainer.max_steps=-1"), "trainer.max_steps: -1 is not allowed; give"),
+        (("task=cat2lion", "trainer.max_steps=0"), "trainer.max_steps: 0 is not allowed; give"),
+        (("task=cat2lion", "optimizer.lr=-1"), "optimizer.lr: -1 is not allowed; give"),
+        (("task=cat2lion", "guidance.fraction=2"), "guidance.fraction: 2 is not allowed; give"),
+        (("task=cat2lion", "data.size=30"), "data.size: 30 is not allowed; give a multiple of 4"),
+        (("task=cat2lion", "judge=nobody"), "judge: 'nobody' holds no judge; give"),
+        (("task=cat2lion", "ckpt_path=none.ckpt"), "ckpt_path: 'none.ckpt' does not exist; give"),
+        (("task=cat2lion", "ckpt_path=last"), "ckpt_path: 'last' finds no run of this job"),
+        (("task=cat2lion", "ckpt_path=bad.ckpt"), "ckpt_path: 'bad.ckpt' is no checkpoint"),
+        (("task=cat2lion", "data.folder=none"), "data.folder: 'none'"),
+        (("task=cat2lion", "student.conditioning=colour"), "student.conditioning: 'colour' is"),
+        (("task=cat2lion", "optimized_metric=luck"), "optimized_metric: 'luck' is not"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes_end_in_one_sentence(run, tmp_path: Path, arguments, message: str) -> None:
+    (tmp_path / "bad.ckpt").write_bytes(b"not a checkpoint")
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, ""), done
+    assert done.sentence.startswith(f"error: {message}"), done.sentence
+    assert not list(tmp_path.glob("outputs/train/*"))
+
+
+def test_a_checkpoint_of_another_student_is_refused(run, tmp_path: Path) -> None:
+    folder = run("task=cat2dog", "trainer.max_steps=1").folder
+    done = run("task=cat2lion", f"ckpt_path={folder}/checkpoints/last.ckpt")
+    assert done.code == 2
+    pattern = r"error: ckpt_path: '.*' is a student of \['cat2dog'\], not of \['cat2lion'\]; give"
+    assert re.match(pattern, done.sentence), done.sentence
+
+
+def test_a_truncated_shard_is_named(run, tmp_path: Path) -> None:
+    from i2i_dds.data.shards import write_shards
+    from i2i_dds.data.sources import captioned_scenes, critters_samples
+
+    samples = critters_samples(captioned_scenes("train", 8, species="cat"), size=32)
+    write_shards(samples, tmp_path / "shards", samples_per_shard=8)
+    (shard,) = (tmp_path / "shards").glob("*.tar")
+    shard.write_bytes(shard.read_bytes()[:3000])
+    done = run("task=cat2lion", "data.folder=shards")
+    assert done.code == 2
+    assert done.sentence.startswith("error: ") and shard.name in done.sentence, done.sentence
