@@ -60,7 +60,7 @@ def test_a_saved_student_is_measured(run) -> None:
         *("metrics.json", "rows.csv", "grid.png", "config.json")
     }
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["n"] == 6 and list(metrics["tasks"]) == ["cat2lion", "cat2dog"]
+    assert metrics["n"] == 6 and list(metrics["tasks"]) == ["cat2dog", "cat2lion"]
     assert None not in metrics.values() and metrics["zero_shot_steps"] == 2
     assert Image.open(folder / "grid.png").width == 3 * (144 + 6) + 6  # source, student, truth
 

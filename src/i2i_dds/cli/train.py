@@ -25,14 +25,20 @@ _RULES = {
     "seed": integer(min=0),
     "ckpt_path": optional(text()),
     "judge": optional(text()),
-    "optimized_metric": optional(text()),
     "trainer.max_steps": integer(min=1),
     "final.split": choice("val", "test"),
     "final.n": integer(min=1),
-    "guidance.start": number(min=0),
-    "guidance.end": number(min=0),
-    "identity.start": number(min=0),
-    "identity.end": number(min=0),
+    "optimizer.lr": number(above=0),
+    **{
+        f"{ramp}.{key}": rule
+        for ramp in ("guidance", "identity")
+        for key, rule in {
+            "start": number(min=0),
+            "end": number(min=0),
+            "fraction": number(min=0, max=1),
+            "shape": choice("linear", "cosine"),
+        }.items()
+    },
     "zero_shot.steps": integer(min=1),
 }
 
@@ -45,25 +51,29 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     from i2i_dds.tasks import TaskSet
     from i2i_dds.training.checkpoints import CONFIG
     from i2i_dds.training.loggers import finish_loggers
+    from i2i_dds.training.student_edit import NUMBERS
 
-    check(cfg, _RULES)
+    check(cfg, {**_RULES, "optimized_metric": optional(choice(*NUMBERS))})
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     settings, folder = resolved(cfg), run_dir()
     tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
     checkpoint = _checkpoint(cfg, settings)
     module, data, trainer = _parts(cfg, tasks)
+    content = _content(checkpoint, module)
     if rank() == 0:
+        data.prepare_data()
+        data.dataset("train")
         write_json(folder / CONFIG, settings)
     try:
         for logger in trainer.loggers:
             logger.log_hyperparams(settings)
-        _fit(module, data, trainer, checkpoint)
+        _fit(module, data, trainer, checkpoint, content)
         if trainer.is_global_zero:
             module.student.save_pretrained(folder / STUDENT)
         numbers = _measure(cfg, module, data, trainer, folder)
     finally:
         finish_loggers(trainer.loggers)
-    return folder, _optimized(numbers, cfg.optimized_metric)
+    return folder, None if cfg.optimized_metric is None else numbers[cfg.optimized_metric]
 
 
 def _checkpoint(cfg: DictConfig, settings: dict[str, Any]) -> Path | None:
@@ -109,17 +119,30 @@ def _parts(cfg: DictConfig, tasks: TaskSet) -> tuple[EditTraining, EditDataModul
     return module, data, instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
 
 
+def _content(checkpoint: Path | None, module: EditTraining) -> dict[str, Any]:
+    """What the checkpoint holds, if it is one of this student."""
+    from i2i_dds.student.load import check_same_student, read_checkpoint
+
+    if checkpoint is None:
+        return {}
+    content = read_checkpoint(checkpoint)
+    check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
+    return content
+
+
 def _fit(
-    module: EditTraining, data: EditDataModule, trainer: Trainer, checkpoint: Path | None
+    module: EditTraining,
+    data: EditDataModule,
+    trainer: Trainer,
+    checkpoint: Path | None,
+    content: dict[str, Any],
 ) -> None:
     """Trains, unless the checkpoint is that of a finished training already."""
-    from i2i_dds.student.load import check_same_student, load_student, read_checkpoint
+    from i2i_dds.student.load import load_student
 
     if checkpoint is None:
         trainer.fit(module, datamodule=data)
         return
-    content = read_checkpoint(checkpoint)
-    check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
     if content["global_step"] < trainer.max_steps:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return
@@ -181,13 +204,3 @@ def _log_final(trainer: Trainer, numbers: dict[str, Any]) -> None:
         logger.save()
     for name, value in found.items():
         Console(stderr=True).print(f"{name:28}", f"{value:.4g}")
-
-
-def _optimized(numbers: dict[str, Any], name: str | None) -> float | None:
-    if name is None:
-        return None
-    if name not in numbers:
-        raise UserError(
-            f"optimized_metric: '{name}' is not measured; give one of {', '.join(sorted(numbers))}"
-        )
-    return numbers[name]

@@ -49,7 +49,7 @@ def degraded(x: Tensor, generator: torch.Generator) -> Tensor:
 
     kernel = torch.tensor([1.0, 2.0, 1.0]).to(x)
     blur = (kernel[:, None] * kernel[None, :] / 16).expand(3, 1, 3, 3)
-    soft = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), blur, groups=3)
+    soft = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), blur, groups=3).to(x)
     x = torch.lerp(x, soft, draw() * (draw() < 0.5))
     noise = torch.randn(x.shape, generator=generator).to(x)
     return x + 0.12 * draw() * (draw() < 0.5) * noise

@@ -31,6 +31,12 @@ ZERO_SHOT_STEPS = 3
 STUDENT_PASSES = 3
 """Passes of the student that are timed, after one that is not."""
 
+NUMBERS = (
+    *("success", "psnr_truth", "psnr_truth_gain", "psnr_backdrop", "sharpness", "collapse"),
+    *("zero_shot_speedup", "seconds_per_image", "seconds_per_image_zero_shot"),
+)
+"""What a sweep may optimise among the numbers of :class:`HeldOutResult`."""
+
 COMPARED_SIDE = 64
 """Pictures larger than this are scaled down to be compared with one another."""
 
