@@ -1,4 +1,4 @@
-"""Two DDS iterations at 512 px on checkpoints of the true size, with their time and memory."""
+"""DDS iterations and student steps at 512 px on checkpoints of the true size: time and memory."""
 
 import json
 import os
@@ -46,6 +46,19 @@ print(json.dumps({
 }))
 """
 
+# The student begins as a copy of the teacher's UNet: what train.py does for photographs.
+TRAINING = """
+import json, resource, sys
+from i2i_dds.cli.train import main
+from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+
+size, folder, *sys.argv[1:] = sys.argv[1:]
+build_random_stable_diffusion(folder, size)
+main()
+unit = 1 if sys.platform == "darwin" else 1024
+print(json.dumps({"peak_gib": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30}))
+"""
+
 
 @pytest.mark.parametrize(("size", "kind"), [("sd15", "epsilon"), ("sd21", "v_prediction")])
 def test_two_dds_iterations_at_512_px_fit_into_24_gib(size, kind, tmp_path, capsys):
@@ -65,3 +78,27 @@ def test_two_dds_iterations_at_512_px_fit_into_24_gib(size, kind, tmp_path, caps
     assert report["nonfinite"] == 0
     assert report["moved"] > 0
     assert report["peak_gib"] < 24
+
+
+@pytest.mark.parametrize("size", ["sd15", "sd21"])
+def test_two_student_steps_at_512_px_fit_into_24_gib(size, tmp_path, capsys):
+    settings = ["task=cat2lion", "student=teacher_init", "teacher.path=sd", "teacher.device=cpu"]
+    settings += ["teacher.dtype=bfloat16", "data.size=512", "data.n_train=2", "data.n_val=1"]
+    settings += ["data.batch_size=1", "data.eval_batch_size=1", "callbacks.ema=null"]
+    settings += ["callbacks.pictures=null", "callbacks.checkpoints=null", "final.n=1"]
+    settings += ["trainer.max_steps=2", "judge=null", "hydra.run.dir=run"]
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING, size, str(tmp_path / "sd"), *settings],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(i2i_dds.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    peak = json.loads(done.stdout.strip().splitlines()[-1])["peak_gib"]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    with capsys.disabled():
+        print(f"\n{size}: {1 / metrics['images_per_second']:.1f} s a step, peak {peak:.1f} GiB")
+    assert metrics["steps"] == 2
+    assert metrics["nonfinite"] == 0
+    assert peak < 24

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from torch.utils.data import DataLoader
 
 from i2i_dds.critters import ATTRIBUTES
@@ -97,8 +98,8 @@ def trainer():
             max_epochs=-1,
             accelerator="cpu",
             callbacks=list(callbacks),
-            enable_checkpointing=any("Checkpoint" in type(c).__name__ for c in callbacks),
-            enable_progress_bar=any("Progress" in type(c).__name__ for c in callbacks),
+            enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
+            enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
             enable_model_summary=False,
             num_sanity_val_steps=0,
             check_val_every_n_epoch=None,

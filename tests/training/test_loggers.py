@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,11 @@ def test_wandb_takes_pictures_and_is_finished_for_the_next_job(tmp_path: Path) -
         assert wandb.run is None
     runs = list((tmp_path / "wandb").glob("offline-run-*"))
     assert len(runs) == 2
-    assert all(len(list(run.rglob("*.png"))) >= 1 for run in runs)
+    for run in runs:
+        (path,) = run.glob("files/media/table/*.json")
+        table = json.loads(path.read_text())
+        assert table["columns"] == ["edit", "source", "student"]
+        assert table["data"] == [["a", "Image", "Image"], ["b", "Image", "Image"]]
 
 
 def test_tensorboard_takes_pictures(tmp_path: Path) -> None:

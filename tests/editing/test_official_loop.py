@@ -4,18 +4,21 @@ import pytest
 import torch
 
 from i2i_dds.diffusion.randomness import item_generators, randn
-from i2i_dds.diffusion.timesteps import UniformTimesteps
+from i2i_dds.editing.interface import EditBatch, finish
+from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.sds import SDS
+from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 SEED, STEPS, SIDE = 5, 20, 8
 
 
 @pytest.fixture(scope="module")
-def setting(tiny_folder):
+def setting(tmp_path_factory):
     # Float64, so that what is compared is the method: random networks amplify rounding.
-    teacher = StableDiffusionTeacher.load(str(tiny_folder), device="cpu", dtype="float64")
+    folder = build_random_stable_diffusion(tmp_path_factory.mktemp("sd") / "tiny", "tiny")
+    teacher = StableDiffusionTeacher.load(str(folder), device="cpu", dtype="float64")
     x = torch.rand(1, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     z_src = teacher.encode(x * 2 - 1) + randn(item_generators(1, [0]), (4, SIDE, SIDE))
     return teacher, z_src, teacher.embed(["a lion"]), teacher.embed(["a cat"])
@@ -41,12 +44,8 @@ def official(teacher, z_src, text, text_src, score):
 
 
 def ours(teacher, z_src, text, text_src, score):
-    generators, timesteps, z = item_generators(SEED, [0]), UniformTimesteps(), z_src.clone()
-    for step in range(STEPS):
-        t = timesteps(step, STEPS, generators)
-        eps = randn(generators, z.shape[1:], z.dtype)
-        z = z - 200 / SIDE**2 * score(teacher, z, z_src, text, text_src, t, eps, 7.5).value
-    return z
+    batch = EditBatch(z_src, text_src, text, item_generators(SEED, [0]))
+    return finish(ZeroShot(score, STEPS, lr=200 / SIDE**2)(teacher, batch)).z
 
 
 @pytest.mark.parametrize(("name", "score"), [("dds", DDS()), ("sds", SDS())])
@@ -60,7 +59,7 @@ def test_twenty_iterations_give_the_official_latent(setting, name, score):
 def test_the_comparison_notices_another_noise_on_the_source_side(setting):
     teacher, z_src, text, text_src = setting
 
-    def two_noises(teacher, z, z_src, text, text_src, t, eps, guidance):
+    def two_noises(teacher, z, z_src, text, text_src, t, eps, guidance, mask):
         tgt = SDS()(teacher, z, None, text, None, t, eps, guidance)
         src = SDS()(teacher, z_src, None, text_src, None, t, eps.flip(-1), guidance)
         return type(tgt)(tgt.value - src.value, 0)
