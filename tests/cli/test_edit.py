@@ -213,7 +213,7 @@ def test_a_full_disk_leaves_nothing(run, tmp_path: Path, monkeypatch, name: str)
 
 
 def test_our_own_mistake_leaves_nothing_either(run, tmp_path: Path, monkeypatch) -> None:
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("ours")
 
     monkeypatch.setattr("i2i_dds.evaluation.grid.grid", broken)
