@@ -20,7 +20,7 @@ from i2i_dds.scores.gradient import gradient_to_loss
 from i2i_dds.student.load import student_config
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.teacher.interface import Teacher
-from i2i_dds.training.latents import LatentCache, Shared, embed_each
+from i2i_dds.training.cache import Shared, TeacherCache
 from i2i_dds.training.schedules import Ramp
 from i2i_dds.training.student_edit import edit_with_student
 
@@ -50,7 +50,7 @@ class EditTraining(LightningModule):
         timesteps: How t is drawn.
         seed: With the step and an item's key it makes the item's t and noise, on any number of
             processes.
-        cache_mb: How much of the source latents to keep in memory.
+        cache_mb: How much of the source latents and prompts' embeddings to keep in memory.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class EditTraining(LightningModule):
         super().__init__()
         self.student = student
         self._teacher = Shared(teacher)
-        self._latents = Shared(LatentCache(cache_mb))
+        self._cache = Shared(TeacherCache(cache_mb))
         self.score, self.guidance, self.identity = score, guidance, identity
         self.timesteps = timesteps or UniformTimesteps()
         self.seed, self.nonfinite = seed, 0
@@ -90,7 +90,8 @@ class EditTraining(LightningModule):
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """The loss of a batch of `EditDataModule`."""
-        z_src = self._latents.value(self.teacher, batch["key"], batch["image"])
+        cache = self._cache.value
+        z_src = cache.latents(self.teacher, batch["key"], batch["image"])
         condition = self.student.condition(self.teacher, batch["task"], batch["instruction"])
         z = self.student(z_src, condition).float()
         if not torch.isfinite(z).all():
@@ -101,7 +102,7 @@ class EditTraining(LightningModule):
         guidance, weight = self.guidance(self.progress), self.identity(self.progress)
         t, eps = self._draw(batch["key"], z_src)
         target, source = (
-            embed_each(self.teacher, batch[side], z.device) for side in ("target", "source")
+            cache.embeddings(self.teacher, batch[side], z.device) for side in ("target", "source")
         )
         grad = self.score(self.teacher, z.detach(), z_src, target, source, t, eps, guidance)
         self.nonfinite += grad.nonfinite

@@ -1,0 +1,54 @@
+import copy
+
+import torch
+
+from i2i_dds.training.cache import Shared, TeacherCache
+
+
+class Counting:
+    """Encodes by adding one, and tells how often it was asked."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        self.encoded, self.embedded = 0, []
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        self.encoded += len(x)
+        return x + 1
+
+    def embed(self, prompts: list[str]) -> torch.Tensor:
+        self.embedded += prompts
+        return torch.tensor([[[float(len(p))]] for p in prompts])
+
+
+def test_each_latent_is_computed_once() -> None:
+    teacher, cache, x = Counting(), TeacherCache(), torch.randn(3, 1, 2, 2)
+    assert torch.equal(cache.latents(teacher, ["a", "b", "c"], x), x + 1)
+    assert torch.equal(cache.latents(teacher, ["c", "a"], x[[2, 0]]), x[[2, 0]] + 1)
+    assert teacher.encoded == 3 and len(cache) == 3
+
+
+def test_past_its_size_it_computes_anew() -> None:
+    teacher, cache, x = Counting(), TeacherCache(megabytes=1), torch.zeros(2, 1, 400, 400)
+    for _ in range(2):
+        cache.latents(teacher, ["a", "b"], x)
+    assert len(cache) == 1 and teacher.encoded == 3
+
+
+def test_prompts_are_embedded_alone_once_and_in_order() -> None:
+    teacher, cache = Counting(), TeacherCache()
+    for _ in range(2):
+        found = cache.embeddings(teacher, ["aa", "b", "aa"], torch.device("cpu"))
+        assert found.flatten().tolist() == [2, 1, 2] and teacher.embedded == ["aa", "b"]
+
+
+def test_a_picture_and_a_prompt_of_one_name_are_two_things() -> None:
+    teacher, cache, x = Counting(), TeacherCache(), torch.zeros(1, 1, 2, 2)
+    cache.embeddings(teacher, ["a"], torch.device("cpu"))
+    assert torch.equal(cache.latents(teacher, ["a"], x), x + 1)
+
+
+def test_copies_share_what_is_shared() -> None:
+    teacher = Counting()
+    assert copy.deepcopy([Shared(teacher)])[0].value is teacher
