@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from i2i_dds.cli.app import config_dir
 from i2i_dds.cli.train import main
 from i2i_dds.student.load import load_student
 from i2i_dds.training.student_edit import NUMBERS
@@ -145,6 +147,24 @@ def test_a_sweep_runs_every_job(pocket: Path, tmp_path: Path, repository: Path) 
     configs = [json.loads((folder / "config.json").read_text()) for folder in found]
     jobs = [(config["task"]["name"], config["seed"]) for config in configs]
     assert jobs == [("cat2lion", 0), ("cat2lion", 1), ("cat2dog", 0), ("cat2dog", 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "guidance", "t_min", "steps"),
+    [
+        (("task=cat2lion",), 3.0, 200, 800),
+        (("task=cat2lion", "teacher=sd15"), 7.5, 50, 1200),
+        (("experiment=animals",), 3.0, 200, 2400),
+        (("experiment=photo_cat2lion",), 7.5, 50, 1200),
+        (("task=cat2lion", "guidance.end=5", "trainer.max_steps=7"), 5, 200, 7),
+    ],
+)
+def test_a_teachers_numbers_yield_to_what_is_asked_for(arguments, guidance, t_min, steps) -> None:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = compose("train", [*arguments])
+    assert (cfg.guidance.end, cfg.timesteps.t_min, cfg.trainer.max_steps) == (
+        *(guidance, t_min, steps),
+    )
 
 
 @pytest.mark.parametrize(
