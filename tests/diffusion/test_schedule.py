@@ -105,7 +105,7 @@ def test_half_precision_keeps_the_digits_of_sigma():
     assert abs(half.double() - exact).item() < exact * 2**-11
 
 
-@pytest.mark.parametrize("steps", [1, 20, 50, 100, 500])
+@pytest.mark.parametrize("steps", [1, 20, 30, 50, 77, 100, 500])
 def test_pairs_follow_stable_diffusions_ddim(steps):
     ddim = diffusers.DDIMScheduler(**SD, steps_offset=1, timestep_spacing="leading")
     ddim.set_timesteps(steps)

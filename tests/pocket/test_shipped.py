@@ -58,7 +58,7 @@ def test_the_judge_knows_renders_and_reconstructions(teacher, judge) -> None:
 def test_diffusers_draws_the_same_picture(teacher, judge) -> None:
     """Stable Diffusion's own pipeline on the same folder, from the same noise."""
     pipe = StableDiffusionPipeline.from_pretrained(
-        pocket.directory() / "teacher", torch_dtype=torch.float32, safety_checker=None
+        pocket.directory() / "teacher", dtype=torch.float32, safety_checker=None
     )
     pipe.set_progress_bar_config(disable=True)
     ours = sample(teacher, CAPTIONS, item_generators(0, [0, 1]), 30, 4.0)

@@ -119,9 +119,9 @@ class NoiseSchedule:
     def pairs(self, steps: int, t_start: float = 1.0) -> list[tuple[int, int]]:
         """The steps (t, u), t > u, of a sampler from ``t_start`` of the way down to CLEAN.
 
-        The grid has ``steps`` timesteps over the whole schedule, ``T i / steps + 1`` as Stable
-        Diffusion's DDIM has; ``t_start < 1`` keeps its lower ``t_start * steps`` of them.
-        Each u is the next t of the same list, so uneven strides stay consistent.
+        The grid has ``steps`` timesteps, ``i * floor(T / steps) + 1`` as Stable Diffusion's DDIM
+        has (so 30 steps of 1000 begin at 958); ``t_start < 1`` keeps its lower
+        ``t_start * steps`` of them. Each u is the next t of the same list.
 
         Raises:
             UserError: ``steps`` is not in [1, T] or ``t_start`` not in (0, 1].
@@ -133,7 +133,7 @@ class NoiseSchedule:
             raise UserError(f"t_start: {t_start} is not allowed; give a fraction in (0, 1]")
         offset = 1 if steps < total else 0
         kept = max(1, round(steps * t_start))
-        grid = [total * i // steps + offset for i in reversed(range(kept))]
+        grid = [i * (total // steps) + offset for i in reversed(range(kept))]
         return list(zip(grid, [*grid[1:], CLEAN], strict=True))
 
     def _lookup(self, name: str, t: Tensor | int, like: Tensor) -> Tensor:
