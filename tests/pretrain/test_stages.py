@@ -137,6 +137,12 @@ def test_min_snr_caps_the_weight_of_easy_steps():
     assert float(found) == pytest.approx(sum(by_hand) / 8, rel=1e-5)
 
 
+def test_what_ships_does_not_name_the_folder_it_was_made_in(pretraining):
+    files = [path for path in pretraining.out.rglob("*.json")]
+    assert len(files) > 5
+    assert not [path for path in files if str(pretraining.work) in path.read_text()]
+
+
 def test_tokenizer_files_are_what_clip_expects(pretraining):
     folder = pretraining.out / "teacher" / "tokenizer"
     assert json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"] == 32

@@ -99,6 +99,7 @@ class Pretraining:
     def _unet(self, recipe: Recipe) -> None:
         corpus = self.corpus(recipe.n)
         vae = AutoencoderKL.from_pretrained(self.work / "vae" / "final").eval()
+        vae.register_to_config(_name_or_path="")  # what ships says nothing of this machine
         latents = self._latents(vae, corpus)
         captions = [corpus.captions(range(len(corpus)), seed) for seed in range(4)]
         tokenizer = new_tokenizer(captions[0])
