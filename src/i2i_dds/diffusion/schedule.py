@@ -82,6 +82,15 @@ class NoiseSchedule:
         """
         return self._lookup("abar", t, like)
 
+    def abar_at(self, t: int) -> float:
+        """``alphas_cumprod[t]`` of one timestep, in double precision; 1 at :data:`CLEAN`.
+
+        Raises:
+            IndexError: t is outside [0, T) and is not CLEAN.
+        """
+        self._check(t)
+        return self._tables["abar"][t + 1].item()
+
     def alpha(self, t: Tensor | int, like: Tensor) -> Tensor:
         """``alpha_t = sqrt(abar_t)``, as :meth:`abar`."""
         return self._lookup("alpha", t, like)
@@ -141,8 +150,11 @@ class NoiseSchedule:
         if key not in self._cast:
             self._cast[key] = self._tables[name].to(like.dtype).to(like.device)
         if isinstance(t, int):
-            if not CLEAN <= t < len(self):
-                raise IndexError(f"timestep {t} is outside [0, {len(self)}) and is not CLEAN")
+            self._check(t)
             t = torch.tensor([t])
         values = self._cast[key][t.to(like.device) + 1]
         return values.reshape(-1, *[1] * (like.ndim - 1))
+
+    def _check(self, t: int) -> None:
+        if not CLEAN <= t < len(self):
+            raise IndexError(f"timestep {t} is outside [0, {len(self)}) and is not CLEAN")

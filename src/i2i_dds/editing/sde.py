@@ -1,0 +1,286 @@
+"""The reverse process, step by step: DDIM, DDPM, inversion and Cycle-SDE.
+
+Notation, with ``a = alphas_cumprod``: one reverse step goes from timestep t to u < t, and
+:meth:`NoiseSchedule.pairs <i2i_dds.diffusion.schedule.NoiseSchedule.pairs>` lists the pairs (t, u)
+of a whole run, down to the clean latent. ``x`` is the source on its recorded path, ``y`` the edited
+latent beside it; ``path[i]`` is x at ``pairs[i][0]`` and ``path[-1]`` the clean source.
+
+    sg^2 = eta^2 (1 - a_u) / (1 - a_t) (1 - a_t / a_u)     eta = 0: ODE (DDIM); 1: SDE (DDPM)
+    mu   = sqrt(a_u) z0_hat + sqrt(1 - a_u - sg^2) eps_hat               mean of the step
+         = keep z_t + push eps_hat                         the same, z0_hat written out
+    z_u  = mu + sg noise                                   the step
+
+Cycle-SDE (Nie et al., ICLR 2024, eqs. 6 to 8) solves ``x_u = mu(x_t) + sg noise`` for the noise and
+reuses it for y. There the noise cancels, and the step is a delta:
+
+    y_u = x_u + mu(y_t) - mu(x_t) = x_u + keep (y_t - x_t) + push (eps_hat(y_t) - eps_hat(x_t))
+
+whose last bracket is the gradient of DDS. Nothing is divided by sg, so it holds at the last step,
+where sg = 0, and in half precision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from i2i_dds.diffusion.randomness import randn
+from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.teacher.guided import predict_guided
+from i2i_dds.teacher.interface import Teacher
+
+Pairs = Sequence[tuple[int, int]]
+
+Scale = float | Callable[[int], float]
+"""Of classifier-free guidance: one number, or a function of the timestep."""
+
+
+@dataclass(frozen=True)
+class Stride:
+    """The numbers of one reverse step, computed in double precision.
+
+    Attributes:
+        t: Timestep it starts from.
+        u: Timestep it leads to, below t; :data:`~i2i_dds.diffusion.schedule.CLEAN` at the end.
+        keep: What multiplies z_t in its mean, ``sqrt(a_u / a_t)``.
+        push: What multiplies eps_hat in its mean; negative.
+        std: sg, the size of its fresh noise.
+    """
+
+    t: int
+    u: int
+    keep: float
+    push: float
+    std: float
+
+    @classmethod
+    def of(cls, schedule: NoiseSchedule, t: int, u: int, eta: float) -> Stride:
+        """The step from t to u with ``eta`` in [0, 1]."""
+        a_t, a_u = schedule.abar_at(t), schedule.abar_at(u)
+        variance = eta**2 * (1 - a_u) / (1 - a_t) * (1 - a_t / a_u)
+        keep = math.sqrt(a_u / a_t)
+        push = math.sqrt(max(0.0, 1 - a_u - variance)) - keep * math.sqrt(1 - a_t)
+        return cls(t, u, keep, push, math.sqrt(variance))
+
+    def mean(self, z_t: Tensor, eps_hat: Tensor) -> Tensor:
+        """mu; z_t and eps_hat (B, C, h, w)."""
+        return self.keep * z_t + self.push * eps_hat
+
+    def delta(self, y_t: Tensor, x_t: Tensor, eps_tgt: Tensor, eps_src: Tensor) -> Tensor:
+        """``mu(y_t) - mu(x_t)``, exactly 0 where the sides are equal; all (B, C, h, w)."""
+        return self.keep * (y_t - x_t) + self.push * (eps_tgt - eps_src)
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """A batch after one reverse step.
+
+    Attributes:
+        stride: The step.
+        y: Latents at ``stride.u``, (B, C, h, w).
+        eps: Noise predicted for them at ``stride.t``, (B, C, h, w).
+        delta: ``eps_hat(y_t) - eps_hat(x_t)``, where a source went along.
+    """
+
+    stride: Stride
+    y: Tensor
+    eps: Tensor
+    delta: Tensor | None = None
+
+
+def forward_step(schedule: NoiseSchedule, z_u: Tensor, t: int, u: int, noise: Tensor) -> Tensor:
+    """The forward SDE from u to t > u: ``sqrt(a_t/a_u) z_u + sqrt(1 - a_t/a_u) noise``."""
+    ratio = schedule.abar_at(t) / schedule.abar_at(u)
+    return math.sqrt(ratio) * z_u + math.sqrt(1 - ratio) * noise
+
+
+def forward_path(
+    schedule: NoiseSchedule, z: Tensor, pairs: Pairs, generators: Sequence[Generator]
+) -> list[Tensor]:
+    """Carries clean latents up by the forward SDE and records where they were.
+
+    Args:
+        schedule: The teacher's.
+        z: Clean latents, (B, C, h, w).
+        pairs: The run's steps, downwards.
+        generators: One an item; its noise is drawn from the cleanest step up.
+
+    Returns:
+        ``len(pairs) + 1`` tensors (B, C, h, w), noisiest first and z itself last.
+    """
+    path = [z]
+    for t, u in reversed(pairs):
+        noise = randn(generators, z.shape[1:], z.dtype, z.device)
+        path.append(forward_step(schedule, path[-1], t, u, noise))
+    return path[::-1]
+
+
+def invert(
+    teacher: Teacher, z: Tensor, text: Tensor, pairs: Pairs, guidance: Scale = 1.0
+) -> list[Tensor]:
+    """DDIM inversion: the ODE run upwards (Song et al. 2021, section 4.3).
+
+    Each step asks the teacher about z_u at timestep t, as if z_u were z_t, which is what makes the
+    way back differ from the way up by the size of a step.
+
+    Args:
+        teacher: Who answers.
+        z: Clean latents, (B, C, h, w).
+        text: What they show, (B, L, D) or (1, L, D).
+        pairs: The run's steps, downwards.
+        guidance: Above 1 it strays from the path that leads back.
+
+    Returns:
+        The path, as :func:`forward_path` returns it.
+    """
+    path = [z]
+    for t, u in reversed(pairs):
+        (eps,) = _ask(teacher, [path[-1]], [text], t, guidance)
+        stride = Stride.of(teacher.schedule, t, u, eta=0.0)
+        path.append((path[-1] - stride.push * eps) / stride.keep)
+    return path[::-1]
+
+
+def denoise(
+    teacher: Teacher,
+    y: Tensor,
+    text: Tensor,
+    pairs: Pairs,
+    guidance: Scale,
+    eta: float,
+    generators: Sequence[Generator],
+    path: Sequence[Tensor] | None = None,
+    mask: Tensor | None = None,
+) -> Iterator[Reverse]:
+    """Carries noisy latents down to clean ones.
+
+    Args:
+        teacher: Who answers.
+        y: Latents at ``pairs[0][0]``, (B, C, h, w).
+        text: What they shall show, (B, L, D) or (1, L, D).
+        pairs: The steps, downwards.
+        guidance: Scale of classifier-free guidance.
+        eta: 0 is the ODE, 1 the SDE.
+        generators: One an item; they are not used when eta is 0.
+        path: The source at every timestep; needed with a mask.
+        mask: (B or 1, 1, h, w) in [0, 1]; where it is 0, y is the path, to the bit.
+
+    Yields:
+        One :class:`Reverse` a step.
+    """
+    y = y if path is None else blend(y, path[0], mask)
+    for i, (t, u) in enumerate(pairs):
+        (eps,) = _ask(teacher, [y], [text], t, guidance)
+        stride = Stride.of(teacher.schedule, t, u, eta)
+        y = stride.mean(y, eps)
+        if eta > 0:
+            y = y + stride.std * randn(generators, y.shape[1:], y.dtype, y.device)
+        y = y if path is None else blend(y, path[i + 1], mask)
+        yield Reverse(stride, y, eps)
+
+
+def cycle(
+    teacher: Teacher,
+    y: Tensor,
+    path: Sequence[Tensor],
+    text_src: Tensor,
+    text_tgt: Tensor,
+    pairs: Pairs,
+    guidance: Scale,
+    eta: float = 1.0,
+    mask: Tensor | None = None,
+    eps_src: Sequence[Tensor] | None = None,
+) -> Iterator[Reverse]:
+    """Cycle-SDE: carries y down beside the recorded path of its source, by deltas.
+
+    With y on the path and one prompt for both sides the path comes back bit for bit, whatever the
+    guidance and the type, because both sides are rows of one forward pass.
+
+    Args:
+        teacher: Who answers.
+        y: Latents at ``pairs[0][0]``, (B, C, h, w).
+        path: The source at every timestep, see :func:`forward_path`.
+        text_src: What the source shows, (B, L, D) or (1, L, D).
+        text_tgt: What y shall show, (B, L, D) or (1, L, D).
+        pairs: The steps, downwards.
+        guidance: Scale of classifier-free guidance, on both sides.
+        eta: 1 is the paper's; 0 makes the delta of two ODEs.
+        mask: (B or 1, 1, h, w) in [0, 1]; where it is 0, y is the path, to the bit.
+        eps_src: What :func:`source_predictions` returned. The teacher is then asked about y alone,
+            and the source comes back up to rounding.
+
+    Yields:
+        One :class:`Reverse` a step.
+    """
+    y = blend(y, path[0], mask)
+    for i, (t, u) in enumerate(pairs):
+        if eps_src is None:
+            eps, eps_x = _ask(teacher, [y, path[i]], [text_tgt, text_src], t, guidance)
+        else:
+            (eps,), eps_x = _ask(teacher, [y], [text_tgt], t, guidance), eps_src[i]
+        stride = Stride.of(teacher.schedule, t, u, eta)
+        y = blend(path[i + 1] + stride.delta(y, path[i], eps, eps_x), path[i + 1], mask)
+        yield Reverse(stride, y, eps, eps - eps_x)
+
+
+def source_predictions(
+    teacher: Teacher,
+    path: Sequence[Tensor],
+    text_src: Tensor,
+    pairs: Pairs,
+    guidance: Scale,
+    rows: int = 64,
+) -> list[Tensor]:
+    """What the teacher says about the source at every timestep, in large batches.
+
+    The whole path is known before the first step, so these need not wait for one another.
+
+    Args:
+        teacher: Who answers.
+        path: The source at every timestep, see :func:`forward_path`.
+        text_src: What it shows, (B, L, D) or (1, L, D).
+        pairs: The steps, downwards.
+        guidance: Scale of classifier-free guidance.
+        rows: Latents a forward pass; with guidance the network sees twice as many.
+
+    Returns:
+        ``len(pairs)`` tensors (B, C, h, w).
+    """
+    batch = len(path[0])
+    text = text_src.expand(batch, -1, -1)
+    together = max(1, rows // batch)
+    found: list[Tensor] = []
+    for first in range(0, len(pairs), together):
+        part = pairs[first : first + together]
+        noisy = torch.cat([*path[first : first + len(part)]])
+        times = torch.tensor([t for t, _ in part]).repeat_interleave(batch)
+        scale = torch.tensor([scale_at(guidance, t) for t, _ in part]).repeat_interleave(batch)
+        texts = text.repeat(len(part), 1, 1)
+        (eps,) = predict_guided(teacher, [noisy], [texts], times, scale.to(noisy))
+        found += eps.chunk(len(part))
+    return found
+
+
+def blend(y: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
+    """y where the mask is 1, x to the bit where it is 0, their mixture between."""
+    if mask is None:
+        return y
+    mask = mask.to(y)
+    mixed = torch.where(mask < 1, x + mask * (y - x), y)
+    return torch.where(mask > 0, mixed, x)
+
+
+def scale_at(guidance: Scale, t: int) -> float:
+    """The scale of guidance at timestep t."""
+    return guidance(t) if callable(guidance) else guidance
+
+
+def _ask(
+    teacher: Teacher, noisy: Sequence[Tensor], texts: Sequence[Tensor], t: int, guidance: Scale
+) -> tuple[Tensor, ...]:
+    times = torch.full((len(noisy[0]),), t, device=noisy[0].device)
+    return predict_guided(teacher, noisy, texts, times, scale_at(guidance, t))

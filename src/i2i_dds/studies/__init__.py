@@ -1,0 +1,1 @@
+"""Studies: claims of the papers, put to the test where the answer is known."""
