@@ -6,7 +6,7 @@ of a whole run, down to the clean latent. ``x`` is the source on its recorded pa
 latent beside it; ``path[i]`` is x at ``pairs[i][0]`` and ``path[-1]`` the clean source.
 
     sg^2 = eta^2 (1 - a_u) / (1 - a_t) (1 - a_t / a_u)     eta = 0: ODE (DDIM); 1: SDE (DDPM)
-    mu   = sqrt(a_u) z0_hat + sqrt(1 - a_u - sg^2) eps_hat               mean of the step
+    mu   = sqrt(a_u) z0_hat + sqrt(1 - a_u - sg^2) eps_hat                 its mean (Song et al. 2021, eq. 12)
          = keep z_t + push eps_hat                         the same, z0_hat written out
     z_u  = mu + sg noise                                   the step
 
