@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -120,6 +121,43 @@ def test_mask_animation_and_sds(run, tmp_path) -> None:
     assert result["evaluations"] == 3 * 2
 
 
+@pytest.mark.parametrize(
+    ("editor", "rows"),
+    [  # rows of the network for an item: branches, each with and without its prompt, by steps
+        (("inversion",), 4 * 2),
+        (("inversion", "sampler=ode"), (1 + 2) * 2),
+        (("sdedit", "sampler=sde"), 2 * 2),
+        (("inpaint", "mask=scene", "t0"), 2 * 4),
+        (("diffedit",), 4 * 2 + 4 * 10),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_every_editor_from_command_to_pictures(run, editor, rows) -> None:
+    settings = ["t0=0.5"] if "t0" not in editor else []
+    arguments = [argument for argument in editor[1:] if argument != "t0"]
+    done = run(f"editor={editor[0]}", *arguments, *settings, "steps=4", "n=2", "animation=true")
+    result = json.loads((done.folder / "result.json").read_text())
+    assert result["evaluations"] == 2 * rows
+    assert set(result["metrics"]) >= METRICS
+    assert len(list((done.folder / "animation").iterdir())) == 2
+    if editor[0] == "diffedit":
+        for name in ("mask", "strength"):
+            pictures = sorted((done.folder / name).iterdir())
+            assert len(pictures) == 2 and Image.open(pictures[0]).mode == "L"
+        shares = [item["mask_share"] for item in result["items"]]
+        white = [np.asarray(Image.open(path)).mean() / 255 for path in
+                 sorted((done.folder / "mask").iterdir())]  # fmt: skip
+        assert shares == pytest.approx(white) and 0 < min(shares) < 1
+
+
+def test_dds_in_a_mask_that_it_finds(run) -> None:
+    folder = run("n=2", "mask=auto", "automask.threshold=0.9", "automask.noises=1").folder
+    result = json.loads((folder / "result.json").read_text())
+    assert all(0 < item["mask_share"] < 0.5 for item in result["items"])
+    # source, edit, difference, mask, truth
+    assert Image.open(folder / "comparison.png").width == 5 * (144 + 6) + 6
+
+
 def test_the_scenes_own_mask(run) -> None:
     free = run("n=2", "paths.suffix=-free", "guidance=50").folder
     held = run("n=2", "paths.suffix=-held", "guidance=50", "mask=scene").folder
@@ -173,6 +211,12 @@ IMAGE = ("image=photos", "prompt.target=a lion")
         (("teacher=sd3",), "teacher: 'sd3' is not among its choices; give one of pocket"),
         (("score=dss",), "score: 'dss' is not among its choices; give one of dds, sds"),
         (("stpes=3",), "stpes: no such key (did you mean 'steps'?); allowed here are"),
+        (("editor=sdedit", "lr=0.1"), "lr: no such key; allowed here are"),
+        (("editor=sdedit", "t0=1.5"), "t0: 1.5 is not allowed; give a number above 0"),
+        (("editor=sdedit", "sampler=cycle_sde"), "sampler: 'cycle_sde' is not allowed; give one"),
+        (("editor=sdeedit",), "editor: 'sdeedit' is not among its choices; give one of diffedit"),
+        (("editor=inpaint",), "mask: none is given; inpainting fills the white part of one"),
+        (("automask.threshold=2",), "automask.threshold: 2 is not allowed; give a number"),
         (("steps=-3",), "steps: -3 is not allowed; give a whole number of at least 1"),
         (("steps=many",), "steps: 'many' is not allowed; give a whole number of at least 1"),
         (("lr=0",), "lr: 0 is not allowed; give a number above 0"),

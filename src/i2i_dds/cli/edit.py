@@ -1,4 +1,4 @@
-"""``python scripts/edit.py``: zero-shot edits of pictures, or measured on Critters scenes."""
+"""``python scripts/edit.py``: edits of pictures, or measured on Critters scenes."""
 
 from __future__ import annotations
 
@@ -34,15 +34,27 @@ _RULES = {
     "n": integer(min=1),
     "split": choice("train", "val", "test"),
     "judge": optional(text()),
-    "steps": integer(min=1),
-    "lr": number(above=0),
-    "guidance": number(min=0),
-    "t_min": integer(min=0, max=999),
-    "t_max": integer(min=1, max=1000),
+    "automask.threshold": number(above=0, max=1),
+    "automask.noises": integer(min=1),
+    "automask.t": number(above=0, max=1),
+    "automask.guidance": number(min=0),
+    "automask.clip": number(above=0),
     "seed": integer(),
     "batch_size": integer(min=1),
     "animation": flag(),
 }
+
+_SETTINGS = {
+    "steps": integer(min=1),
+    "lr": number(above=0),
+    "guidance": number(min=0),
+    "guidance_up": number(min=0),
+    "t_min": integer(min=0, max=999),
+    "t_max": integer(min=1, max=1000),
+    "t0": number(above=0, max=1),
+    "sampler": choice("cycle_sde", "sde", "ode"),
+}
+"""Of editors; each has some of them."""
 
 
 @entry_point("edit", text=["prompt.source", "prompt.target"])
@@ -56,7 +68,7 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.runs import run_folder
     from i2i_dds.tasks import TaskSet
 
-    check(cfg, _RULES)
+    check(cfg, _RULES | {key: rule for key, rule in _SETTINGS.items() if key in cfg})
     source = cfg.source or ("critters" if cfg.image is None else "image")
     settings = resolved(cfg)
     tasks = evaluator = None
@@ -65,6 +77,7 @@ def main(cfg: DictConfig) -> Path:
     else:
         inputs_of.check_scene_inputs(cfg)
         tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
+    automask = instantiate(cfg.automask) if cfg.mask == inputs_of.AUTO_MASK else None
     editor, teacher = instantiate(cfg.editor), instantiate(cfg.teacher)
     if tasks is None:
         inputs = inputs_of.picture_inputs(cfg, teacher)
@@ -76,9 +89,8 @@ def main(cfg: DictConfig) -> Path:
         run = _Run(folder, inputs, [], [])
         frames = FRAMES if cfg.animation else 0
         with _Progress(len(inputs.items)) as progress:
-            for edited in edit_items(
-                editor, teacher, inputs.items, cfg.seed, cfg.batch_size, frames, progress
-            ):
+            settled = editor, teacher, inputs.items, cfg.seed, cfg.batch_size
+            for edited in edit_items(*settled, frames, progress, automask):
                 run.add(edited, evaluator)
         run.finish(settings, teacher.evaluations)
     return run_dir()
@@ -97,6 +109,7 @@ class _Run:
         """Writes the pictures of a batch and measures them."""
         from i2i_dds.data.edits import collate
         from i2i_dds.data.images import to_pil
+        from i2i_dds.evaluation.grid import cells
         from i2i_dds.runs import write_image
 
         self.done.append(edited)
@@ -107,6 +120,10 @@ class _Run:
                 animation = self.folder / "animation" / f"{item.name}.gif"
                 options = {"append_images": others, "duration": 100, "loop": 0}
                 write_image(animation, first, save_all=True, **options)
+            if edited.found is not None:
+                for name in ("mask", "strength"):
+                    shown = cells(getattr(edited.found, name)[i], x.shape[-2:])
+                    write_image(self.folder / name / f"{item.name}.png", to_pil(shown))
         if evaluator is not None:
             batch = collate([self.inputs.held_out[item.name] for item in edited.items])
             self.rows.extend(evaluator(batch, edited.x, edited.seconds))
@@ -142,6 +159,8 @@ class _Run:
 
         item, x = edited.items[i], edited.x[i : i + 1]
         last = [point for point in edited.trajectory if point.name == item.name][-1]
+        found = edited.found
+        share = {} if found is None else {"mask_share": found.mask[i].mean().item()}
         return {
             "name": item.name,
             "file": self.inputs.files.get(item.name),
@@ -156,25 +175,27 @@ class _Run:
             "psnr_source": psnr(x, item.x[None]).item(),
             "sharpness": sharpness(x).item(),
             "sharpness_source": sharpness(item.x[None]).item(),
+            **share,
         }
 
     def _comparison(self) -> Any:
         from i2i_dds.data.images import to_pil
-        from i2i_dds.evaluation.grid import difference, grid
+        from i2i_dds.evaluation.grid import cells, difference, grid
 
-        edits = {
-            item.name: x
-            for edited in self.done
-            for item, x in zip(edited.items, edited.x, strict=True)
-        }
+        edits, found = {}, {}
+        for edited in self.done:
+            for i, (item, x) in enumerate(zip(edited.items, edited.x, strict=True)):
+                edits[item.name] = x
+                if edited.found is not None:
+                    found[item.name] = cells(edited.found.mask[i], x.shape[-2:])
         items = self.inputs.items[:SHOWN]
         columns = {
             "source": [item.x for item in items],
             "edit": [edits[item.name] for item in items],
             "difference": [difference(edits[item.name], item.x) for item in items],
         }
-        masks = [item.mask for item in items if item.mask is not None]
-        if masks:
+        masks = [found.get(item.name, item.mask) for item in items]
+        if all(mask is not None for mask in masks):
             columns["mask"] = masks
         if self.inputs.held_out:
             columns["truth"] = [self.inputs.held_out[item.name]["truth"] for item in items]

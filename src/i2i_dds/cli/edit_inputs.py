@@ -17,6 +17,7 @@ from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 
 SCENE_MASK = "scene"
+AUTO_MASK = "auto"
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,10 @@ def check_scene_inputs(cfg: DictConfig) -> None:
             f"prompt.{key}: {_shown(cfg.prompt[key])} goes with image=<picture>; "
             "the prompts of Critters scenes are made by task="
         )
-    if cfg.mask not in (None, SCENE_MASK):
+    if cfg.mask not in (None, SCENE_MASK, AUTO_MASK):
         raise UserError(
-            f"mask: {_shown(cfg.mask)} goes with image=<picture>; scenes take 'scene' or null"
+            f"mask: {_shown(cfg.mask)} goes with image=<picture>; "
+            "scenes take 'scene', 'auto' or null"
         )
 
 
@@ -117,7 +119,7 @@ def _several(value: Any) -> list[Any]:
 
 
 def _masks(value: Any) -> list[Any]:
-    return [None] if value is None else list_images(_several(value), "mask")
+    return [None] if value in (None, AUTO_MASK) else list_images(_several(value), "mask")
 
 
 def _size(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from time import perf_counter
 
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from i2i_dds.diffusion.randomness import item_generators
+from i2i_dds.editing.automask import AutoMask, FoundMask
 from i2i_dds.editing.interface import EditBatch, Editor, EditStep
 from i2i_dds.teacher.interface import Teacher
 
@@ -70,6 +71,7 @@ class Edited:
         nonfinite: Gradient entries that were replaced by 0.
         trajectory: Every item at every step.
         frames: Pictures on the way, each (B, 3, H, W), the source's reconstruction first.
+        found: The masks that were found, where none were given; latent size.
     """
 
     items: tuple[EditItem, ...]
@@ -78,6 +80,7 @@ class Edited:
     nonfinite: int
     trajectory: tuple[Point, ...]
     frames: tuple[Tensor, ...] = ()
+    found: FoundMask | None = None
 
 
 def edit_items(
@@ -88,6 +91,7 @@ def edit_items(
     batch_size: int,
     frames: int = 0,
     on_step: Callable[[EditStep], None] | None = None,
+    automask: AutoMask | None = None,
 ) -> Iterator[Edited]:
     """Edits items, those of one size together, ``batch_size`` at a time.
 
@@ -99,12 +103,13 @@ def edit_items(
         batch_size: Items a batch, at least 1.
         frames: How many pictures on the way to keep, beside the source's reconstruction.
         on_step: Told of each step.
+        automask: Finds a mask for items that bring none.
 
     Yields:
         One :class:`Edited` a batch; equal sizes are in the order of ``items``.
     """
     for batch in _batches(items, batch_size):
-        yield _edit_batch(editor, teacher, batch, seed, frames, on_step)
+        yield _edit_batch(editor, teacher, batch, seed, frames, on_step, automask)
 
 
 @torch.no_grad()
@@ -115,6 +120,7 @@ def _edit_batch(
     seed: int,
     frames: int,
     on_step: Callable[[EditStep], None] | None,
+    automask: AutoMask | None,
 ) -> Edited:
     start, x = perf_counter(), torch.stack([item.x for item in items])
     z_src = teacher.encode(x)
@@ -125,6 +131,9 @@ def _edit_batch(
         item_generators(seed, [item.key for item in items]),
         latent_mask(items, teacher.downscale),
     )
+    found = None if automask is None else _find_masks(automask, teacher, batch, items)
+    if found is not None:
+        batch = replace(batch, mask=found.mask)
     z, nonfinite, points, kept = z_src, 0, [], [z_src]
     for step in editor(teacher, batch):
         z, nonfinite = step.z, nonfinite + step.nonfinite
@@ -136,7 +145,21 @@ def _edit_batch(
     edited = teacher.decode(z).cpu()
     seconds = (perf_counter() - start) / len(items)
     pictures = tuple(teacher.decode(z).cpu() for z in kept) if frames else ()
-    return Edited(items, edited, seconds, nonfinite, tuple(points), pictures)
+    return Edited(items, edited, seconds, nonfinite, tuple(points), pictures, found)
+
+
+def _find_masks(
+    automask: AutoMask, teacher: Teacher, batch: EditBatch, items: Sequence[EditItem]
+) -> FoundMask | None:
+    """The found masks, with those that items brought in their place."""
+    if all(item.mask is not None for item in items):
+        return None
+    found = automask(teacher, batch)
+    if batch.mask is None:
+        return found
+    own = torch.tensor([item.mask is not None for item in items]).reshape(-1, 1, 1, 1)
+    own, mask = own.to(batch.mask.device), batch.mask.to(found.mask)
+    return FoundMask(torch.where(own, mask, found.mask), torch.where(own, mask, found.strength))
 
 
 def latent_mask(items: Sequence[EditItem], downscale: int) -> Tensor | None:

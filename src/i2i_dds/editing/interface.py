@@ -37,11 +37,13 @@ class EditStep:
     Attributes:
         step: Number of the step, from 0.
         steps: How many there are to be.
-        z: Edited latents, (B, C, h, w).
+        z: Edited latents as they are now, without noise, (B, C, h, w).
         t: The step's timesteps, long (B,).
-        gradient_norm: Euclidean norm of each item's gradient, (B,).
+        gradient_norm: Euclidean norm of each item's gradient or, of samplers, of the difference of
+            both sides' predictions, (B,); NaN of a sampler without a source.
         distance: Euclidean distance of each item from its source latent, (B,).
-        nonfinite: Entries of the batch's gradient that were NaN or infinite and count as 0.
+        nonfinite: Entries of the batch's gradient that were NaN or infinite and count as 0; of
+            samplers, entries of z that are.
     """
 
     step: int

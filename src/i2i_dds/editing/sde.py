@@ -6,7 +6,7 @@ of a whole run, down to the clean latent. ``x`` is the source on its recorded pa
 latent beside it; ``path[i]`` is x at ``pairs[i][0]`` and ``path[-1]`` the clean source.
 
     sg^2 = eta^2 (1 - a_u) / (1 - a_t) (1 - a_t / a_u)     eta = 0: ODE (DDIM); 1: SDE (DDPM)
-    mu   = sqrt(a_u) z0_hat + sqrt(1 - a_u - sg^2) eps_hat                 its mean (Song et al. 2021, eq. 12)
+    mu   = sqrt(a_u) z0_hat + sqrt(1 - a_u - sg^2) eps_hat   its mean (Song et al. 2021, eq. 12)
          = keep z_t + push eps_hat                         the same, z0_hat written out
     z_u  = mu + sg noise                                   the step
 
@@ -29,7 +29,7 @@ import torch
 from torch import Generator, Tensor
 
 from i2i_dds.diffusion.randomness import randn
-from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.diffusion.schedule import CLEAN, NoiseSchedule
 from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.interface import Teacher
 
@@ -82,13 +82,14 @@ class Reverse:
     Attributes:
         stride: The step.
         y: Latents at ``stride.u``, (B, C, h, w).
-        eps: Noise predicted for them at ``stride.t``, (B, C, h, w).
-        delta: ``eps_hat(y_t) - eps_hat(x_t)``, where a source went along.
+        clean: Where one step from ``stride.t`` straight to the clean latent would have led,
+            (B, C, h, w); y itself after the last step.
+        delta: ``eps_hat(y_t) - eps_hat(x_t)``, (B, C, h, w), where a source went along.
     """
 
     stride: Stride
     y: Tensor
-    eps: Tensor
+    clean: Tensor
     delta: Tensor | None = None
 
 
@@ -176,11 +177,13 @@ def denoise(
     for i, (t, u) in enumerate(pairs):
         (eps,) = _ask(teacher, [y], [text], t, guidance)
         stride = Stride.of(teacher.schedule, t, u, eta)
+        clean = Stride.of(teacher.schedule, t, CLEAN, eta).mean(y, eps)
         y = stride.mean(y, eps)
-        if eta > 0:
+        if stride.std > 0:
             y = y + stride.std * randn(generators, y.shape[1:], y.dtype, y.device)
-        y = y if path is None else blend(y, path[i + 1], mask)
-        yield Reverse(stride, y, eps)
+        if path is not None:
+            y, clean = blend(y, path[i + 1], mask), blend(clean, path[-1], mask)
+        yield Reverse(stride, y, clean)
 
 
 def cycle(
@@ -223,8 +226,10 @@ def cycle(
         else:
             (eps,), eps_x = _ask(teacher, [y], [text_tgt], t, guidance), eps_src[i]
         stride = Stride.of(teacher.schedule, t, u, eta)
+        jump = Stride.of(teacher.schedule, t, CLEAN, eta).delta(y, path[i], eps, eps_x)
+        clean = blend(path[-1] + jump, path[-1], mask)
         y = blend(path[i + 1] + stride.delta(y, path[i], eps, eps_x), path[i + 1], mask)
-        yield Reverse(stride, y, eps, eps - eps_x)
+        yield Reverse(stride, y, clean, eps - eps_x)
 
 
 def source_predictions(

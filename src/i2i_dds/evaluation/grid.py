@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
@@ -52,6 +53,11 @@ def grid(
 def difference(x: Tensor, y: Tensor) -> Tensor:
     """|x - y| of pictures (..., 3, H, W) in [-1, 1] as a picture: black where they are equal."""
     return (x - y).abs() - 1
+
+
+def cells(mask: Tensor, size: Sequence[int]) -> Tensor:
+    """A mask of latent cells (1, h, w) as one of pixels (1, *size), each cell a block."""
+    return F.interpolate(mask[None].float().cpu(), tuple(size), mode="nearest")[0]
 
 
 def _into(picture: Image.Image, side: int) -> Image.Image:

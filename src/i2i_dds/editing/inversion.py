@@ -1,0 +1,58 @@
+"""Editing along a recorded path: DDIM inversion and Cycle-SDE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from i2i_dds.editing.interface import EditBatch, EditStep
+from i2i_dds.editing.sampling import ETA, check_settings, edit_steps
+from i2i_dds.editing.sde import cycle, denoise, forward_path, invert
+from i2i_dds.teacher.interface import Teacher
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Up to t0 along a path that knows its way back, down under the target's prompt.
+
+    - "cycle_sde": up by the forward SDE, down beside that path by deltas (Nie et al., ICLR 2024;
+      CycleDiffusion, Wu & De la Torre 2023, is the same without a mask).
+    - "ode": up by DDIM inversion under the source's prompt, down by DDIM.
+    - "sde": up by the forward SDE, down by a reverse SDE with fresh noise, which forgets the path;
+      what the other two are measured against.
+
+    With a mask this is DiffEdit: outside it the latent is the path at every step.
+
+    Attributes:
+        sampler: See above.
+        steps: Of the whole way from noise to picture; ``t0 * steps`` of them are taken.
+        t0: How far up, in (0, 1].
+        guidance: Scale of classifier-free guidance on the way down; Cycle-SDE's source has it too.
+        guidance_up: Of the way up, "ode" only; above 1 it strays from the way back.
+    """
+
+    sampler: str = "cycle_sde"
+    steps: int = 50
+    t0: float = 0.6
+    guidance: float = 7.5
+    guidance_up: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_settings(self.sampler, ("cycle_sde", "ode", "sde"), self.steps, self.t0)
+
+    def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
+        """Edits a batch, one step at a time."""
+        pairs = teacher.schedule.pairs(self.steps, self.t0)
+        if self.sampler == "ode":
+            path = invert(teacher, batch.z_src, batch.text_src, pairs, self.guidance_up)
+        else:
+            path = forward_path(teacher.schedule, batch.z_src, pairs, batch.generators)
+        if self.sampler == "cycle_sde":
+            texts = batch.text_src, batch.text_tgt
+            run = cycle(teacher, path[0], path, *texts, pairs, self.guidance, mask=batch.mask)
+        else:
+            run = denoise(
+                *(teacher, path[0], batch.text_tgt, pairs, self.guidance, ETA[self.sampler]),
+                *(batch.generators, path, batch.mask),
+            )
+        return edit_steps(batch, len(pairs), run)

@@ -1,0 +1,56 @@
+"""What editors by sampling share: the check of their settings, and their steps as edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from i2i_dds.diffusion.randomness import randn
+from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.editing.interface import EditBatch, EditStep
+from i2i_dds.editing.sde import Pairs, Reverse
+from i2i_dds.errors import UserError
+
+ETA = {"ode": 0.0, "sde": 1.0, "cycle_sde": 1.0}
+"""Samplers and the eta of their steps."""
+
+
+def check_settings(sampler: str, allowed: Sequence[str], steps: int, t0: float) -> None:
+    """Refuses what no run can be made of.
+
+    Raises:
+        UserError: A sampler that the editor has not, no steps, or t0 outside (0, 1].
+    """
+    if sampler not in allowed:
+        raise UserError(f"sampler: {sampler!r} is not allowed; give one of {', '.join(allowed)}")
+    if steps < 1:
+        raise UserError(f"steps: {steps} is not allowed; give a whole number of at least 1")
+    if not 0 < t0 <= 1:
+        raise UserError(f"t0: {t0} is not allowed; give a fraction above 0 and at most 1")
+
+
+def straight_path(
+    schedule: NoiseSchedule, z: Tensor, pairs: Pairs, generators: Sequence[Generator]
+) -> list[Tensor]:
+    """The source under one and the same noise at every timestep, noisiest first and z last."""
+    eps = randn(generators, z.shape[1:], z.dtype, z.device)
+    return [*(schedule.add_noise(z, eps, t) for t, _ in pairs), z]
+
+
+def edit_steps(batch: EditBatch, steps: int, run: Iterable[Reverse]) -> Iterator[EditStep]:
+    """The steps of a sampler as those of an editor."""
+    for number, done in enumerate(run):
+        z = done.y if number == steps - 1 else done.clean
+        if done.delta is None:
+            norm = torch.full((len(z),), float("nan"))
+        else:
+            norm = done.delta.flatten(1).norm(dim=1)
+        bad = (~torch.isfinite(z)).sum().item()
+        yield EditStep(
+            *(number, steps, z, torch.full((len(z),), done.stride.t)),
+            gradient_norm=norm,
+            distance=(z - batch.z_src).flatten(1).norm(dim=1),
+            nonfinite=int(bad),
+        )

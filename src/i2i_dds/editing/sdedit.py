@@ -1,0 +1,43 @@
+"""SDEdit: noise the picture part of the way, draw it again under the target's prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from i2i_dds.editing.interface import EditBatch, EditStep
+from i2i_dds.editing.sampling import ETA, check_settings, edit_steps, straight_path
+from i2i_dds.editing.sde import denoise, forward_path
+from i2i_dds.teacher.interface import Teacher
+
+
+@dataclass(frozen=True)
+class SDEdit:
+    """SDEdit (Meng et al., ICLR 2022); the source prompt is not looked at.
+
+    Attributes:
+        sampler: "sde", up by the forward SDE and down by the reverse one, or "ode", up by one noise
+            and down by DDIM.
+        steps: Of the whole way from noise to picture; ``t0 * steps`` of them are taken.
+        t0: How far up, in (0, 1]: the larger, the more changes.
+        guidance: Scale of classifier-free guidance.
+    """
+
+    sampler: str = "sde"
+    steps: int = 50
+    t0: float = 0.6
+    guidance: float = 7.5
+
+    def __post_init__(self) -> None:
+        check_settings(self.sampler, ("sde", "ode"), self.steps, self.t0)
+
+    def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
+        """Edits a batch, one step at a time."""
+        pairs = teacher.schedule.pairs(self.steps, self.t0)
+        up = forward_path if self.sampler == "sde" else straight_path
+        path = up(teacher.schedule, batch.z_src, pairs, batch.generators)
+        run = denoise(
+            *(teacher, path[0], batch.text_tgt, pairs, self.guidance, ETA[self.sampler]),
+            *(batch.generators, path, batch.mask),
+        )
+        return edit_steps(batch, len(pairs), run)
