@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 
@@ -16,3 +18,22 @@ def classifier_free_guidance(eps_uncond: Tensor, eps_cond: Tensor, scale: float 
     if isinstance(scale, Tensor):
         scale = scale.to(eps_cond).reshape(-1, *[1] * (eps_cond.ndim - 1))
     return eps_uncond + scale * (eps_cond - eps_uncond)
+
+
+@dataclass(frozen=True)
+class LinearScale:
+    """A scale of guidance that is linear in the timestep.
+
+    Attributes:
+        low: At t = 0.
+        high: At ``t_high`` and beyond.
+        t_high: A timestep above 0.
+    """
+
+    low: float
+    high: float
+    t_high: int
+
+    def __call__(self, t: int) -> float:
+        """The scale at timestep t."""
+        return self.low + (self.high - self.low) * min(1.0, t / self.t_high)
