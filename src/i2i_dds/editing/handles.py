@@ -34,7 +34,8 @@ def to_cells(
     """The cells that pixels lie in, the only place where pixels become cells.
 
     Args:
-        points: In the picture's pixels, each inside it.
+        points: In the picture's pixels, each inside it; whole numbers name pixels, and what is
+            between belongs to the pixel that it lies in.
         picture: Its (width, height).
         latent: (width, height) in cells.
 
@@ -44,7 +45,7 @@ def to_cells(
 
     def cell(point: tuple[float, float]) -> Cell:
         column, row = (
-            min(int((p + 0.5) * cells / pixels), cells - 1)
+            min(int((math.floor(p) + 0.5) * cells / pixels), cells - 1)
             for p, pixels, cells in zip(point, picture, latent, strict=True)
         )
         return column, row
