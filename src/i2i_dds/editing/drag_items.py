@@ -116,7 +116,7 @@ def drag_item(
 
 
 def cell_mask(mask: Tensor | None, downscale: int) -> Tensor | None:
-    """The cells that a mask (1, H, W) covers by half or more, (1, 1, h, w); None of none."""
+    """The cells that a mask (1, H, W) touches, (1, 1, h, w) of 0 and 1; None of none."""
     if mask is None or not mask.any():
         return None
-    return (F.avg_pool2d(mask[None], downscale) >= 0.5).to(mask)
+    return (F.max_pool2d(mask[None], downscale) > 0).to(mask)

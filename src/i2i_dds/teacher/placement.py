@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from i2i_dds.errors import UserError
@@ -17,6 +19,8 @@ DTYPES = {
 def resolve_device(device: str | torch.device) -> torch.device:
     """The torch device of "auto", "cpu", "cuda", "cuda:1", "mps".
 
+    Of several processes on one machine (torchrun, SLURM, Lightning) each has its own GPU by "auto".
+
     Raises:
         UserError: No such device, or none on this machine.
     """
@@ -24,7 +28,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return device
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return torch.device("cuda", _own_gpu())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         found = torch.device(device)
@@ -38,6 +42,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if missing:
         raise UserError(f"teacher.device: this machine has no '{device}'; give auto or cpu")
     return found
+
+
+def _own_gpu() -> int:
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        if os.environ.get(name, "").isdecimal():
+            return int(os.environ[name]) % torch.cuda.device_count()
+    return torch.cuda.current_device()
 
 
 def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:

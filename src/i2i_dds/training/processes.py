@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch.distributed as dist
@@ -33,7 +34,8 @@ def process_group() -> Iterator[tuple[int, int]]:
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or dist.is_initialized():
         yield place()
         return
-    dist.init_process_group("gloo")
+    # The first to finish waits for the last, however long that takes.
+    dist.init_process_group("gloo", timeout=timedelta(days=7))
     try:
         yield place()
     finally:

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+
+from i2i_dds.critters import caption, render, scenes
+from i2i_dds.data.images import to_tensor
+from i2i_dds.errors import UserError
+from i2i_dds.metrics.clip import Clip
+
+CATS = scenes("val", 6, species="cat")
+
+
+def pictures(several) -> torch.Tensor:
+    return torch.stack([to_tensor(render(scene)) for scene in several])
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return Clip.load()
+
+
+def words(several) -> list[str]:
+    return [caption(scene, np.random.default_rng(i)) for i, scene in enumerate(several)]
+
+
+def test_pictures_are_nearer_to_their_own_words(clip):
+    lions = [scene.replace(species="lion") for scene in CATS]
+    x, own, other = pictures(CATS), words(CATS), words(lions)
+    assert (clip.score(x, own) > clip.score(x, other)).all()
+    assert clip.images(x).norm(dim=1).tolist() == pytest.approx([1.0] * 6, abs=1e-5)
+
+
+def test_an_edit_goes_the_way_of_its_prompts(clip):
+    lions = [scene.replace(species="lion") for scene in CATS]
+    x, y = pictures(CATS), pictures(lions)
+    there = clip.direction(y, x, words(lions), words(CATS))
+    back = clip.direction(x, y, words(lions), words(CATS))
+    torch.testing.assert_close(back, -there, atol=1e-5, rtol=0)
+    assert there.mean() > 0.3
+
+
+def test_distance_is_zero_for_equal_pictures_and_grows(clip):
+    x = pictures(CATS)
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    assert clip.distance(x, x).abs().max() == 0
+    little, much = clip.distance(x, x + 0.05 * noise), clip.distance(x, x + 0.5 * noise)
+    assert (little > 0).all() and (little < much).all()
+    torch.testing.assert_close(little, clip.distance(x + 0.05 * noise, x))
+
+
+def test_the_frechet_distance_is_that_of_two_gaussians(clip):
+    """|m - n|^2 + tr(S + T - 2 (S T)^(1/2)), computed here by eigenvalues."""
+    x, y = pictures(scenes("val", 160)), pictures(scenes("val", 160, start=160))
+    from i2i_dds.metrics.clip import _Features
+
+    features = [
+        _Features(clip)(((p + 1) * 127.5).round().to(torch.uint8)).double().numpy() for p in (x, y)
+    ]
+    (m, n), (s, t) = [f.mean(0) for f in features], [np.cov(f.T) for f in features]
+    root = np.sqrt(np.linalg.eigvals(s @ t).astype(complex)).sum().real
+    expected = ((m - n) ** 2).sum() + np.trace(s) + np.trace(t) - 2 * root
+    assert clip.frechet(x, y) == pytest.approx(expected, rel=1e-3)
+    assert clip.frechet(x, x) == pytest.approx(0, abs=1e-2)
+    grey = x.mean(1, keepdim=True).expand_as(x)
+    assert clip.frechet(grey, y) > 2 * clip.frechet(x, y)
+
+
+def test_a_folder_without_a_clip_is_refused(tmp_path):
+    with pytest.raises(UserError, match="clip: .* holds no CLIP; give pocket"):
+        Clip.load(tmp_path)
