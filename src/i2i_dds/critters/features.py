@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from i2i_dds.critters.coat import INK, WHITE
 from i2i_dds.critters.pen import Colour, Pen, arc_points
-from i2i_dds.critters.species import INK, WHITE, Face
+from i2i_dds.critters.species import Face
 
 EYE_COLOURS: dict[str, Colour] = {
     "green": (60, 170, 70),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from PIL import ImageDraw
 
@@ -28,27 +28,53 @@ def blend(first: Colour, second: Colour, weight: float) -> Colour:
 
 
 @dataclass(frozen=True)
-class Pen:
-    """Draws shapes given in face coordinates on a picture in pixels.
+class Frame:
+    """Where a face is, and so the way from face coordinates to pixels.
 
     Attributes:
-        draw: the picture, mode RGB; or L, on which every colour is written as 255.
         x, y: centre of the face in pixels.
         radius: pixels per unit of face coordinates.
         tilt: rotation in degrees, clockwise.
         mirrored: whether x is turned round first.
     """
 
-    draw: ImageDraw.ImageDraw
     x: float
     y: float
     radius: float
     tilt: float
     mirrored: bool
 
+    def pixel(self, point: Point) -> Point:
+        """Face coordinates -> pixels (x, y), counted from the picture's upper left corner."""
+        px = -point[0] if self.mirrored else point[0]
+        angle = math.radians(self.tilt)
+        cos, sin = math.cos(angle), math.sin(angle)
+        return (
+            self.x + self.radius * (px * cos - point[1] * sin),
+            self.y + self.radius * (px * sin + point[1] * cos),
+        )
+
+
+@dataclass(frozen=True)
+class Pen(Frame):
+    """Draws shapes given in face coordinates on a picture in pixels.
+
+    Attributes:
+        draw: the picture, mode RGB; or L, on which every colour is written as 255.
+        bend: moves a shape's points about the face before they become pixels.
+    """
+
+    draw: ImageDraw.ImageDraw
+    bend: Callable[[Point], Point] | None = None
+
+    def shifted(self, offset: Point) -> Pen:
+        """The same pen with its origin at `offset`, in face coordinates."""
+        x, y = self.pixel(offset)
+        return replace(self, x=x, y=y)
+
     def polygon(self, points: Sequence[Point], fill: Colour, outline: Colour | None = None) -> None:
         """A filled polygon, with an optional outline of constant width."""
-        pixels = [self._pixel(p) for p in points]
+        pixels = self._pixels(points)
         if outline is not None:
             self.draw.line(
                 [*pixels, pixels[0], pixels[1]], self._ink(outline), self._width(0.1), "curve"
@@ -91,7 +117,7 @@ class Pen:
 
     def stroke(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """A line of constant width with round ends and joints."""
-        pixels = [self._pixel(p) for p in points]
+        pixels = self._pixels(points)
         ink, half = self._ink(colour), self._width(width) / 2
         self.draw.line(pixels, ink, self._width(width), "curve")
         for px, py in (pixels[0], pixels[-1]):
@@ -102,14 +128,8 @@ class Pen:
         self.stroke(points, width, colour)
         self.stroke([(-px, py) for px, py in points], width, colour)
 
-    def _pixel(self, point: Point) -> Point:
-        px = -point[0] if self.mirrored else point[0]
-        angle = math.radians(self.tilt)
-        cos, sin = math.cos(angle), math.sin(angle)
-        return (
-            self.x + self.radius * (px * cos - point[1] * sin),
-            self.y + self.radius * (px * sin + point[1] * cos),
-        )
+    def _pixels(self, points: Sequence[Point]) -> list[Point]:
+        return [self.pixel(p if self.bend is None else self.bend(p)) for p in points]
 
     def _width(self, width: float) -> int:
         return max(1, round(width * self.radius))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from PIL import Image, ImageDraw
+from typing import Literal
+
+from PIL import Image, ImageChops, ImageDraw
 
 from i2i_dds.critters.backdrops import draw_backdrop
+from i2i_dds.critters.coat import Coat
 from i2i_dds.critters.features import draw_accessory, draw_eyes, draw_mouth
-from i2i_dds.critters.pen import Pen
+from i2i_dds.critters.pen import Frame, Pen
 from i2i_dds.critters.scene import Scene
-from i2i_dds.critters.species import FACES, Coat
+from i2i_dds.critters.species import FACES
 
 _SUPERSAMPLE = 4
+
+Part = Literal["animal", "accessory", "ears"]
 
 
 def render(scene: Scene, size: int = 64) -> Image.Image:
@@ -40,19 +45,45 @@ def object_mask(scene: Scene, size: int = 64) -> Image.Image:
     return coverage(scene, size).point([0] + [255] * 255)
 
 
-def coverage(scene: Scene, size: int = 64) -> Image.Image:
-    """How much of each pixel the animal and its accessory cover: 255 is all of it (mode L)."""
-    covered = Image.new("L", (size * _SUPERSAMPLE, size * _SUPERSAMPLE), 0)
-    _draw_animal(ImageDraw.Draw(covered), scene, size * _SUPERSAMPLE)
-    return covered.reduce(_SUPERSAMPLE)
+def coverage(scene: Scene, size: int = 64, part: Part = "animal") -> Image.Image:
+    """How much of each pixel a part of the scene covers: 255 is all of it (mode L).
+
+    Args:
+        scene: what is drawn.
+        size: the picture's side in pixels.
+        part: "animal" with its accessory, its "accessory", or its upright "ears" where neither
+            the head nor the accessory hides them. Black if the scene has no such part.
+    """
+    drawn = _stencil(scene, size, part)
+    if part == "ears":
+        drawn = ImageChops.subtract(drawn, _stencil(scene, size, "head and accessory"))
+    return drawn.reduce(_SUPERSAMPLE)
 
 
-def _draw_animal(draw: ImageDraw.ImageDraw, scene: Scene, side: int) -> None:
+def frame(scene: Scene, size: int = 64) -> Frame:
+    """The way from the coordinates of a scene's face to the pixels of its picture."""
+    x, y, radius = scene.x * size, scene.y * size, scene.size * size
+    return Frame(x, y, radius, scene.tilt, scene.mirrored)
+
+
+def _stencil(scene: Scene, size: int, part: str) -> Image.Image:
+    side = size * _SUPERSAMPLE
+    stencil = Image.new("L", (side, side), 0)
+    _draw_animal(ImageDraw.Draw(stencil), scene, side, part)
+    return stencil
+
+
+def _draw_animal(draw: ImageDraw.ImageDraw, scene: Scene, side: int, part: str = "animal") -> None:
     face, coat = FACES[scene.species], Coat.of(scene.fur)
-    pen = Pen(draw, scene.x * side, scene.y * side, scene.size * side, scene.tilt, scene.mirrored)
-    face.draw(pen, coat)
-    draw_eyes(pen, face, scene.eyes, scene.expression)
-    draw_mouth(pen, face, scene.expression)
-    if face.overlay is not None:
-        face.overlay(pen, coat)
-    draw_accessory(pen, face, scene.accessory)
+    place = frame(scene, side)
+    pen = Pen(place.x, place.y, place.radius, place.tilt, place.mirrored, draw)
+    if part in ("animal", "ears") and face.ears is not None:
+        face.ears.draw(pen, coat, scene.ear_length, scene.ear_lean)
+    if part in ("animal", "head and accessory"):
+        face.draw(pen, coat)
+        draw_eyes(pen, face, scene.eyes, scene.expression)
+        draw_mouth(pen, face, scene.expression)
+        if face.overlay is not None:
+            face.overlay(pen, coat)
+    if part != "ears":
+        draw_accessory(pen.shifted((scene.wear_x, scene.wear_y)), face, scene.accessory)

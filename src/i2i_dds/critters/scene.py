@@ -50,6 +50,10 @@ class Scene:
         tilt: rotation of the face in degrees, clockwise.
         mirrored: whether the face is drawn left for right.
         variant: lays the backdrop out (hills, stars, phase of a pattern), in [0, 1).
+        wear_x, wear_y: how far the accessory is from its place, in radii of the face, along
+            its own axes: x to the right of an upright face that is not mirrored, y to its chin.
+        ear_length: upright ears are so many times as long; other ears stay as they are.
+        ear_lean: upright ears lean outwards by so many degrees.
     """
 
     species: str
@@ -64,6 +68,10 @@ class Scene:
     tilt: float = 0.0
     mirrored: bool = False
     variant: float = 0.0
+    wear_x: float = 0.0
+    wear_y: float = 0.0
+    ear_length: float = 1.0
+    ear_lean: float = 0.0
 
     def __post_init__(self) -> None:
         for name, allowed in ATTRIBUTES.items():
@@ -85,7 +93,7 @@ class Scene:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scene:
-        """Inverse of `to_dict`."""
+        """Inverse of `to_dict`; what an older dict does not name has its default."""
         return cls(**values)
 
 

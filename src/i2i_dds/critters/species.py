@@ -1,4 +1,4 @@
-"""The twelve species: each draws its ears, head and markings; the features come on top."""
+"""The twelve species: each draws its head and markings; the features come on top."""
 
 from __future__ import annotations
 
@@ -6,43 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from i2i_dds.critters.pen import Colour, Pen, arc_points, blend, shade
-
-FUR_COLOURS: dict[str, Colour] = {
-    "ginger": (230, 120, 45),
-    "golden": (245, 200, 90),
-    "brown": (150, 98, 62),
-    "grey": (140, 146, 158),
-    "white": (243, 240, 234),
-    "pink": (244, 160, 176),
-}
-INK: Colour = (45, 36, 44)
-WHITE: Colour = (252, 250, 246)
-ROSE: Colour = (236, 132, 142)
-ORANGE: Colour = (244, 158, 32)
-SKIN: Colour = (244, 206, 172)
-
-
-@dataclass(frozen=True)
-class Coat:
-    """The colours that follow from a fur colour."""
-
-    base: Colour
-    dark: Colour
-    light: Colour
-    outline: Colour
-
-    @classmethod
-    def of(cls, fur: str) -> Coat:
-        """The coat of a named fur."""
-        base = FUR_COLOURS[fur]
-        return cls(base, shade(base, 0.66), shade(base, 1.62), shade(base, 0.45))
+from i2i_dds.critters.coat import INK, ORANGE, ROSE, SKIN, WHITE, Coat
+from i2i_dds.critters.ears import CAT_EARS, FOX_EARS, OWL_EARS, RABBIT_EARS, Ears
+from i2i_dds.critters.pen import Pen, arc_points, blend, shade
 
 
 def cat(pen: Pen, coat: Coat) -> None:
-    """Upright ears and whiskers."""
-    pen.polygon_pair([(-0.92, -0.2), (-0.88, -1.22), (-0.14, -0.72)], coat.base, coat.outline)
-    pen.polygon_pair([(-0.78, -0.5), (-0.77, -0.98), (-0.4, -0.72)], ROSE)
+    """Whiskers."""
     pen.ellipse((0, 0), 1.0, 0.86, coat.base, coat.outline)
     for x in (-0.2, 0.0, 0.2):
         pen.stroke([(x, -0.76), (x * 0.7, -0.5)], 0.1, coat.dark)
@@ -91,9 +61,7 @@ def tiger(pen: Pen, coat: Coat) -> None:
 
 
 def fox(pen: Pen, coat: Coat) -> None:
-    """Tall ears with dark tips and a pointed white chin."""
-    pen.polygon_pair([(-0.98, -0.1), (-0.92, -1.3), (-0.2, -0.62)], coat.base, coat.outline)
-    pen.polygon_pair([(-0.93, -0.86), (-0.92, -1.3), (-0.58, -0.98)], INK)
+    """A pointed white chin."""
     head = [(0, -0.72), (0.6, -0.62), (1.18, 0.22), (0.42, 0.62), (0, 1.0)]
     head += [(-x, y) for x, y in head[3:0:-1]]
     pen.polygon(head, coat.base, coat.outline)
@@ -119,9 +87,7 @@ def panda(pen: Pen, coat: Coat) -> None:
 
 
 def rabbit(pen: Pen, coat: Coat) -> None:
-    """Long ears and two front teeth."""
-    pen.pair((-0.42, -1.1), 0.25, 0.68, coat.base, coat.outline, -8)
-    pen.pair((-0.42, -1.06), 0.12, 0.5, ROSE, turn=-8)
+    """Two front teeth."""
     pen.ellipse((0, 0.04), 0.9, 0.86, coat.base, coat.outline)
     pen.pair((-0.2, 0.38), 0.25, 0.2, coat.light)
     pen.polygon([(-0.13, 0.74), (0.13, 0.74), (0.13, 1.0), (-0.13, 1.0)], WHITE, coat.outline)
@@ -138,8 +104,7 @@ def pig(pen: Pen, coat: Coat) -> None:
 
 
 def owl(pen: Pen, coat: Coat) -> None:
-    """Feather tufts, discs round the eyes and a beak."""
-    pen.polygon_pair([(-0.9, -0.3), (-1.0, -1.2), (-0.1, -0.8)], coat.dark, coat.outline)
+    """Discs round the eyes and a beak."""
     pen.ellipse((0, 0.05), 0.98, 1.0, coat.dark, coat.outline)
     pen.ellipse((0, 0.56), 0.7, 0.48, coat.light)
     pen.pair((-0.42, -0.14), 0.47, 0.47, WHITE, coat.outline)
@@ -179,11 +144,12 @@ class Face:
     """Where a species carries the features that all share.
 
     Attributes:
-        draw: ears, head and markings.
+        draw: head and markings, and ears that are not of the next kind.
         eyes: the right eye's centre; the left mirrors it.
         mouth: height of the mouth.
         mouth_width: half its width.
         overlay: what lies over the mouth.
+        ears: upright ears, which lie behind the head and can be bent.
     """
 
     draw: Callable[[Pen, Coat], None]
@@ -191,19 +157,20 @@ class Face:
     mouth: float
     mouth_width: float = 0.3
     overlay: Callable[[Pen, Coat], None] | None = None
+    ears: Ears | None = None
 
 
 FACES: dict[str, Face] = {
-    "cat": Face(cat, (0.42, -0.16), 0.52),
+    "cat": Face(cat, (0.42, -0.16), 0.52, ears=CAT_EARS),
     "dog": Face(dog, (0.38, -0.18), 0.6),
     "lion": Face(lion, (0.36, -0.14), 0.54),
     "tiger": Face(tiger, (0.4, -0.12), 0.56),
-    "fox": Face(fox, (0.42, -0.12), 0.54, 0.24),
+    "fox": Face(fox, (0.42, -0.12), 0.54, 0.24, ears=FOX_EARS),
     "bear": Face(bear, (0.4, -0.2), 0.56),
     "panda": Face(panda, (0.4, -0.06), 0.6),
-    "rabbit": Face(rabbit, (0.38, -0.14), 0.46),
+    "rabbit": Face(rabbit, (0.38, -0.14), 0.46, ears=RABBIT_EARS),
     "pig": Face(pig, (0.42, -0.24), 0.74),
-    "owl": Face(owl, (0.42, -0.14), 0.68),
+    "owl": Face(owl, (0.42, -0.14), 0.68, ears=OWL_EARS),
     "monkey": Face(monkey, (0.34, -0.16), 0.52, 0.34),
     "elephant": Face(elephant, (0.42, -0.22), 0.5, 0.56, trunk),
 }
