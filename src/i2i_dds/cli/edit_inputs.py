@@ -58,7 +58,7 @@ def picture_inputs(cfg: DictConfig, teacher: Teacher) -> Inputs:
 
 def scene_inputs(cfg: DictConfig, tasks: TaskSet, teacher: Teacher) -> Inputs:
     """Held-out scenes of each task, with the prompts that the task makes of their captions."""
-    size = _native_size(teacher) if cfg.size is None else cfg.size
+    size = native_size(teacher) if cfg.size is None else cfg.size
     if not isinstance(size, int) or size % teacher.downscale:
         raise UserError(
             f"size: {_size(size)} is not allowed for scenes; "
@@ -107,7 +107,7 @@ def check_scene_inputs(cfg: DictConfig) -> None:
         )
 
 
-def _native_size(teacher: Teacher) -> int:
+def native_size(teacher: Teacher) -> int:
     """The side in pixels that the teacher was trained at; 64 where it does not say."""
     config = getattr(getattr(teacher, "unet", None), "config", None)
     cells = getattr(config, "sample_size", None)
