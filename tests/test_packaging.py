@@ -17,7 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-COMMANDS = ("train", "edit", "lora", "evaluate", "pretrain", "make_shards")
+COMMANDS = ("train", "edit", "lora", "drag", "drag_bench", "evaluate", "pretrain", "make_shards")
 
 
 @pytest.fixture
