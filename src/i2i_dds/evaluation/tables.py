@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from i2i_dds.errors import UserError
 
@@ -51,6 +52,19 @@ class Table:
         header = "| | runs | " + " | ".join(c.header for c in self.columns) + " |"
         rule = "|---|" + "---:|" * (len(self.columns) + 1)
         return "\n".join([f"**{self.title}**", "", header, rule, *lines])
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as they are, numbers to four digits; what a row has not is a dash."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return "–" if math.isnan(value) else f"{value:.4g}"
+        return "–" if value is None else str(value)
+
+    lines = [[cell(row.get(column)) for column in columns] for row in rows]
+    table = [list(columns), ["---"] * len(columns), *lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in table)
 
 
 def filled(text: str, tables: Sequence[Table], results: Path) -> str:

@@ -1,0 +1,109 @@
+"""The figures of the sampler studies: one line a sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+COLOURS = {"sde": "#e07b00", "ode": "#2a5cdc", "cycle_sde": "#1a8f4b"}
+_STYLES = ("-", "--", ":")
+
+
+def inpainting(rows: Sequence[Row], path: Path) -> None:
+    """Frechet and perceptual distance over steps; one line a sampler and hole."""
+    floor = next(row for row in rows if row["sampler"] == "reconstruction")
+    rows = [row for row in rows if row is not floor]
+    columns = {"fid": "Fréchet distance (pocket CLIP)", "distance": "perceptual distance"}
+    figure, axes = _panels(columns)
+    ratios = sorted({row["ratio"] for row in rows})
+    for axis, key in zip(axes, columns, strict=True):
+        for style, ratio in zip(_STYLES, ratios, strict=False):
+            part = [row for row in rows if row["ratio"] == ratio]
+            _lines(axis, part, "steps", key, style, f" {ratio:.0%} hole")
+        axis.axhline(floor[key], color="#999999", lw=1, label="reconstruction")
+        axis.set_xlabel("steps")
+    _finish(figure, axes, path)
+
+
+def translation(rows: Sequence[Row], path: Path) -> None:
+    """Success, likeness to the truth, and what was disturbed, over t0."""
+    columns = {
+        "success": "judge: success",
+        "psnr_truth_gain": "gain in PSNR to truth, dB",
+        "fid": "Fréchet distance to the truth",
+        "distance": "perceptual distance to source",
+    }
+    figure, axes = _panels(columns)
+    for axis, key in zip(axes, columns, strict=True):
+        for style, editor in zip(_STYLES, ("sdedit", "diffedit"), strict=False):
+            part = [row for row in rows if row["editor"] == editor]
+            _lines(axis, part, "t0", key, style, f" {editor}")
+        axis.set_xlabel("t0")
+    _finish(figure, axes, path)
+
+
+def dragging(rows: Sequence[Row], path: Path) -> None:
+    """What arrived and the gain: samplers as bars, then a panel for each varied setting."""
+    varied = list(dict.fromkeys(row["varied"] for row in rows))
+    figure, axes = _panels({name: name for name in varied})
+    for axis, name in zip(axes, varied, strict=True):
+        part = [row for row in rows if row["varied"] == name]
+        places = list(range(len(part)))
+        axis.bar(places, [row["arrived"] for row in part], 0.6, color="#9db8f2")
+        axis.set_xticks(places, [str(row["value"]) for row in part])
+        axis.set_ylim(0, 1)
+        axis.set_ylabel("arrived", color="#2a5cdc")
+        gain = axis.twinx()
+        gain.plot(places, [row["psnr_truth_gain"] for row in part], "o-", color="#e07b00")
+        gain.set_ylabel("gain in PSNR to truth, dB", color="#e07b00")
+    figure.savefig(path, dpi=120)
+    _close(figure)
+
+
+FIGURES: dict[str, Callable[[Sequence[Row], Path], None]] = {
+    "inpainting": inpainting,
+    "translation": translation,
+    "dragging": dragging,
+}
+
+
+def _lines(axis: Any, rows: Sequence[Row], x: str, y: str, style: str, suffix: str) -> None:
+    for sampler, colour in COLOURS.items():
+        part = sorted((row for row in rows if row["sampler"] == sampler), key=lambda row: row[x])
+        if part:
+            places, values = [row[x] for row in part], [row[y] for row in part]
+            axis.plot(places, values, style, marker="o", ms=4, color=colour, label=sampler + suffix)
+
+
+def _panels(titles: dict[str, str]) -> tuple[Any, list[Any]]:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    columns = min(4, len(titles))
+    rows = -(-len(titles) // columns)
+    size = (3.6 * columns, 3.2 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    flat = list(axes.flat)
+    for axis, title in zip(flat, titles.values(), strict=False):
+        axis.set_title(title, fontsize=10)
+        axis.grid(alpha=0.25)
+    for axis in flat[len(titles) :]:
+        axis.remove()
+    return figure, flat[: len(titles)]
+
+
+def _finish(figure: Any, axes: Sequence[Any], path: Path) -> None:
+    lines, labels = axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.savefig(path, dpi=120)
+    _close(figure)
+
+
+def _close(figure: Any) -> None:
+    import matplotlib.pyplot as plt
+
+    plt.close(figure)
