@@ -17,7 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-COMMANDS = ("train", "edit", "evaluate", "pretrain", "make_shards")
+COMMANDS = ("train", "edit", "evaluate", "pretrain", "make_shards", "theory")
 
 
 @pytest.fixture
