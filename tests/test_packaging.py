@@ -17,7 +17,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-COMMANDS = ("train", "edit", "lora", "drag", "drag_bench", "evaluate", "pretrain", "make_shards")
+COMMANDS = (
+    *("train", "edit", "evaluate", "pretrain", "make_shards"),
+    *("lora", "drag", "drag_bench", "theory", "sde_study"),
+)
 
 
 @pytest.fixture
