@@ -53,8 +53,10 @@ def test_translation_gives_each_editor_the_samplers_it_knows(run):
 
 def test_dragging_varies_one_setting_at_a_time(run):
     settings = ("n=2", "n_sensitivity=1", "steps=4", "use_lora=false", "kinds=[head]")
-    values = "sensitivity={radius:[1,2],t0:[0.5]}"
-    folder = run("study=dragging", *settings, values).folder
+    values = {"radius": "[1,2]", "t0": "[0.5]", "alpha": "[]", "beta": "[]"}
+    values |= {"drag_step": "[]", "steps": "[]"}
+    varied = [f"sensitivity.{key}={value}" for key, value in values.items()]
+    folder = run("study=dragging", *settings, *varied).folder
     rows = table(folder)
     assert [(row["varied"], row["value"], row["n"]) for row in rows] == [
         ("sampler", "cycle_sde", "2"), ("sampler", "sde", "2"), ("sampler", "ode", "2"),
@@ -73,7 +75,7 @@ def test_dragging_varies_one_setting_at_a_time(run):
         (("study=translation", "t0=[1.5]"), "t0: [1.5] is not allowed"),
         (("study=translation", "samplers=cycle_sde", "editors=sdedit"), "samplers: sdedit has no"),
         (
-            ("study=dragging", "sensitivity={colour:[1]}", "use_lora=false"),
+            ("study=dragging", "+sensitivity.colour=[1]", "use_lora=false"),
             "sensitivity.colour: no",
         ),
         (("study=inpainting", "clip=nowhere"), "clip: 'nowhere' holds no CLIP; give pocket"),
