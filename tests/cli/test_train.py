@@ -120,9 +120,22 @@ def test_text_conditioning_and_sets_of_tasks(run, typed, student: str) -> None:
 
 
 def test_sds_is_the_ablation(run) -> None:
-    folder = run("task=cat2lion", "score=sds", "trainer.max_steps=2").folder
-    config = json.loads((folder / "config.json").read_text())
-    assert config["score"]["_target_"] == "i2i_dds.scores.sds.SDS"
+    """An untrained student's first gradient: SDS pulls at the source itself, the delta does not."""
+    norms = {}
+    for score in ("dds", "sds"):
+        settings = "trainer.max_steps=1", "trainer.log_every_n_steps=1", "identity.start=0"
+        folder = run("task=cat2lion", f"score={score}", f"paths.suffix=-{score}", *settings).folder
+        with next((folder / "log").rglob("metrics.csv")).open() as file:
+            rows = list(csv.DictReader(file))
+        norms[score] = next(float(row["train/score"]) for row in rows if row.get("train/score"))
+    assert norms["sds"] > 1.5 * norms["dds"] > 0
+
+
+def test_several_processes_that_do_not_know_of_one_another_are_refused(run, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = run("task=cat2lion")
+    assert done.code == 2
+    assert done.sentence.startswith("error: trainer: 2 processes were started and each would")
 
 
 def test_wandb_offline_and_tensorboard(run, monkeypatch) -> None:

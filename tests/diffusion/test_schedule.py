@@ -144,3 +144,11 @@ def test_pairs_refuses_what_it_cannot_do(arguments, key):
 def test_an_unknown_schedule_is_refused_by_name(change, key):
     with pytest.raises(UserError, match=key):
         NoiseSchedule.from_scheduler_config({**SD, **change})
+
+
+def test_a_grid_that_would_begin_far_below_the_noise_is_refused():
+    schedule = NoiseSchedule.scaled_linear()
+    with pytest.raises(UserError, match="steps: 400 is not allowed.* give 333 or 500"):
+        schedule.pairs(400)
+    for steps in (1, 7, 30, 50, 111, 250, 333, 500, 1000):
+        assert schedule.pairs(steps)[0][0] >= 0.85 * 1000 or steps < 10

@@ -112,6 +112,15 @@ def quote_text(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
     return [quoted(argument) for argument in arguments]
 
 
+def program() -> str:
+    """How the command was typed: "python scripts/edit.py", or the console command's name."""
+    typed = Path(sys.argv[0])
+    return f"python {sys.argv[0]}" if typed.suffix == ".py" else typed.name
+
+
+OmegaConf.register_new_resolver("program", program, replace=True)
+
+
 def _run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Calls Hydra; ``--help`` leaves out a group of which nothing is chosen, rather than fail."""
     while True:

@@ -39,7 +39,7 @@ _RULES = {
     "automask.t": number(above=0, max=1),
     "automask.guidance": number(min=0),
     "automask.clip": number(above=0),
-    "seed": integer(),
+    "seed": integer(min=0),
     "batch_size": integer(min=1),
     "animation": flag(),
 }

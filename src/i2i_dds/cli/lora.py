@@ -31,7 +31,7 @@ _RULES = {
     "rank": integer(min=1),
     "steps": integer(min=1),
     "lr": number(above=0),
-    "seed": integer(),
+    "seed": integer(min=0),
     "cache": text(),
     "draws": integer(min=1),
     "t0": number(above=0, max=1),

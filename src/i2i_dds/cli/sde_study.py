@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from i2i_dds.errors import UserError
 _RULES = {
     "clip": text(),
     "split": choice("val", "test"),
-    "seed": integer(),
+    "seed": integer(min=0),
     "batch_size": integer(min=1),
     "n": integer(min=2),
 }
@@ -152,9 +152,11 @@ def _dragging(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
     items = critter_items(cfg.split, cfg.n, cfg.seed, _listed(cfg.kinds), _side(teacher))
     settings = [("sampler", name, {"sampler": name}, cfg.n) for name in _listed(cfg.samplers)]
     for key, values in cfg.sensitivity.items():
-        if key not in SETTINGS:
+        if key not in {field.name for field in fields(drag)}:
             raise UserError(f"sensitivity.{key}: no setting of a drag; give steps, t0, radius, ...")
-        settings += [(key, value, {key: value}, cfg.n_sensitivity) for value in _listed(values)]
+        for value in _listed(values):
+            check(OmegaConf.create({key: value}), {key: SETTINGS[key]})
+            settings.append((key, value, {key: value}, cfg.n_sensitivity))
 
     def made() -> Iterator[Made]:
         for varied, value, change, n in settings:

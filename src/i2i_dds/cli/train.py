@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ _RULES = {
             "shape": choice("linear", "cosine"),
         }.items()
     },
+    "timesteps.t_min": integer(min=0, max=999),
+    "timesteps.t_max": integer(min=1, max=1000),
     "zero_shot.steps": integer(min=1),
 }
 
@@ -116,7 +119,14 @@ def _parts(cfg: DictConfig, tasks: TaskSet) -> tuple[EditTraining, EditDataModul
     )
     callbacks = [instantiate(part) for part in (cfg.callbacks or {}).values() if part is not None]
     loggers = [instantiate(part) for part in (cfg.logger or {}).values() if part is not None]
-    return module, data, instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > 1 and trainer.world_size == 1:
+        raise UserError(
+            f"trainer: {started} processes were started and each would train by itself; "
+            "give trainer=ddp"
+        )
+    return module, data, trainer
 
 
 def _content(checkpoint: Path | None, module: EditTraining) -> dict[str, Any]:

@@ -39,9 +39,10 @@ class EditDataModule(LightningDataModule):
         folder: shards to train on; None has Critters drawn for these tasks under `cache`, once.
         cache: where those go, in a folder named after all that they depend on.
         held_out: "critters" measures on scenes of other splits, with exact answers; "shards" keeps
-            samples of `folder` back, chosen by a hash of their keys, without answers.
+            samples of `folder` back, a quarter of them, by a hash of their keys, without answers.
         n_train: pictures to draw when `folder` is None.
-        n_val: held-out pictures for validation: for each task ("critters") or in all ("shards").
+        n_val: held-out pictures for validation: for each task ("critters") or, in all and at most,
+            of those kept back ("shards").
         n_test: the same for the test split.
         size: side in pixels.
         batch_size: pictures per batch on each rank.

@@ -93,10 +93,17 @@ class SceneEdits(Dataset):
         """Draw the scenes; they are rendered when asked for.
 
         Raises:
-            UserError: n < 1, an unknown split, or a task that can rewrite too few captions.
+            UserError: n < 1, an unknown split, or a task without `target` or that can rewrite too
+                few captions.
         """
         if n < 1:
             raise UserError(f"n: {n} is not allowed; give 1 or more held-out scenes")
+        for task in tasks:
+            if not task.target:
+                raise UserError(
+                    f"task.tasks.{task.name}.target: none is given, so no Critters scene has an "
+                    "answer to it; give one, or pictures of your own with data=folder"
+                )
         self.tasks, self.size = tasks, size
         self.edits = [
             (index, f"{task.name}-{key}", scene, words)
@@ -183,22 +190,32 @@ def accepted(shards: Shards, tasks: TaskSet) -> list[int]:
 def held_out_numbers(
     shards: Shards, numbers: Sequence[int], n_val: int, n_test: int
 ) -> dict[str, list[int]]:
-    """Splits samples for good, by a hash of their keys: {"train": ..., "val": ..., "test": ...}.
+    """Splits samples for good: {"train": ..., "val": ..., "test": ...}.
+
+    A sample's key alone decides, by its hash: an eighth is for the test and an eighth for
+    validation. So neither tasks, nor counts, nor pictures that come later ever move one.
+
+    Args:
+        shards: Where they are.
+        numbers: The samples to split, such as those that some task accepts.
+        n_val: How many to use for validation, at most; the others of its eighth are left alone.
+        n_test: The same for the test.
 
     Raises:
-        UserError: fewer than half would be left to train on.
+        UserError: A split is empty.
     """
-    if 2 * (n_val + n_test) > len(numbers):
-        raise UserError(
-            f"data.n_val: {n_val} and data.n_test: {n_test} are more than half of the "
-            f"{len(numbers)} pictures of '{shards.folder}'; give smaller ones"
-        )
-    mixed = sorted(numbers, key=lambda number: _stable_hash(shards.records[number].key))
-    return {
-        "test": sorted(mixed[:n_test]),
-        "val": sorted(mixed[n_test : n_test + n_val]),
-        "train": sorted(mixed[n_test + n_val :]),
-    }
+    split: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for number in sorted(numbers, key=lambda number: _stable_hash(shards.records[number].key)):
+        part = {0: "test", 1: "val"}.get(_stable_hash(shards.records[number].key) % 8, "train")
+        split[part].append(number)
+    for part, found in split.items():
+        if not found:
+            raise UserError(
+                f"{shards.key}: none of the {len(numbers)} pictures of '{shards.folder}' that the "
+                f"task accepts falls to {part} (an eighth is for val and for test); give more"
+            )
+    limits = {"train": None, "val": n_val, "test": n_test}
+    return {part: sorted(found[: limits[part]]) for part, found in split.items()}
 
 
 def _rewritable(tasks: TaskSet, index: int, split: Split, n: int, seed: int) -> list[Any]:

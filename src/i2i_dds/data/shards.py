@@ -123,6 +123,7 @@ class Shards:
             self.records.extend(self._scan(number, path))
         if not self.records:
             raise UserError(f"{self.key}: the shards of '{self.folder}' hold no picture")
+        self._check_keys()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -164,6 +165,12 @@ class Shards:
         except (tarfile.TarError, OSError, ValueError) as error:
             raise self._broken(path, str(error)) from error
         return [record for record in found.values() if record.size]
+
+    def _check_keys(self) -> None:
+        """Tells samples of tars that each number anew apart: a key names one for good."""
+        if len({record.key for record in self.records}) < len(self.records):
+            for record in self.records:
+                record.key = f"{self.paths[record.shard].stem}/{record.key}"
 
     def _check_manifest(self) -> None:
         path = self.folder / MANIFEST

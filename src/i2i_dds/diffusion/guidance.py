@@ -27,7 +27,7 @@ class LinearScale:
     Attributes:
         low: At t = 0.
         high: At ``t_high`` and beyond.
-        t_high: A timestep above 0.
+        t_high: A timestep.
     """
 
     low: float
@@ -36,4 +36,4 @@ class LinearScale:
 
     def __call__(self, t: int) -> float:
         """The scale at timestep t."""
-        return self.low + (self.high - self.low) * min(1.0, t / self.t_high)
+        return self.low + (self.high - self.low) * min(1.0, t / max(1, self.t_high))

@@ -133,16 +133,23 @@ class NoiseSchedule:
         ``t_start * steps`` of them. Each u is the next t of the same list.
 
         Raises:
-            UserError: ``steps`` is not in [1, T] or ``t_start`` not in (0, 1].
+            UserError: ``steps`` is not in [1, T], its grid would leave out a tenth of the noise or
+                more, or ``t_start`` is not in (0, 1].
         """
         total = len(self)
         if not 1 <= steps <= total:
             raise UserError(f"steps: {steps} is not allowed; give 1 to {total}")
+        stride = total // steps
+        if stride * steps < 0.9 * total:
+            raise UserError(
+                f"steps: {steps} is not allowed, a timestep in {stride} would end at "
+                f"{stride * steps} of {total}; give {total // (stride + 1)} or {total // stride}"
+            )
         if not 0 < t_start <= 1:
             raise UserError(f"t_start: {t_start} is not allowed; give a fraction in (0, 1]")
         offset = 1 if steps < total else 0
         kept = max(1, round(steps * t_start))
-        grid = [i * (total // steps) + offset for i in reversed(range(kept))]
+        grid = [i * stride + offset for i in reversed(range(kept))]
         return list(zip(grid, [*grid[1:], CLEAN], strict=True))
 
     def _lookup(self, name: str, t: Tensor | int, like: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ class Edited:
         nonfinite: Gradient entries that were replaced by 0.
         trajectory: Every item at every step.
         frames: Pictures on the way, each (B, 3, H, W), the source's reconstruction first.
-        found: The masks that were found, where none were given; latent size.
+        found: The masks that were found, where none was given; latent size.
     """
 
     items: tuple[EditItem, ...]
@@ -103,7 +103,7 @@ def edit_items(
         batch_size: Items a batch, at least 1.
         frames: How many pictures on the way to keep, beside the source's reconstruction.
         on_step: Told of each step.
-        automask: Finds a mask for items that bring none.
+        automask: Finds the masks of a batch of which no item brings one.
 
     Yields:
         One :class:`Edited` a batch; equal sizes are in the order of ``items``.
@@ -131,7 +131,11 @@ def _edit_batch(
         item_generators(seed, [item.key for item in items]),
         latent_mask(items, teacher.downscale),
     )
-    found = None if automask is None else _find_masks(automask, teacher, batch, items)
+    found = None
+    if automask is not None and batch.mask is None:
+        # Noise of its own, so that the edit's does not depend on who found the mask.
+        keys = [f"automask/{item.key}" for item in items]
+        found = automask(teacher, replace(batch, generators=item_generators(seed, keys)))
     if found is not None:
         batch = replace(batch, mask=found.mask)
     z, nonfinite, points, kept = z_src, 0, [], [z_src]
@@ -146,20 +150,6 @@ def _edit_batch(
     seconds = (perf_counter() - start) / len(items)
     pictures = tuple(teacher.decode(z).cpu() for z in kept) if frames else ()
     return Edited(items, edited, seconds, nonfinite, tuple(points), pictures, found)
-
-
-def _find_masks(
-    automask: AutoMask, teacher: Teacher, batch: EditBatch, items: Sequence[EditItem]
-) -> FoundMask | None:
-    """The found masks, with those that items brought in their place."""
-    if all(item.mask is not None for item in items):
-        return None
-    found = automask(teacher, batch)
-    if batch.mask is None:
-        return found
-    own = torch.tensor([item.mask is not None for item in items]).reshape(-1, 1, 1, 1)
-    own, mask = own.to(batch.mask.device), batch.mask.to(found.mask)
-    return FoundMask(torch.where(own, mask, found.mask), torch.where(own, mask, found.strength))
 
 
 def latent_mask(items: Sequence[EditItem], downscale: int) -> Tensor | None:

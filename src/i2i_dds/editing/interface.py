@@ -43,7 +43,7 @@ class EditStep:
             both sides' predictions, (B,); NaN of a sampler without a source.
         distance: Euclidean distance of each item from its source latent, (B,).
         nonfinite: Entries of the batch's gradient that were NaN or infinite and count as 0; of
-            samplers, entries of z that are.
+            samplers, entries of z that have become so.
     """
 
     step: int

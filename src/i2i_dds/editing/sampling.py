@@ -41,16 +41,18 @@ def straight_path(
 
 def edit_steps(batch: EditBatch, steps: int, run: Iterable[Reverse]) -> Iterator[EditStep]:
     """The steps of a sampler as those of an editor."""
+    known = 0
     for number, done in enumerate(run):
         z = done.y if number == steps - 1 else done.clean
         if done.delta is None:
             norm = torch.full((len(z),), float("nan"))
         else:
             norm = done.delta.flatten(1).norm(dim=1)
-        bad = (~torch.isfinite(z)).sum().item()
+        bad = int((~torch.isfinite(z)).sum())
         yield EditStep(
             *(number, steps, z, torch.full((len(z),), done.stride.t)),
             gradient_norm=norm,
             distance=(z - batch.z_src).flatten(1).norm(dim=1),
-            nonfinite=int(bad),
+            nonfinite=max(0, bad - known),
         )
+        known = max(known, bad)

@@ -77,7 +77,8 @@ class Evaluator:
             edited: The edits of its pictures, (B, 3, H, W) in [-1, 1].
             seconds: Spent on each.
         """
-        x, edited = batch["image"].cpu(), edited.detach().cpu()
+        # A pixel that is no number counts as it is shown, black, and not as if it were not there.
+        x, edited = batch["image"].cpu(), edited.detach().cpu().nan_to_num(-1.0)
         recon = self.teacher.decode(self.teacher.encode(x)).cpu()
         unknown = torch.full((len(x),), _NAN)
         gains, backdrop = (unknown,) * 3, unknown

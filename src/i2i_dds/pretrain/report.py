@@ -68,7 +68,7 @@ def report(pocket: Path, folder: Path, n: int = 1024, n_t2i: int = 256, seed: in
     judge = Judge.load(pocket / "judge")
     corpus = held_out(n, "test")
     x = corpus.images(torch.arange(n))
-    y = torch.cat([teacher.decode(teacher.encode(part)) for part in x.split(64)])
+    y = torch.cat([teacher.decode(teacher.encode(part)).cpu() for part in x.split(64)])
     captions = [caption(s, np.random.default_rng([seed, i])) for i, s in enumerate(corpus.scenes)]
     drawn = _draw(teacher, captions[:n_t2i], seed)
     write_image(folder / "reconstructions.png", _rows([x[:12], y[:12], x[12:24], y[12:24]]))
@@ -101,7 +101,7 @@ def _draw(teacher: StableDiffusionTeacher, prompts: Sequence[str], seed: int) ->
     parts = []
     for start in range(0, len(prompts), 32):
         part = slice(start, start + 32)
-        parts.append(sample(teacher, list(prompts[part]), generators[part], 30, 4.0))
+        parts.append(sample(teacher, list(prompts[part]), generators[part], 30, 4.0).cpu())
     return torch.cat(parts)
 
 

@@ -52,7 +52,7 @@ class VAEStage(Stage):
         """Terms of the loss for pictures (batch, 3, side, side) in [-1, 1]."""
         x = batch
         posterior = self.vae.encode(x).latent_dist  # type: ignore[union-attr]
-        noise = torch.randn(posterior.mean.shape, generator=generator)
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
         y = self.vae.decode(posterior.mean + posterior.std * noise).sample  # type: ignore[union-attr]
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
         return {

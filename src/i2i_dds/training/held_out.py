@@ -113,9 +113,10 @@ class PictureTable(Callback):
             log_pictures(trainer.loggers, columns, self.captions, step)
 
     def prepare(self, dataset: Dataset, teacher: Teacher) -> None:
-        """Chooses the rows and makes the zero-shot edits, at the first call."""
-        if not self._batch:
-            self._batch = rows_of(dataset, self.n)
+        """Chooses the rows and makes the zero-shot edits, once for the same pictures."""
+        batch = rows_of(dataset, self.n)
+        if self._batch.get("key") != batch["key"]:
+            self._batch = batch
             self._columns = {"zero-shot": self._zero_shot(teacher)} if self.zero_shot else {}
 
     def columns(self, student: EditUNet, teacher: Teacher) -> dict[str, list[Image.Image]]:

@@ -155,7 +155,9 @@ class EditTraining(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on counting."""
-        self.nonfinite = int(checkpoint.get("nonfinite", 0))
+        # One process carries on what all had counted: they are added up at the end.
+        if self.trainer.is_global_zero:
+            self.nonfinite = int(checkpoint.get("nonfinite", 0))
 
     def _draw(self, keys: Sequence[str], like: Tensor) -> tuple[Tensor, Tensor]:
         """Each item's timestep, long (B,), and noise, (B, C, h, w)."""
