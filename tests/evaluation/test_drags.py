@@ -80,7 +80,7 @@ def test_the_latent_outside_the_mask_is_compared_to_the_bit():
 
 def test_an_untouched_picture_is_found_where_its_handles_are(teacher, truth):
     """Features of equal pictures are equal: each handle is found at its own place."""
-    meter = DragMeter(teacher, ensemble=1, regiondrag_side=None)
+    meter = DragMeter(teacher, t=1, ensemble=1, regiondrag_side=None)
     x = to_tensor(truth.item.image)
     request = DragRequest("item", x, "noise", truth.item.points)
     row = meter(truth.item, request, dragged(x), truth)

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from i2i_dds.data.dragbench import DragItem, TruthItem
     from i2i_dds.evaluation.drags import DragMeter
 
+BENCHMARKS = ("critters", "dragbench_s", "dragbench_d")
+"""What ``data=`` takes; in the config it is ``benchmark``, for ``conf/data`` is of training."""
+
 CRITTERS = 64
 """Items where n is not given."""
 
 _RULES = {
     **SETTINGS,
-    "data": choice("critters", "dragbench_s", "dragbench_d"),
     "root": text(),
     "n": optional(integer(min=1)),
     "split": choice("train", "val", "test"),
@@ -49,7 +51,7 @@ class _Entry:
     read: Callable[[], tuple[DragItem, TruthItem | None]]
 
 
-@entry_point("drag_bench")
+@entry_point("drag_bench", typed={"data": "benchmark"})
 def main(cfg: DictConfig) -> Path:
     """Drags this process's share of what is left; the first process writes the summary."""
     from hydra.utils import instantiate
@@ -58,6 +60,9 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.training.processes import gather, process_group
 
     check(cfg, _RULES)
+    if cfg.benchmark not in BENCHMARKS:
+        wanted = ", ".join(BENCHMARKS)
+        raise UserError(f"data: {cfg.benchmark!r} is not allowed; give one of {wanted}")
     with _threads(cfg.threads), process_group() as (rank, world):
         bench = _Bench(cfg, run_dir(), *map(instantiate, (cfg.drag, cfg.lora, cfg.teacher)))
         entries, meter = _entries(cfg, bench.teacher), _meter(cfg, bench.teacher, rank)
@@ -84,7 +89,7 @@ def _entries(cfg: DictConfig, teacher: Any) -> list[_Entry]:
     from i2i_dds.cli.edit_inputs import scene_size
     from i2i_dds.data.dragbench import critter_items, list_items, load_item
 
-    if cfg.data == "critters":
+    if cfg.benchmark == "critters":
         size, n = scene_size(cfg.size, teacher), CRITTERS if cfg.n is None else cfg.n
         kinds: list[Any] = [cfg.kinds] if isinstance(cfg.kinds, str) else list(cfg.kinds)
         items = critter_items(cfg.split, n, cfg.seed, kinds, size)

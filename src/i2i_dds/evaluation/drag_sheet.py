@@ -75,6 +75,7 @@ def histogram(rows: Sequence[DragRow], path: Path) -> None:
     axes.hist(distances, bins=min(20, max(5, len(distances) // 3)), color="#2a5cdc")
     axes.axvline(sum(distances) / len(distances), color="#e42830", label="mean over items")
     axes.set(xlabel="mean distance of an item, pixels (DragDiffusion's)", ylabel="items")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -149,7 +149,7 @@ class DragMeter:
             x: The dragged picture, (3, H, W) in [-1, 1]; brought back to the item's size.
         """
         down, size = self.teacher.downscale, item.image.size
-        width, height = [max(1, round(side / down)) * down for side in size]
+        own = [max(1, round(side / down)) * down for side in size]
         text = self.teacher.embed([item.prompt])
 
         def features(side: tuple[int, int], filter_: Image.Resampling) -> tuple[Tensor, Tensor]:
@@ -162,7 +162,7 @@ class DragMeter:
                 found.append(unet_features(*settled, self.t, self.block, self.ensemble)[0])
             return found[0], found[1]
 
-        here = stretched = features((width, height), Image.Resampling.LANCZOS)
+        here = stretched = features((own[0], own[1]), Image.Resampling.LANCZOS)
         if self.regiondrag_side is not None:
             stretched = features((self.regiondrag_side,) * 2, Image.Resampling.NEAREST)
         return {
