@@ -69,13 +69,14 @@ def histogram(rows: Sequence[DragRow], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     distances = [row.md_dragdiffusion for row in rows if not row.error]
     figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
     axes.hist(distances, bins=min(20, max(5, len(distances) // 3)), color="#2a5cdc")
     axes.axvline(sum(distances) / len(distances), color="#e42830", label="mean over items")
     axes.set(xlabel="mean distance of an item, pixels (DragDiffusion's)", ylabel="items")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)

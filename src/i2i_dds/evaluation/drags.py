@@ -163,8 +163,9 @@ class DragMeter:
             return found[0], found[1]
 
         here = stretched = features((own[0], own[1]), Image.Resampling.LANCZOS)
-        if self.regiondrag_side is not None:
-            stretched = features((self.regiondrag_side,) * 2, Image.Resampling.NEAREST)
+        side = self.regiondrag_side
+        if side is not None:
+            stretched = features((side, side), Image.Resampling.NEAREST)
         return {
             "md_dragdiffusion": mean_distance_dragdiffusion(*here, item.points, size),
             "md_regiondrag": mean_distance_regiondrag(*stretched, item.points, size),
