@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from i2i_dds.cli.app import config_dir, quote_text, rank, resolved
+from i2i_dds.cli.app import config_dir, quote_text, rank, rename, resolved
 from i2i_dds.cli.explain import explain
 
 ROOT_CONFIG = """\
@@ -244,3 +244,10 @@ def test_config_dir_is_the_checkouts(repository: Path) -> None:
 def test_explain_leaves_bugs_alone() -> None:
     assert explain(KeyError("a")) is None
     assert explain(AssertionError()) is None
+
+
+def test_a_key_may_be_typed_by_another_name() -> None:
+    arguments = ["-m", "data=a,b", "data.n=3", "--help", "n=data=2"]
+    renamed = ["-m", "benchmark=a,b", "data.n=3", "--help", "n=data=2"]
+    assert rename(arguments, {"data": "benchmark"}) == renamed
+    assert rename(arguments, {}) == arguments

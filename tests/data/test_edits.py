@@ -149,11 +149,12 @@ def test_the_mask_of_a_backdrop_edit_leaves_the_animal_out() -> None:
 
 
 def test_scene_edits_use_only_captions_the_task_can_rewrite() -> None:
-    smile = Task("s", {"happy": "sad"}, None, "", {"expression": "smiling"})
+    frown = {"expression": "frowning"}
+    smile = Task("s", {"happy": "sad"}, None, "", {"expression": "smiling"}, frown)
     edits = SceneEdits(TaskSet([smile]), "val", 10)
     assert all("happy" in edits[i]["caption"] for i in range(10))
     with pytest.raises(UserError, match=r"task.tasks.s.replace: its words occur in only 0 of 32"):
-        SceneEdits(TaskSet([Task("s", {"cow": "ox"})]), "val", 2)
+        SceneEdits(TaskSet([Task("s", {"cow": "ox"}, target=frown)]), "val", 2)
 
 
 def test_scene_edits_refuse_no_scenes_and_unknown_splits() -> None:
@@ -161,6 +162,8 @@ def test_scene_edits_refuse_no_scenes_and_unknown_splits() -> None:
         SceneEdits(TASKS, "val", 0)
     with pytest.raises(UserError, match="split: 'dev' is unknown"):
         SceneEdits(TASKS, "dev", 1)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="task.tasks.s.target: none is given, so no Critters scene"):
+        SceneEdits(TaskSet([Task("s", {"cat": "ox"})]), "val", 1)
 
 
 def test_collate_makes_batches() -> None:

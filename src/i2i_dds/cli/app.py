@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,17 @@ _FULL_ERROR = "HYDRA_FULL_ERROR"
 _SECRET = re.compile(r"api_?key|token$|password|secret", re.IGNORECASE)
 
 
-def entry_point(config_name: str, text: Sequence[str] = ()) -> Callable[[Job], Callable[[], None]]:
+def entry_point(
+    config_name: str, text: Sequence[str] = (), typed: Mapping[str, str] | None = None
+) -> Callable[[Job], Callable[[], None]]:
     """Makes a console command of a function that takes a composed config.
 
     Args:
         config_name: The root config in ``conf/``, without its suffix.
         text: Keys that hold free text, such as ``prompt.target``. What follows their ``=`` is
             taken literally, commas and brackets included, unless it is quoted, a list or a sweep.
+        typed: What is typed for a key, where the key's name is not: as typed -> the key. Hydra
+            takes a name that is also a folder of ``conf/`` for a choice of that group.
 
     Returns:
         A decorator. The function it takes returns its run folder, or (run folder, metric) where
@@ -48,7 +52,7 @@ def entry_point(config_name: str, text: Sequence[str] = ()) -> Callable[[Job], C
         def main() -> None:
             keep_freed_memory()
             full_error = os.environ.get(_FULL_ERROR)
-            sys.argv[1:] = quote_text(sys.argv[1:], text)
+            sys.argv[1:] = rename(quote_text(sys.argv[1:], text), typed or {})
             # With the switch on, Hydra raises what it would otherwise print in several lines.
             with _explained(full_error), _hydra_full_error("1"):
                 _run(_task(job, full_error), config_name)
@@ -119,6 +123,15 @@ def program() -> str:
 
 
 OmegaConf.register_new_resolver("program", program, replace=True)
+
+
+def rename(arguments: Sequence[str], typed: Mapping[str, str]) -> list[str]:
+    """Arguments ``name=value`` with the key that ``typed`` has for the name, if it has one."""
+    parts = [argument.partition("=") for argument in arguments]
+    return [
+        "".join((typed.get(name, name), equals, value)) if equals else name
+        for name, equals, value in parts
+    ]
 
 
 def _run(task: Callable[[DictConfig], Any], config_name: str) -> None:

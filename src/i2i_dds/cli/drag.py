@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from i2i_dds.cli.checks import check, choice, flag, integer, number, optional, s
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from i2i_dds.data.dragbench import DragItem, TruthItem
     from i2i_dds.editing.drag_items import Dragged, DragRequest
     from i2i_dds.editing.lora_cache import KeptLora
@@ -56,99 +55,84 @@ def main(cfg: DictConfig) -> Path:
     """Drags, writes the run folder and returns it."""
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.drag_run import dragged_item, request_of
+    from i2i_dds.cli.drag_run import dragged_item, lora_of, request_of, write_pictures
     from i2i_dds.cli.progress import progress
+    from i2i_dds.editing.drag_items import cells_of
+    from i2i_dds.editing.handles import collapsed
     from i2i_dds.runs import run_folder
 
     check(cfg, _RULES)
-    item = None if cfg.image is None and cfg.item is None else _item(cfg)
+    item = _own_item(cfg)
     drag, settings, teacher = instantiate(cfg.drag), instantiate(cfg.lora), instantiate(cfg.teacher)
-    truth = None
-    if item is None:
-        truth = _critter(cfg, teacher)
-        item = truth.item
+    truth = _critter(cfg, teacher) if item is None else None
+    item = truth.item if truth is not None else item
+    assert item is not None
     request = request_of(item, teacher, cfg.size, cfg.fit)
-    for note in _notes(item):
-        say(note)
+    # Before the LoRA is trained, which would take minutes for nothing.
+    for still in collapsed(cells_of(request, teacher.downscale)):
+        say(f"points: pair {still + 1} lies within one latent cell and will not move")
+    if item.mask is None or not item.mask.getbbox():
+        why = "none is given" if item.mask is None else "all of it is black"
+        say(f"mask: {why}, so everything may change")
     with run_folder(run_dir()) as folder:
-        with progress("LoRA") as lora_update, progress("Dragging") as drag_update:
-            dragged, kept = dragged_item(
-                *(drag, teacher, request, cfg, settings if cfg.use_lora else None),
-                on_lora=lambda done: lora_update(done.step + 1, done.steps),
+        with progress("LoRA") as update:
+            lora = lora_of(
+                *(teacher, request, cfg, settings),
+                on_step=lambda done: update(done.step + 1, done.steps),
+            )
+        with progress("Dragging") as drag_update:
+            dragged = dragged_item(
+                *(drag, teacher, request, cfg, lora),
                 on_step=lambda done: drag_update(done.step + 1, done.steps),
             )
         write_pictures(folder, item, request, dragged, truth)
-        _numbers(folder, request, dragged, kept, truth, teacher.downscale, resolved(cfg))
-    for pair in dragged.collapsed:
-        say(f"points: pair {pair + 1} lies within one latent cell and did not move")
+        _numbers(folder, request, dragged, lora, truth, teacher.downscale, resolved(cfg))
     return run_dir()
 
 
-def _item(cfg: DictConfig) -> DragItem:
-    """What the user gave: a benchmark's item, or a picture with its points."""
+def _own_item(cfg: DictConfig) -> DragItem | None:
+    """What the user gave: a benchmark's item, or a picture with its points; None of neither."""
     from i2i_dds.data.dragbench import DragItem, check_points, load_item
     from i2i_dds.data.images import load_image, load_mask
 
     if cfg.item is not None:
-        for key in ("image", "points", "mask", "prompt"):
-            if cfg[key] is not None:
-                raise UserError(f"{key}: {cfg[key]!r} does not go with item; give one or the other")
+        _refuse(
+            cfg, ("image", "points", "mask", "prompt"), "does not go with item, which has its own"
+        )
         return load_item(cfg.item)
+    if cfg.image is None:
+        _refuse(cfg, ("prompt", "points", "mask"), "goes with image=<picture>")
+        return None
     image = load_image(cfg.image)
     for key, such in (("prompt", "'a polar bear', or ''"), ("points", "'[[145,216,146,144]]'")):
         if cfg[key] is None:
             raise UserError(f"{key}: none is given; give {key}={such}")
-    points = check_points(OmegaConf.to_object(cfg.points), image.size, "points")
+    points = OmegaConf.to_object(cfg.points) if OmegaConf.is_config(cfg.points) else cfg.points
     mask = None if cfg.mask is None else load_mask(cfg.mask, image.size)
-    return DragItem(Path(cfg.image).stem, image, mask, cfg.prompt, points)
+    return DragItem(
+        Path(cfg.image).stem, image, mask, cfg.prompt, check_points(points, image.size, "points")
+    )
+
+
+def _refuse(cfg: DictConfig, keys: Sequence[str], why: str) -> None:
+    for key in keys:
+        if cfg[key] is not None:
+            raise UserError(f"{key}: {cfg[key]!r} {why}; leave one of them out")
 
 
 def _critter(cfg: DictConfig, teacher: Any) -> TruthItem:
-    from i2i_dds.cli.edit_inputs import native_size
+    from i2i_dds.cli.edit_inputs import scene_size
     from i2i_dds.data.dragbench import critter_items
 
-    for key in ("prompt", "points", "mask"):
-        if cfg[key] is not None:
-            raise UserError(
-                f"{key}: {cfg[key]!r} goes with image=<picture>; a Critters drag has its own"
-            )
-    size = native_size(teacher) if cfg.size is None else cfg.size
-    kinds = (cfg.kind,)
-    return critter_items(cfg.split, cfg.number + 1, cfg.seed, kinds, size)[-1]
-
-
-def write_pictures(
-    folder: Path, item: DragItem, request: DragRequest, dragged: Dragged, truth: TruthItem | None
-) -> None:
-    """The result, the picture before and after with its marks, and the way between."""
-    from i2i_dds.data.images import to_pil
-    from i2i_dds.evaluation.drag_picture import marked
-    from i2i_dds.evaluation.grid import grid
-    from i2i_dds.runs import write_image
-
-    picture, result = to_pil(request.x), to_pil(dragged.x)
-    mask = None if request.mask is None else to_pil(request.mask)
-    if dragged.mask is None:
-        mask = None
-    write_image(folder / "dragged.png", result)
-    before = marked(picture, item.points, mask, item.image.size)
-    after = marked(result, item.points, None, item.image.size)
-    columns: dict[str, list[Image.Image]] = {"before": [before], "after": [after]}
-    columns["dragged"] = [result]
-    if truth is not None:
-        columns["truth"] = [truth.truth]
-    side = min(512, max(256, max(before.size)))
-    write_image(folder / "before_after.png", grid(columns, [item.prompt], side))
-    first, *others = [marked(to_pil(x), item.points, None, item.image.size) for x in dragged.frames]
-    options = {"append_images": others, "duration": 600, "loop": 0}
-    write_image(folder / "animation.gif", first, save_all=True, **options)
+    size = scene_size(cfg.size, teacher)
+    return critter_items(cfg.split, cfg.number + 1, cfg.seed, (cfg.kind,), size)[-1]
 
 
 def _numbers(
     folder: Path,
     request: DragRequest,
     dragged: Dragged,
-    kept: KeptLora | None,
+    lora: KeptLora | None,
     truth: TruthItem | None,
     downscale: int,
     settings: dict[str, Any],
@@ -167,21 +151,13 @@ def _numbers(
         "evaluations": dragged.evaluations,
         "nonfinite": dragged.nonfinite,
     }
-    if kept is not None:
-        result["lora"] = {"file": kept.file, "seconds": kept.seconds, "reused": kept.reused}
+    if lora is not None:
+        result["lora"] = {"file": lora.file, "seconds": lora.seconds, "reused": lora.reused}
     if truth is not None:
         from i2i_dds.evaluation.drags import truth_numbers
 
         result["metrics"] = truth_numbers(truth, dragged.x, downscale)
     write_json(folder / "result.json", {**result, "config": settings})
-
-
-def _notes(item: DragItem) -> list[str]:
-    if item.mask is None:
-        return ["mask: none is given, so everything may change"]
-    if not item.mask.getbbox():
-        return ["mask: all of it is black, so everything may change"]
-    return []
 
 
 def say(note: str) -> None:

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check, choice, integer, optional, several, text
-from i2i_dds.cli.drag import SETTINGS
+from i2i_dds.cli.drag import SETTINGS, say
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
     from i2i_dds.data.dragbench import DragItem, TruthItem
+    from i2i_dds.evaluation.drags import DragMeter
+
+BENCHMARKS = ("critters", "dragbench_s", "dragbench_d")
+"""What ``data=`` takes; in the config it is ``benchmark``, for ``conf/data`` is of training."""
 
 CRITTERS = 64
 """Items where n is not given."""
 
 _RULES = {
     **SETTINGS,
-    "data": choice("critters", "dragbench_s", "dragbench_d"),
     "root": text(),
     "n": optional(integer(min=1)),
     "split": choice("train", "val", "test"),
     "kinds": several(choice("head", "accessory", "ear")),
+    "threads": optional(integer(min=1)),
     "features.t": integer(min=0),
     "features.block": integer(min=0),
     "features.ensemble": integer(min=1),
@@ -47,42 +51,48 @@ class _Entry:
     read: Callable[[], tuple[DragItem, TruthItem | None]]
 
 
-@entry_point("drag_bench")
+@entry_point("drag_bench", typed={"data": "benchmark"})
 def main(cfg: DictConfig) -> Path:
     """Drags this process's share of what is left; the first process writes the summary."""
     from hydra.utils import instantiate
 
     from i2i_dds.cli.progress import progress
-    from i2i_dds.evaluation.drags import DragMeter
     from i2i_dds.training.processes import gather, process_group
 
     check(cfg, _RULES)
-    drag, lora, teacher = instantiate(cfg.drag), instantiate(cfg.lora), instantiate(cfg.teacher)
-    entries, folder, settings = _entries(cfg, teacher), run_dir(), _settings(cfg)
-    with process_group() as (rank, world):
+    if cfg.benchmark not in BENCHMARKS:
+        wanted = ", ".join(BENCHMARKS)
+        raise UserError(f"data: {cfg.benchmark!r} is not allowed; give one of {wanted}")
+    with _threads(cfg.threads), process_group() as (rank, world):
+        bench = _Bench(cfg, run_dir(), *map(instantiate, (cfg.drag, cfg.lora, cfg.teacher)))
+        entries, meter = _entries(cfg, bench.teacher), _meter(cfg, bench.teacher, rank)
         if rank == 0:
-            _check_same(folder, settings)
+            _check_same(bench.folder, _settings(cfg))
         gather(None)
-        meter = DragMeter(teacher, cfg.seed, **OmegaConf.to_container(cfg.features))
-        mine = [entry for entry in entries[rank::world] if not _finished(folder, entry.name)]
+        left = [entry for entry in entries if not bench.finished(entry.name)]
+        if rank == 0 and len(left) < len(entries):
+            say(f"{len(entries) - len(left)} of {len(entries)} items are finished already")
+        gather(None)  # else one that is late finds items finished that another has just done
+        mine = left[rank::world]
         with progress(f"Dragging {len(mine)}") as update:
             for done, entry in enumerate(mine, 1):
-                _do(entry, folder, cfg, drag, teacher, lora if cfg.use_lora else None, meter)
-                update(done, len(mine))
+                bench.do(entry, meter)
+                if rank == 0:
+                    update(done, len(mine))
         gather(None)
         if rank == 0:
-            _summary(folder, [entry.name for entry in entries])
-    return folder
+            _summary(bench.folder, [entry.name for entry in entries])
+    return bench.folder
 
 
 def _entries(cfg: DictConfig, teacher: Any) -> list[_Entry]:
-    from i2i_dds.cli.edit_inputs import native_size
+    from i2i_dds.cli.edit_inputs import scene_size
     from i2i_dds.data.dragbench import critter_items, list_items, load_item
 
-    if cfg.data == "critters":
-        size = native_size(teacher) if cfg.size is None else cfg.size
-        kinds = [cfg.kinds] if isinstance(cfg.kinds, str) else list(cfg.kinds)
-        items = critter_items(cfg.split, cfg.n or CRITTERS, cfg.seed, kinds, size)
+    if cfg.benchmark == "critters":
+        size, n = scene_size(cfg.size, teacher), CRITTERS if cfg.n is None else cfg.n
+        kinds: list[Any] = [cfg.kinds] if isinstance(cfg.kinds, str) else list(cfg.kinds)
+        items = critter_items(cfg.split, n, cfg.seed, kinds, size)
         return [_Entry(truth.item.name, lambda t=truth: (t.item, t)) for truth in items]
     found = list_items(cfg.root)
     return [
@@ -91,39 +101,104 @@ def _entries(cfg: DictConfig, teacher: Any) -> list[_Entry]:
     ]
 
 
-def _do(
-    entry: _Entry, folder: Path, cfg: DictConfig, drag: Any, teacher: Any, lora: Any, meter: Any
-) -> None:
-    """One item from its files to its row; what cannot be done is a row too."""
-    from i2i_dds.cli.drag import say, write_pictures
-    from i2i_dds.cli.drag_run import dragged_item, request_of
-    from i2i_dds.evaluation.drags import DragRow
-    from i2i_dds.runs import write_json
+def _meter(cfg: DictConfig, teacher: Any, rank: int) -> DragMeter:
+    """With image fidelity where it can be had: its weights come over the network."""
+    import torch
 
-    start, trained = perf_counter(), 0.0
+    from i2i_dds.evaluation.drags import DragMeter
+    from i2i_dds.metrics.drag import image_fidelity
+
+    fidelity, blank = image_fidelity, torch.zeros(1, 3, 64, 64)
     try:
+        fidelity(blank, blank)
+    except (UserError, OSError) as error:
+        fidelity = None
+        if rank == 0:
+            say(f"{error} (its column stays empty)")
+    return DragMeter(teacher, cfg.seed, **cfg.features, fidelity=fidelity)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What every item is dragged with, and where its files go."""
+
+    cfg: DictConfig
+    folder: Path
+    drag: Any
+    lora: Any
+    teacher: Any
+
+    def finished(self, name: str) -> bool:
+        """Whether an item has its pictures and a row; one that failed is tried again."""
+        from i2i_dds.evaluation.drag_sheet import PICTURE
+
+        path = self.folder / "items" / f"{name}.json"
+        pictures = self.folder / "pictures" / name / PICTURE
+        if not path.is_file() or not pictures.is_file():
+            return False
+        return not json.loads(path.read_text(encoding="utf-8"))["row"]["error"]
+
+    def do(self, entry: _Entry, meter: DragMeter) -> None:
+        """One item from its files to its row; what cannot be done is a row too."""
+        from torch import OutOfMemoryError
+
+        from i2i_dds.evaluation.drags import DragRow
+        from i2i_dds.runs import write_json
+
+        try:
+            kept = self._done(entry, meter)
+        except (UserError, OutOfMemoryError) as error:
+            sentence = " ".join(str(error).split())
+            say(f"{entry.name}: {sentence}")
+            kept = {
+                "row": DragRow(entry.name, error=sentence).values(),
+                "seconds": 0.0,
+                "lora": 0.0,
+            }
+        write_json(self.folder / "items" / f"{entry.name}.json", kept)
+
+    def _done(self, entry: _Entry, meter: DragMeter) -> dict[str, Any]:
+        from i2i_dds.cli.drag_run import dragged_item, lora_of, request_of, write_pictures
+        from i2i_dds.editing.drag_items import cells_of
+
         item, truth = entry.read()
-        request = request_of(item, teacher, cfg.size, cfg.fit)
-        dragged, kept = dragged_item(drag, teacher, request, cfg, lora)
+        request = request_of(item, self.teacher, self.cfg.size, self.cfg.fit)
+        cells_of(request, self.teacher.downscale)  # before a LoRA is trained for nothing
+        lora = lora_of(self.teacher, request, self.cfg, self.lora)
+        dragged = dragged_item(self.drag, self.teacher, request, self.cfg, lora)
         row = meter(item, request, dragged, truth)
-        write_pictures(folder / "pictures" / entry.name, item, request, dragged, truth)
-        seconds, trained = dragged.seconds, 0.0 if kept is None else kept.seconds
-    except UserError as error:
-        say(f"{entry.name}: {error}")
-        row, seconds = DragRow(entry.name, error=str(error)), perf_counter() - start
-    kept_row = {"row": row.values(), "seconds": seconds, "lora_seconds": trained}
-    write_json(folder / "items" / f"{entry.name}.json", kept_row)
+        write_pictures(self.folder / "pictures" / entry.name, item, request, dragged, truth)
+        trained = 0.0 if lora is None else lora.seconds
+        return {"row": row.values(), "seconds": dragged.seconds, "lora": trained}
 
 
-def _finished(folder: Path, name: str) -> bool:
-    """Whether an item has a row without an error; one with an error is tried again."""
-    path = folder / "items" / f"{name}.json"
-    return path.is_file() and not json.loads(path.read_text(encoding="utf-8"))["row"]["error"]
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Within it, torch computes on so many threads of the CPU; None leaves it as it is."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    plain = resolved(cfg)
-    return {key: value for key, value in plain.items() if key not in _FREE}
+    """Every setting that rows depend on, by its dotted key."""
+    from i2i_dds.runs import plain
+
+    kept = {key: value for key, value in plain(resolved(cfg)).items() if key not in _FREE}
+    return dict(_flat(kept))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _check_same(folder: Path, settings: dict[str, Any]) -> None:
@@ -132,47 +207,51 @@ def _check_same(folder: Path, settings: dict[str, Any]) -> None:
     Raises:
         UserError: The folder holds such.
     """
-    from i2i_dds.runs import plain, write_json
+    from i2i_dds.runs import write_json
 
     path = folder / "settings.json"
     if not path.is_file():
         write_json(path, settings)
         return
-    there, here = json.loads(path.read_text(encoding="utf-8")), plain(settings)
-    for key in sorted({*there, *here}):
-        if there.get(key) != here.get(key):
+    there = json.loads(path.read_text(encoding="utf-8"))
+    # What a person types comes before what is made of it: steps before drag.steps.
+    for key in sorted({*there, *settings}, key=lambda key: (key.count("."), key)):
+        if there.get(key) != settings.get(key):
             raise UserError(
-                f"out: '{folder}' was made with {key}: {there.get(key)}, not {here.get(key)}; "
-                "give another out, or remove it"
+                f"{key}: {settings.get(key)!r} is not allowed here: the rows in '{folder}' were "
+                f"made with {there.get(key)!r}; give that, another out, or remove the folder"
             )
 
 
 def _summary(folder: Path, names: list[str]) -> None:
-    from dataclasses import fields
+    """Tables and pictures of all rows, whoever made them.
 
+    Raises:
+        UserError: There is none without an error.
+    """
     from i2i_dds.evaluation.drag_sheet import contact_sheet, histogram
-    from i2i_dds.evaluation.drags import DragRow, drag_metrics
+    from i2i_dds.evaluation.drag_summary import drag_metrics, summary_table
+    from i2i_dds.evaluation.drags import DragRow
     from i2i_dds.evaluation.summary import write_csv
-    from i2i_dds.runs import replacing, write_image, write_json
+    from i2i_dds.runs import replacing, write_image, write_json, write_text
 
-    rows, seconds, lines = [], {}, []
-    for name in names:
-        kept = json.loads((folder / "items" / f"{name}.json").read_text(encoding="utf-8"))
-        values = {k: float("nan") if v is None else v for k, v in kept["row"].items()}
-        rows.append(DragRow(**values))
-        seconds[name] = kept["seconds"]
-        lines.append({"name": name, "seconds": kept["seconds"], "lora": kept["lora_seconds"]})
-    columns = [field.name for field in fields(DragRow)]
-    write_csv(folder / "rows.csv", columns, (row.values() for row in rows))
+    files = {name: folder / "items" / f"{name}.json" for name in names}
+    kept = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items()}
+    rows = [DragRow.read(values["row"]) for values in kept.values()]
+    write_csv(folder / "rows.csv", list(rows[0].values()), (row.values() for row in rows))
     # Apart, so that rows.csv is the same however many processes made it.
-    write_csv(folder / "seconds.csv", ["name", "seconds", "lora"], lines)
-    metrics = drag_metrics(rows, seconds)
+    times = {key: {name: kept[name][key] for name in names} for key in ("seconds", "lora")}
+    lines = ({"name": name, **{key: times[key][name] for key in times}} for name in names)
+    write_csv(folder / "seconds.csv", ["name", *times], lines)
+    metrics = drag_metrics(rows, times["seconds"], times["lora"])
     write_json(folder / "metrics.json", metrics)
+    write_text(folder / "table.md", summary_table(metrics))
     sheet = contact_sheet(rows, folder / "pictures")
-    if sheet is not None:
-        write_image(folder / "contact_sheet.png", sheet)
-        with replacing(folder / "histogram.png") as partial:
-            histogram(rows, partial)
+    if sheet is None:
+        raise UserError(f"data: none of {len(rows)} items could be dragged, for {rows[0].error}")
+    write_image(folder / "contact_sheet.png", sheet)
+    with replacing(folder / "histogram.png") as partial:
+        histogram(rows, partial)
     _report(metrics)
 
 

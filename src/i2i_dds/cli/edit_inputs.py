@@ -58,12 +58,7 @@ def picture_inputs(cfg: DictConfig, teacher: Teacher) -> Inputs:
 
 def scene_inputs(cfg: DictConfig, tasks: TaskSet, teacher: Teacher) -> Inputs:
     """Held-out scenes of each task, with the prompts that the task makes of their captions."""
-    size = native_size(teacher) if cfg.size is None else cfg.size
-    if not isinstance(size, int) or size % teacher.downscale:
-        raise UserError(
-            f"size: {_size(size)} is not allowed for scenes; "
-            f"give one side, a multiple of {teacher.downscale}"
-        )
+    size = scene_size(cfg.size, teacher)
     data = SceneEdits(tasks, cfg.split, cfg.n, cfg.seed, size)
     held_out = {scene["key"]: scene for scene in map(data.__getitem__, range(len(data)))}
     items = [
@@ -112,6 +107,21 @@ def native_size(teacher: Teacher) -> int:
     config = getattr(getattr(teacher, "unet", None), "config", None)
     cells = getattr(config, "sample_size", None)
     return cells * teacher.downscale if isinstance(cells, int) else 64
+
+
+def scene_size(size: Any, teacher: Teacher) -> int:
+    """The side in pixels that scenes are drawn at: ``size``, or where that is None the native one.
+
+    Raises:
+        UserError: It is not one side that the teacher's autoencoder takes.
+    """
+    size = native_size(teacher) if size is None else size
+    if not isinstance(size, int) or size % teacher.downscale:
+        raise UserError(
+            f"size: {_size(size)} is not allowed for scenes; "
+            f"give one side, a multiple of {teacher.downscale}"
+        )
+    return size
 
 
 def _several(value: Any) -> list[Any]:

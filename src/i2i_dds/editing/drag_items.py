@@ -90,11 +90,7 @@ def drag_item(
         UserError: No handle lies in another cell than its target.
     """
     start, before = perf_counter(), teacher.evaluations
-    z_src = teacher.encode(request.x[None])
-    height, width = request.x.shape[-2:]
-    handles = to_cells(
-        request.points, request.size or (width, height), (z_src.shape[-1], z_src.shape[-2])
-    )
+    handles, z_src = cells_of(request, teacher.downscale), teacher.encode(request.x[None])
     still, drag_steps = collapsed(handles), len(drag.moves(handles))
     text, mask = teacher.embed([request.prompt]), cell_mask(request.mask, teacher.downscale)
     generators = item_generators(seed, [request.name])
@@ -113,6 +109,23 @@ def drag_item(
         *(teacher.evaluations - before, nonfinite),
         frames=tuple(teacher.decode(z)[0].cpu() for z in kept),
     )
+
+
+def cells_of(request: DragRequest, downscale: int) -> list[tuple[Cell, Cell]]:
+    """Handle and target of each pair in latent cells.
+
+    Args:
+        request: What is to be dragged.
+        downscale: Pixels of its picture along a cell's side.
+
+    Raises:
+        UserError: No handle lies in another cell than its target.
+    """
+    height, width = request.x.shape[-2:]
+    latent = width // downscale, height // downscale
+    handles = to_cells(request.points, request.size or (width, height), latent)
+    collapsed(handles)
+    return handles
 
 
 def cell_mask(mask: Tensor | None, downscale: int) -> Tensor | None:

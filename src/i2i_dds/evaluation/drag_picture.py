@@ -12,7 +12,7 @@ Pair = tuple[tuple[float, float], tuple[float, float]]
 
 HANDLE, TARGET, ARROW = (228, 40, 48), (38, 92, 226), (255, 255, 255)
 LEAST = 256
-"""Shorter sides are enlarged to at least this many pixels, so that the marks are legible."""
+"""Longer sides are enlarged to at least this many pixels, so that the marks are legible."""
 
 
 def marked(
@@ -33,13 +33,13 @@ def marked(
         An RGB picture, enlarged by a whole number where it was small.
     """
     width, height = size or picture.size
-    enlarge = max(1, math.ceil(LEAST / min(picture.size)))
+    enlarge = max(1, math.ceil(LEAST / max(picture.size)))
     whole = picture.width * enlarge, picture.height * enlarge
     shown = (picture if mask is None else _darkened(picture, mask)).convert("RGB")
     shown = shown.resize(whole, Image.Resampling.NEAREST)
-    draw, r = ImageDraw.Draw(shown), max(3, min(whole) // 80)
+    draw, r = ImageDraw.Draw(shown), max(4, max(whole) // 80)
     ends = [
-        [((x + 0.5) * whole[0] / width, (y + 0.5) * whole[1] / height) for x, y in pair]
+        [(_middle(x, whole[0] / width), _middle(y, whole[1] / height)) for x, y in pair]
         for pair in points
     ]
     for start, end in ends:
@@ -48,6 +48,11 @@ def marked(
         for (x, y), colour in zip(pair, (HANDLE, TARGET), strict=True):
             draw.ellipse((x - r, y - r, x + r, y + r), colour, ARROW)
     return shown
+
+
+def _middle(place: float, enlarge: float) -> float:
+    """The middle of the pixel that a place lies in."""
+    return (math.floor(place) + 0.5) * enlarge
 
 
 def _darkened(picture: Image.Image, mask: Image.Image) -> Image.Image:

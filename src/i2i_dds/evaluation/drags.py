@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ from i2i_dds.data.dragbench import DragItem, TruthItem
 from i2i_dds.data.images import to_pil, to_tensor
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.editing.drag_items import Dragged, DragRequest
+from i2i_dds.errors import UserError
 from i2i_dds.metrics.arrival import arrived
 from i2i_dds.metrics.dift import unet_features
 from i2i_dds.metrics.drag import (
     REGIONDRAG_SIDE,
-    distances_dragdiffusion,
+    mean_distance_dragdiffusion,
     mean_distance_regiondrag,
 )
 from i2i_dds.metrics.image import psnr
@@ -35,11 +36,13 @@ class DragRow:
         kind: What moves, of Critters.
         error: Why it could not be done; empty if it was.
         arrived: 1 if each thing is found within one latent cell of its target, else 0.
+        arrived_source: The same of the untouched picture, which now and then passes by chance.
         psnr_truth: The result against the exact answer, dB.
         psnr_truth_source: The untouched picture against it, dB: what doing nothing scores.
         psnr_source: The result against the untouched picture, dB.
         outside_equal: 1 if the latent outside the mask is the source's to the bit, else 0.
-        md_dragdiffusion: DragDiffusion's distance in pixels, summed over the pairs.
+        image_fidelity: 1 - LPIPS between the untouched picture and the result.
+        md_dragdiffusion: DragDiffusion's mean distance over the item's pairs, pixels.
         md_regiondrag: RegionDrag's mean distance, times 100.
         pairs: How many.
         collapsed: How many of them did not move, handle and target being in one cell.
@@ -52,10 +55,12 @@ class DragRow:
     kind: str = ""
     error: str = ""
     arrived: float = _NAN
+    arrived_source: float = _NAN
     psnr_truth: float = _NAN
     psnr_truth_source: float = _NAN
     psnr_source: float = _NAN
     outside_equal: float = _NAN
+    image_fidelity: float = _NAN
     md_dragdiffusion: float = _NAN
     md_regiondrag: float = _NAN
     pairs: int = 0
@@ -67,6 +72,12 @@ class DragRow:
     def values(self) -> dict[str, Any]:
         """Plain values by column."""
         return asdict(self)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> DragRow:
+        """A row of :meth:`values` that were kept as JSON, which has null for NaN."""
+        known: dict[str, Any] = {k: _NAN if v is None else v for k, v in values.items()}
+        return cls(**known)
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,11 @@ class DragMeter:
         ensemble: Noises that they are averaged over.
         regiondrag_side: To which pictures are stretched for RegionDrag's distance; None leaves them
             at their own size, for a teacher that never saw such large ones.
+        fidelity: Of sources and results (B, 3, H, W), one number each, such as
+            :func:`i2i_dds.metrics.drag.image_fidelity`; None leaves it out.
+
+    Raises:
+        UserError: The teacher has no such timestep or block.
     """
 
     teacher: Any
@@ -90,15 +106,32 @@ class DragMeter:
     block: int = 1
     ensemble: int = 8
     regiondrag_side: int | None = REGIONDRAG_SIDE
+    fidelity: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        # Before the first drag: found out after it, every item would seem broken.
+        blocks, timesteps = len(self.teacher.unet.up_blocks), len(self.teacher.schedule)
+        for key, value, count in (("block", self.block, blocks), ("t", self.t, timesteps)):
+            if not 0 <= value < count:
+                raise UserError(
+                    f"features.{key}: {value} is not allowed; "
+                    f"give 0 to {count - 1}, which this teacher has"
+                )
 
     def __call__(
         self, item: DragItem, request: DragRequest, dragged: Dragged, truth: TruthItem | None
     ) -> DragRow:
         """One item's row."""
-        known = {} if truth is None else truth_numbers(truth, dragged.x, self.teacher.downscale)
+        known: dict[str, Any] = {}
+        if truth is not None:
+            known |= truth_numbers(truth, dragged.x, self.teacher.downscale)
+        known |= self.distances(item, dragged.x)
+        both = request.x[None], dragged.x[None]
+        if self.fidelity is not None:
+            known["image_fidelity"] = self.fidelity(*both).item()
         return DragRow(
             name=item.name,
-            psnr_source=psnr(dragged.x[None], request.x[None]).item(),
+            psnr_source=psnr(*both).item(),
             outside_equal=float(outside_equal(dragged)),
             pairs=len(item.points),
             collapsed=len(dragged.collapsed),
@@ -106,7 +139,6 @@ class DragMeter:
             evaluations=dragged.evaluations,
             nonfinite=dragged.nonfinite,
             **known,
-            **self.distances(item, dragged.x),
         )
 
     def distances(self, item: DragItem, x: Tensor) -> dict[str, float]:
@@ -117,10 +149,10 @@ class DragMeter:
             x: The dragged picture, (3, H, W) in [-1, 1]; brought back to the item's size.
         """
         down, size = self.teacher.downscale, item.image.size
-        own = tuple(max(1, round(side / down)) * down for side in size)
+        own = [max(1, round(side / down)) * down for side in size]
         text = self.teacher.embed([item.prompt])
 
-        def features(side: tuple[int, int], filter_: Image.Resampling) -> list[Tensor]:
+        def features(side: tuple[int, int], filter_: Image.Resampling) -> tuple[Tensor, Tensor]:
             pictures = [item.image, to_pil(x).resize(size, Image.Resampling.LANCZOS)]
             both = [to_tensor(picture.resize(side, filter_)) for picture in pictures]
             found = []
@@ -128,14 +160,16 @@ class DragMeter:
                 generators = item_generators(self.seed, [f"dift/{item.name}"])
                 settled = self.teacher, picture[None], text, generators
                 found.append(unet_features(*settled, self.t, self.block, self.ensemble)[0])
-            return found
+            return found[0], found[1]
 
         here = stretched = features((own[0], own[1]), Image.Resampling.LANCZOS)
-        if self.regiondrag_side is not None:
-            stretched = features((self.regiondrag_side,) * 2, Image.Resampling.NEAREST)
-        pooled = distances_dragdiffusion(*here, item.points, size).sum().item()
-        region = mean_distance_regiondrag(*stretched, item.points, size)
-        return {"md_dragdiffusion": pooled, "md_regiondrag": region}
+        side = self.regiondrag_side
+        if side is not None:
+            stretched = features((side, side), Image.Resampling.NEAREST)
+        return {
+            "md_dragdiffusion": mean_distance_dragdiffusion(*here, item.points, size),
+            "md_regiondrag": mean_distance_regiondrag(*stretched, item.points, size),
+        }
 
 
 def truth_numbers(truth: TruthItem, x: Tensor, tolerance: float) -> dict[str, Any]:
@@ -147,13 +181,20 @@ def truth_numbers(truth: TruthItem, x: Tensor, tolerance: float) -> dict[str, An
         tolerance: Pixels within which a thing has arrived; one latent cell.
     """
     answer, source = to_tensor(truth.truth), to_tensor(truth.item.image)
-    there = []
-    for template, (handle, target) in zip(truth.templates, truth.item.points, strict=True):
-        before = handle[0] - target[0], handle[1] - target[1]
-        there.append(arrived(x, answer, to_tensor(template), before, tolerance).success)
+
+    def all_there(picture: Tensor) -> float:
+        return float(
+            all(
+                arrived(picture, answer, to_tensor(template), before, tolerance).success
+                for template, before in zip(truth.templates, ways, strict=True)
+            )
+        )
+
+    ways = [(handle[0] - target[0], handle[1] - target[1]) for handle, target in truth.item.points]
     return {
         "kind": truth.kind,
-        "arrived": float(all(there)),
+        "arrived": all_there(x),
+        "arrived_source": all_there(source),
         "psnr_truth": psnr(x[None], answer[None]).item(),
         "psnr_truth_source": psnr(source[None], answer[None]).item(),
     }
@@ -165,44 +206,3 @@ def outside_equal(dragged: Dragged) -> bool:
         return True
     outside = (dragged.mask == 0).expand_as(dragged.z)
     return torch.equal(dragged.z[outside], dragged.z_src[outside])
-
-
-def drag_metrics(rows: list[DragRow], seconds: dict[str, float]) -> dict[str, Any]:
-    """The benchmark's numbers over the rows that worked; None where nothing could be measured.
-
-    DragDiffusion's distance is the mean over all pairs of all items, RegionDrag's over items, as
-    they are published.
-    """
-    done = [row for row in rows if not row.error]
-    pairs = sum(row.pairs for row in done)
-
-    def mean(values: list[float]) -> float | None:
-        known = [value for value in values if not math.isnan(value)]
-        return math.fsum(known) / len(known) if known else None
-
-    names = ("arrived", "psnr_truth", "psnr_truth_source", "psnr_source", "outside_equal")
-    found: dict[str, Any] = {"n": len(rows), "failed": len(rows) - len(done)}
-    found |= {name: mean([getattr(row, name) for row in done]) for name in names}
-    found["md_dragdiffusion"] = (
-        math.fsum(row.md_dragdiffusion for row in done) / pairs if pairs else None
-    )
-    found["md_regiondrag"] = mean([row.md_regiondrag for row in done])
-    found["seconds_per_item"] = mean([seconds[row.name] for row in done if row.name in seconds])
-    found["evaluations_per_item"] = mean([float(row.evaluations) for row in done])
-    found["nonfinite"] = sum(row.nonfinite for row in done)
-    kinds = sorted({row.kind for row in done if row.kind})
-    if len(kinds) > 1:
-        found["kinds"] = {
-            kind: {
-                "n": sum(row.kind == kind for row in done),
-                **{n: mean([getattr(r, n) for r in done if r.kind == kind]) for n in names[:3]},
-            }
-            for kind in kinds
-        }
-    return found
-
-
-def _picture(x: Tensor) -> Image.Image:
-    from i2i_dds.data.images import to_pil
-
-    return to_pil(x)

@@ -16,6 +16,7 @@ else, and their numbers must not be compared:
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -119,16 +120,22 @@ def image_fidelity(x: Tensor, y: Tensor) -> Tensor:
         UserError: The `lpips` extra is not installed.
     """
     try:
-        import lpips  # pyright: ignore[reportMissingImports]
+        model = _lpips(x.device)
     except ImportError as error:
         raise UserError(
             "image_fidelity: 'lpips' is not installed; pip install 'i2i-dds[lpips]', "
             "or use PSNR to the truth where it is known"
         ) from error
-    model: Any = lpips.LPIPS(net="alex", verbose=False).to(x.device)
     with torch.no_grad():
         small = (F.interpolate(item.float(), (224, 224), mode="bilinear") for item in (x, y))
         return 1 - model(*small).flatten()
+
+
+@functools.cache
+def _lpips(device: torch.device) -> Any:
+    import lpips  # pyright: ignore[reportMissingImports]
+
+    return lpips.LPIPS(net="alex", verbose=False).to(device)
 
 
 def _pixels(points: Sequence[Pair], size: tuple[int, int]) -> tuple[Tensor, Tensor]:

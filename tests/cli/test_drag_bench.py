@@ -1,0 +1,215 @@
+"""Benchmarks of drags from the command to the table: at once, in parts, on two processes."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from i2i_dds.cli.drag_bench import main
+from i2i_dds.critters import render, scenes
+
+FAST = {
+    **{"steps": 4, "lora.steps": 2, "features.ensemble": 1, "n": 3, "out": "bench"},
+    "drag_step": 4,
+    "data": "critters",
+}
+METRICS = {
+    *("n", "failed", "arrived", "arrived_source", "psnr_truth", "psnr_truth_source"),
+    *("md_dragdiffusion", "md_regiondrag", "image_fidelity", "seconds_per_item"),
+    *("lora_seconds_per_item", "evaluations_per_item", "nonfinite"),
+}
+TIMES = ("seconds_per_item", "lora_seconds_per_item")
+FILES = {"contact_sheet.png", "histogram.png", "items", "metrics.json", "pictures", "rows.csv",
+         "seconds.csv", "settings.json", "table.md"}  # fmt: skip
+
+
+def settings(arguments: tuple[str, ...]) -> list[str]:
+    given = {argument.partition("=")[0] for argument in arguments}
+    return [*(f"{key}={value}" for key, value in FAST.items() if key not in given), *arguments]
+
+
+@pytest.fixture
+def run(typed):
+    """The command on three Critters, with few steps unless told otherwise."""
+    return lambda *arguments: typed(main, *settings(arguments))
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Three items in DragDiffusion's layout, by category; the second is broken."""
+    for i, (scene, name) in enumerate(zip(scenes("test", 3), ("a/x", "a/y", "b/x"), strict=True)):
+        folder = tmp_path / "published" / name
+        folder.mkdir(parents=True)
+        render(scene, 32).save(folder / "original_image.png")
+        Image.new("L", (32, 32), 255).save(folder / "mask.png")
+        points = [[8, 8], [24, 8 if i != 1 else 99]]
+        words = {"points": points, "prompt": f"animal {i}"}
+        (folder / "drag_instruction.json").write_text(json.dumps(words))
+    return tmp_path / "published"
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    files = (folder / "items").rglob("*.json")
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
+
+
+def test_critters_from_command_to_table_and_again(run, tmp_path: Path) -> None:
+    done = run("kinds=[head,ear]", "use_lora=false")
+    folder = done.folder
+    assert len(done.out.splitlines()) == 1 and folder == tmp_path / "bench"
+    assert {path.name for path in folder.iterdir()} == FILES
+    rows, found = table(folder / "rows.csv"), metrics(folder)
+    names = ["test-0-head-00000", "test-0-ear-00001", "test-0-head-00002"]
+    assert [row["name"] for row in rows] == names
+    assert not any("second" in column for column in rows[0])  # they are never the same
+    assert set(found) == {*METRICS, "psnr_source", "outside_equal", "kinds"}
+    assert [key for key, value in found.items() if value is None] == ["image_fidelity"]
+    assert done.err.count("'lpips' is not installed") == 1
+    assert (found["n"], found["failed"], found["outside_equal"]) == (3, 0, 1)
+    assert found["psnr_truth"] == pytest.approx(sum(float(r["psnr_truth"]) for r in rows) / 3)
+    pairs = sum(int(row["pairs"]) for row in rows)
+    pooled = sum(float(row["md_dragdiffusion"]) * int(row["pairs"]) for row in rows) / pairs
+    assert pairs == 4 and found["md_dragdiffusion"] == pytest.approx(pooled)
+    assert found["evaluations_per_item"] == sum(int(row["evaluations"]) for row in rows) / 3 > 0
+    assert found["kinds"]["head"]["n"] == 2 and found["lora_seconds_per_item"] == 0
+    assert [row["name"] for row in table(folder / "seconds.csv")] == names
+    lines = (folder / "table.md").read_text().splitlines()
+    assert lines[2].startswith("| all | 3 | 0 |") and len(lines) == 5
+    assert Image.open(folder / "contact_sheet.png").width == 4 * (256 + 6) + 6
+    for name in names:
+        pictures = {path.name for path in (folder / "pictures" / name).iterdir()}
+        assert pictures == {"dragged.png", "before_after.png", "animation.gif"}
+
+    before, written = stamps(folder), (folder / "rows.csv").read_bytes()
+    (folder / "items" / f"{names[1]}.json").unlink()
+    again = run("kinds=[head,ear]", "use_lora=false")
+    assert "2 of 3 items are finished already" in again.err and "Dragging 1" in again.err
+    after = stamps(folder)
+    assert {Path(path).stem for path in after if after[path] != before[path]} == {names[1]}
+    assert (folder / "rows.csv").read_bytes() == written
+
+    more = run("kinds=[head,ear]", "use_lora=false", "n=4")
+    assert "3 of 4 items are finished" in more.err and metrics(folder)["n"] == 4
+    assert {k: v for k, v in stamps(folder).items() if k in after} == after
+
+    there = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    other = run("kinds=[head,ear]", "use_lora=false", "features.ensemble=2")
+    assert other.code == 2 and other.out == ""
+    assert other.sentence.startswith(
+        "error: features.ensemble: 2 is not allowed here: the rows in"
+    ) and other.sentence.endswith("were made with 1; give that, another out, or remove the folder")
+    typed_key = run("kinds=[head,ear]", "use_lora=false", "t0=0.4")
+    assert typed_key.sentence.startswith("error: t0: 0.4 is not allowed here")  # not drag.t0
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == there
+
+
+def test_a_broken_item_is_counted_and_the_others_go_on(run, published: Path) -> None:
+    arguments = "data=dragbench_d", f"root={published}", "n=null", "lora.steps=1"
+    done = run(*arguments)
+    rows, found = table(done.folder / "rows.csv"), metrics(done.folder)
+    assert "a/y: " in done.err and "(24, 99) is outside the picture" in done.err
+    assert [row["name"] for row in rows] == ["a/x", "a/y", "b/x"]
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert "(24, 99) is outside the picture" in rows[1]["error"]
+    assert rows[1]["md_dragdiffusion"] == "" and float(rows[2]["md_dragdiffusion"]) >= 0
+    assert (found["n"], found["failed"]) == (3, 1)
+    assert found["arrived"] is None and found["psnr_truth"] is None  # no truth is known
+    assert found["lora_seconds_per_item"] > 0
+    assert (done.folder / "pictures" / "b" / "x" / "dragged.png").is_file()
+
+    # Mended, it is done with the next run, and it alone.
+    before = stamps(done.folder)
+    good = published / "a" / "x" / "drag_instruction.json"
+    shutil.copy(good, published / "a" / "y" / "drag_instruction.json")
+    again = run(*arguments)
+    assert "2 of 3 items are finished already" in again.err
+    after = {path for path, time in stamps(done.folder).items() if time != before[path]}
+    assert metrics(again.folder)["failed"] == 0 and after == {"items/a/y.json"}
+
+
+def test_of_broken_items_alone_nothing_is_measured(run, published: Path) -> None:
+    done = run("data=dragbench_d", f"root={published / 'a' / 'y'}", "n=null", "lora.steps=1")
+    assert done.code == 2
+    assert done.sentence.startswith("error: data: none of 1 items could be dragged, for ")
+    assert "(24, 99) is outside the picture" in done.sentence
+
+
+def test_two_processes_make_the_same_table(pocket, tmp_path: Path, repository: Path, run) -> None:
+    """By torchrun as a user types it, and without it."""
+    script = [str(repository / "scripts" / "drag_bench.py"), "teacher.device=cpu"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [sys.executable, *launcher, *script, *settings(("out=two", "lora_dir=loras"))],
+        env={**os.environ, "I2I_DDS_POCKET": str(pocket)},
+        **{"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 280},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(tmp_path / "two")]
+    assert "Dragging 2" in done.stderr  # of three items, the first process's share
+    one, two = run("out=one").folder, tmp_path / "two"
+    assert (one / "rows.csv").read_bytes() == (two / "rows.csv").read_bytes()
+    found = [
+        {key: value for key, value in metrics(folder).items() if key not in TIMES}
+        for folder in (one, two)
+    ]
+    assert found[0] == found[1] and found[0]["n"] == 3
+    assert {path.name for path in two.iterdir()} == FILES
+
+
+def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
+    from i2i_dds.cli import drag_bench
+
+    told, before = [], torch.get_num_threads()
+    monkeypatch.setattr(drag_bench, "_summary", lambda *_: told.append(torch.get_num_threads()))
+    run("n=1", "use_lora=false", "threads=3")
+    assert told == [3] and torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("data=dragbench",), "data: 'dragbench' is not allowed; give one of critters, dragb"),
+        (("data=dragbench_s", "root=nowhere"), "root: 'nowhere' is not a folder; give one that"),
+        (("data=dragbench_s", "root=."), "root: '.' holds no item; an item's folder has either"),
+        (("n=0",), "n: 0 is not allowed; give a whole number of at least 1, or null"),
+        (("kinds=[head,tail]",), "kinds: ['head', 'tail'] is not allowed; give one of head, acc"),
+        (("split=dev",), "split: 'dev' is not allowed; give one of train, val, test"),
+        (("size=30",), "size: 30 is not allowed for scenes; give one side, a multiple of 4"),
+        (("threads=0",), "threads: 0 is not allowed; give a whole number of at least 1"),
+        (("t0=0",), "t0: 0 is not allowed; give a number of at most 1 above 0"),
+        (("steps=0",), "steps: 0 is not allowed; give a whole number of at least 1"),
+        (("sampler=ddim",), "sampler: 'ddim' is not allowed; give one of cycle_sde, sde, ode"),
+        (("features.block=2",), "features.block: 2 is not allowed; give 0 to 1, which this"),
+        (("features.t=1000",), "features.t: 1000 is not allowed; give 0 to 999, which this"),
+        (("features.noises=2",), "features.noises: no such key"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes_end_in_one_sentence(run, tmp_path: Path, arguments, message: str) -> None:
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.sentence.startswith(f"error: {message}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_says_what_it_is(run) -> None:
+    done = run("--help")
+    assert done.code == 0 and "Drags every item of a benchmark and measures" in done.out
+    assert "data=dragbench_s" in done.out and "regiondrag_side: null" in done.out
