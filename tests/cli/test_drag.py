@@ -66,7 +66,7 @@ def test_without_arguments_a_critter_is_dragged(run) -> None:
     assert found["metrics"]["psnr_truth"] != found["metrics"]["psnr_truth_source"]
     assert found["seconds"] > 0 and found["evaluations"] > 0
     assert Path(found["lora"]["file"]).is_file() and not found["lora"]["reused"]
-    assert found["config"]["radius"] == 2  # the pocket teacher's own
+    assert found["config"]["radius"] == 6  # the pocket teacher's own
     assert len(frames(folder)) == found["drag_steps"] + 1
     assert Image.open(folder / "dragged.png").size == (32, 32)
     # before, after, dragged, truth
@@ -93,14 +93,14 @@ def test_an_own_picture_with_points_and_mask(run) -> None:
 
 
 def test_a_lora_is_trained_once_and_reused(run, tmp_path) -> None:
-    first = run(*OWN, "paths.suffix=-a")
-    again = run(*OWN, "paths.suffix=-b")
+    first = run(*OWN, "t0=0.6", "paths.suffix=-a")
+    again = run(*OWN, "t0=0.6", "paths.suffix=-b")
     assert result(again.folder)["lora"]["reused"] and "reusing" in again.err
     assert result(again.folder)["lora"]["file"] == result(first.folder)["lora"]["file"]
     pictures = [(done.folder / "dragged.png").read_bytes() for done in (first, again)]
     assert pictures[0] == pictures[1]
     assert len(list((tmp_path / "outputs" / "loras").glob("*.safetensors"))) == 1
-    other = run(*OWN, "lora_high=0.5", "paths.suffix=-c")
+    other = run(*OWN, "t0=0.6", "lora_high=0.5", "paths.suffix=-c")
     assert result(other.folder)["lora"]["reused"]
     assert (other.folder / "dragged.png").read_bytes() != pictures[0]
 
@@ -233,4 +233,4 @@ def test_a_mask_that_vanishes_is_no_mask_for_everything(run, tmp_path: Path) -> 
 def test_help_says_what_it_is(run) -> None:
     done = run("--help")
     assert done.code == 0 and "Drags handles in a picture to their targets." in done.out
-    assert "drag_step: 1.0" in done.out and "sampler: cycle_sde" in done.out
+    assert "drag_step: 4.0" in done.out and "sampler: cycle_sde" in done.out

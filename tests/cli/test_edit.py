@@ -212,7 +212,7 @@ IMAGE = ("image=photos", "prompt.target=a lion")
         (("score=dss",), "score: 'dss' is not among its choices; give one of dds, sds"),
         (("stpes=3",), "stpes: no such key (did you mean 'steps'?); allowed here are"),
         (("editor=sdedit", "lr=0.1"), "lr: no such key; allowed here are"),
-        (("editor=sdedit", "t0=1.5"), "t0: 1.5 is not allowed; give a number above 0"),
+        (("editor=sdedit", "t0=1.5"), "t0: 1.5 is not allowed; give a number of at"),
         (("editor=sdedit", "sampler=cycle_sde"), "sampler: 'cycle_sde' is not allowed; give one"),
         (("editor=sdeedit",), "editor: 'sdeedit' is not among its choices; give one of diffedit"),
         (("editor=inpaint",), "mask: none is given; inpainting fills the white part of one"),

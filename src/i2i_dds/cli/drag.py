@@ -32,7 +32,7 @@ SETTINGS = {
     "lora_high": number(min=0),
     "lora_low": number(min=0),
     "lora_dir": text(),
-    "seed": integer(),
+    "seed": integer(min=0),
     "size": optional(several(integer(min=1))),
     "fit": choice("error", "resize"),
 }

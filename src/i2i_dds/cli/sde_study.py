@@ -144,11 +144,11 @@ def _translation(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
 def _dragging(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.drag_run import dragged_item, request_of
+    from i2i_dds.cli.drag_run import dragged_item, lora_of, request_of
     from i2i_dds.data.dragbench import critter_items
     from i2i_dds.studies.drags import drag_row
 
-    drag, lora = instantiate(cfg.drag), instantiate(cfg.lora) if cfg.use_lora else None
+    drag, lora = instantiate(cfg.drag), instantiate(cfg.lora)
     items = critter_items(cfg.split, cfg.n, cfg.seed, _listed(cfg.kinds), _side(teacher))
     settings = [("sampler", name, {"sampler": name}, cfg.n) for name in _listed(cfg.samplers)]
     for key, values in cfg.sensitivity.items():
@@ -164,7 +164,8 @@ def _dragging(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
             done = []
             for truth in items[:n]:
                 request = request_of(truth.item, teacher, None, "error")
-                done.append((truth, dragged_item(changed, teacher, request, cfg, lora)[0]))
+                kept = lora_of(teacher, request, cfg, lora)
+                done.append((truth, dragged_item(changed, teacher, request, cfg, kept)))
             yield {"varied": varied, "value": value, **drag_row(done, teacher.downscale)}, None
 
     return len(settings), made()
