@@ -163,7 +163,7 @@ def test_cycle_of_particles_follows_the_covariance_of_a_gaussian():
 
 def test_ode_keeps_every_mismatch():
     teacher = data_law(1)
-    *mismatches, control = ode(teacher, teacher.schedule.pairs(400), PRIORS)
+    *mismatches, control = ode(teacher, teacher.schedule.pairs(500), PRIORS)
     assert all(curve.relative_drift < 0.02 and curve.kl[0] > 0.1 for curve in mismatches)
     assert max(map(abs, control.kl)) < 3e-4
 
