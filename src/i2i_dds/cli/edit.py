@@ -15,6 +15,7 @@ from i2i_dds.cli.checks import check, choice, flag, integer, number, optional, s
 if TYPE_CHECKING:
     from i2i_dds.cli.edit_inputs import Inputs
     from i2i_dds.editing.batches import Edited
+    from i2i_dds.editing.interface import EditStep
     from i2i_dds.evaluation.summary import Evaluation
 
 SHOWN = 16
@@ -63,6 +64,7 @@ def main(cfg: DictConfig) -> Path:
     from hydra.utils import instantiate
 
     from i2i_dds.cli import edit_inputs as inputs_of
+    from i2i_dds.cli.progress import progress
     from i2i_dds.editing.batches import edit_items
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.runs import run_folder
@@ -88,9 +90,16 @@ def main(cfg: DictConfig) -> Path:
     with run_folder(run_dir()) as folder:
         run = _Run(folder, inputs, [], [])
         frames = FRAMES if cfg.animation else 0
-        with _Progress(len(inputs.items)) as progress:
+        n, rows = len(inputs.items), 0
+        with progress(f"Editing {n}") as update:
+
+            def on_step(step: EditStep) -> None:
+                nonlocal rows
+                rows += len(step.z)
+                update(rows, n * step.steps)
+
             settled = editor, teacher, inputs.items, cfg.seed, cfg.batch_size
-            for edited in edit_items(*settled, frames, progress, automask):
+            for edited in edit_items(*settled, frames, on_step, automask):
                 run.add(edited, evaluator)
         run.finish(settings, teacher.evaluations)
     return run_dir()
@@ -207,28 +216,6 @@ class _Run:
 def _side(items: Sequence[Any]) -> int:
     """A cell of the comparison: twice to four times a small picture, a large one cut to 256."""
     return min(256, max(144, 2 * max(max(item.x.shape[-2:]) for item in items)))
-
-
-class _Progress:
-    """A bar on standard error, whose standard output ends with the run folder alone."""
-
-    def __init__(self, items: int) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._bar = Progress(console=Console(stderr=True))
-        self._items, self._task = items, self._bar.add_task(f"Editing {items}", total=None)
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, done: Any) -> None:
-        """One step of a batch."""
-        self._bar.update(self._task, total=self._items * done.steps, advance=len(done.z))
 
 
 def _report(evaluation: Evaluation) -> None:
