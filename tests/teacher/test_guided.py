@@ -59,3 +59,24 @@ def test_the_scale_one_asks_no_unconditional_question(teacher, noisy):
 def test_branches_and_texts_must_pair_up(teacher, noisy):
     with pytest.raises(ValueError, match="2 branches"):
         predict_guided(teacher, noisy, [teacher.embed(["0"])], T, 1.0)
+
+
+class Uneven(Counting):
+    """Rounds every row of a pass differently, as kernels do that share rows out among threads."""
+
+    def predict_noise(self, z_t, t, text):
+        eps = super().predict_noise(z_t, t, text)
+        return eps + 1e-7 * torch.randn(eps.shape, dtype=eps.dtype)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5])
+def test_who_asks_the_same_twice_gets_one_answer_whatever_the_kernels_do(noisy, guidance):
+    teacher = Uneven()
+    z_t = noisy[0]
+    other = torch.stack([z_t[0], noisy[1][1]])  # the second item asks something else
+    texts = teacher.embed(["0", "1"])
+    first, second = predict_guided(teacher, [z_t, other], [texts, texts], T, guidance)
+    assert torch.equal(first[0], second[0])
+    assert not torch.equal(first[1], second[1])
+    first, second = predict_guided(teacher, [z_t, z_t], [texts, texts.flip(0)], T, guidance)
+    assert not torch.equal(first, second)

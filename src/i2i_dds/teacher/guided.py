@@ -22,8 +22,10 @@ def predict_guided(
 ) -> tuple[Tensor, ...]:
     """Guided noise predictions of several branches, from one forward pass of the teacher.
 
-    Rows of one batch that are equal come out bit-identical, which is what makes the delta of a
-    matched pair exactly zero. With the number 1 as guidance the unconditional half is not asked.
+    Where an item asks the same in two branches it gets one answer for both, to the bit, which is
+    what makes the delta of a matched pair exactly zero. (Equal rows of a batch mostly come out so
+    by themselves, but a kernel that shares rows out among threads may round them differently.)
+    With the number 1 as guidance the unconditional half is not asked.
 
     Args:
         teacher: Who answers.
@@ -43,7 +45,8 @@ def predict_guided(
     cond = torch.cat([text.expand(batch, -1, -1) for text in texts])
     t_all = t.to(z_t.device).repeat(branches)
     if not isinstance(guidance, Tensor) and guidance == 1:
-        return teacher.predict_noise(z_t, t_all, cond).chunk(branches)
+        eps = teacher.predict_noise(z_t, t_all, cond)
+        return _one_answer(z_t.chunk(branches), cond.chunk(branches), eps.chunk(branches))
 
     empty = teacher.embed([""]) if negative is None else negative
     uncond = empty.to(cond).expand(batch, -1, -1).repeat(branches, 1, 1)
@@ -52,4 +55,18 @@ def predict_guided(
     )
     eps_uncond, eps_cond = eps.chunk(2)
     scale = guidance.repeat(branches) if isinstance(guidance, Tensor) else guidance
-    return classifier_free_guidance(eps_uncond, eps_cond, scale).chunk(branches)
+    guided = classifier_free_guidance(eps_uncond, eps_cond, scale)
+    return _one_answer(z_t.chunk(branches), cond.chunk(branches), guided.chunk(branches))
+
+
+def _one_answer(
+    noisy: Sequence[Tensor], texts: Sequence[Tensor], answers: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """Gives items that ask in a later branch what they ask in the first the first one's answer."""
+    shared = [answers[0]]
+    for z_t, text, answer in zip(noisy[1:], texts[1:], answers[1:], strict=True):
+        pairs = ((z_t, noisy[0]), (text, texts[0]))
+        equal = [(a == b).flatten(1).all(1).to(answer.device) for a, b in pairs]
+        same = (equal[0] & equal[1]).reshape(-1, *[1] * (answer.ndim - 1))
+        shared.append(torch.where(same, answers[0], answer))
+    return tuple(shared)
