@@ -121,16 +121,13 @@ def _subject(cfg: DictConfig, teacher: Teacher) -> _Subject:
 
 def _back(cfg: DictConfig, teacher: Teacher, z: Tensor, words: Tensor) -> Tensor:
     """The picture noised to t0 and brought back by DDIM, (3, H, W)."""
-    from i2i_dds.diffusion.randomness import item_generators, randn
-    from i2i_dds.editing.sde import denoise
+    from i2i_dds.diffusion.randomness import item_generators
+    from i2i_dds.editing.interface import EditBatch, finish
+    from i2i_dds.editing.sdedit import SDEdit
 
-    pairs = teacher.schedule.pairs(cfg.sample_steps, cfg.t0)
-    generators = item_generators(cfg.seed, ["lora-comparison"])
-    eps = randn(generators, z.shape[1:], z.dtype, z.device)
-    y = teacher.schedule.add_noise(z, eps, pairs[0][0])
-    for done in denoise(teacher, y, words, pairs, 1.0, 0.0, generators):
-        y = done.y
-    return teacher.decode(y)[0].cpu()
+    batch = EditBatch(z, words, words, item_generators(cfg.seed, ["lora-comparison"]))
+    back = finish(SDEdit("ode", cfg.sample_steps, cfg.t0, 1.0)(teacher, batch))
+    return teacher.decode(back.z)[0].cpu()
 
 
 def _likeness(x: Tensor, plain: Tensor, adapted: Tensor) -> dict[str, float]:
