@@ -10,8 +10,9 @@ import torch
 from i2i_dds.data.edits import SceneEdits
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.evaluation.measure import Evaluator
+from i2i_dds.student.edit import edit_with_student
 from i2i_dds.tasks import TaskSet
-from i2i_dds.training.student_edit import edit_with_student, filled_up, held_out, measure_student
+from i2i_dds.training.student_edit import filled_up, held_out, measure_student
 
 TIMES = {"seconds_per_image", "seconds_per_image_zero_shot", "zero_shot_speedup"}
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from i2i_dds.cli.app import entry_point, resolved, run_dir
+from i2i_dds.cli.app import entry_point, run_dir
 from i2i_dds.cli.checks import check, choice, integer, optional, several, text
 from i2i_dds.cli.drag import SETTINGS, say
+from i2i_dds.cli.resume import check_same, settings, threads
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ def main(cfg: DictConfig) -> Path:
     if cfg.benchmark not in BENCHMARKS:
         wanted = ", ".join(BENCHMARKS)
         raise UserError(f"data: {cfg.benchmark!r} is not allowed; give one of {wanted}")
-    with _threads(cfg.threads), process_group() as (rank, world):
+    with threads(cfg.threads), process_group() as (rank, world):
         bench = _Bench(cfg, run_dir(), *map(instantiate, (cfg.drag, cfg.lora, cfg.teacher)))
         entries, meter = _entries(cfg, bench.teacher), _meter(cfg, bench.teacher, rank)
         if rank == 0:
-            _check_same(bench.folder, _settings(cfg))
+            check_same(bench.folder, settings(cfg, _FREE))
         gather(None)
         left = [entry for entry in entries if not bench.finished(entry.name)]
         if rank == 0 and len(left) < len(entries):
@@ -170,57 +170,6 @@ class _Bench:
         write_pictures(self.folder / "pictures" / entry.name, item, request, dragged, truth)
         trained = 0.0 if lora is None else lora.seconds
         return {"row": row.values(), "seconds": dragged.seconds, "lora": trained}
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Within it, torch computes on so many threads of the CPU; None leaves it as it is."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if count is None else count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """Every setting that rows depend on, by its dotted key."""
-    from i2i_dds.runs import plain
-
-    kept = {key: value for key, value in plain(resolved(cfg)).items() if key not in _FREE}
-    return dict(_flat(kept))
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _check_same(folder: Path, settings: dict[str, Any]) -> None:
-    """Keeps rows of other settings from being counted with these.
-
-    Raises:
-        UserError: The folder holds such.
-    """
-    from i2i_dds.runs import write_json
-
-    path = folder / "settings.json"
-    if not path.is_file():
-        write_json(path, settings)
-        return
-    there = json.loads(path.read_text(encoding="utf-8"))
-    # What a person types comes before what is made of it: steps before drag.steps.
-    for key in sorted({*there, *settings}, key=lambda key: (key.count("."), key)):
-        if there.get(key) != settings.get(key):
-            raise UserError(
-                f"{key}: {settings.get(key)!r} is not allowed here: the rows in '{folder}' were "
-                f"made with {there.get(key)!r}; give that, another out, or remove the folder"
-            )
 
 
 def _summary(folder: Path, names: list[str]) -> None:

@@ -22,12 +22,12 @@ from i2i_dds.evaluation.measure import Evaluator, Row
 from i2i_dds.evaluation.summary import Evaluation
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.runs import write_image
+from i2i_dds.student.edit import edit_with_student
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.training.loggers import log_pictures
 from i2i_dds.training.processes import gather
-from i2i_dds.training.student_edit import edit_with_student
 
 SHOWN = ("success", "psnr_truth_gain", "psnr_backdrop")
 """Metrics on the progress bar."""

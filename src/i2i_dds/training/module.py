@@ -17,12 +17,12 @@ from i2i_dds.diffusion.timesteps import TimestepSampler, UniformTimesteps
 from i2i_dds.editing.optimise import Score
 from i2i_dds.errors import UserError
 from i2i_dds.scores.gradient import gradient_to_loss
+from i2i_dds.student.edit import edit_with_student
 from i2i_dds.student.load import student_config
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.training.cache import Shared, TeacherCache
 from i2i_dds.training.schedules import Ramp
-from i2i_dds.training.student_edit import edit_with_student
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]

@@ -1,4 +1,4 @@
-"""A held-out batch through a student, and all of a held-out set on any number of processes."""
+"""A held-out set through a student, on any number of processes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.evaluation.measure import Evaluator
 from i2i_dds.evaluation.summary import Evaluation
 from i2i_dds.metrics.image import collapse
+from i2i_dds.student.edit import edit_with_student
 from i2i_dds.student.unet import EditUNet
-from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.training.processes import gather, place
 
@@ -39,26 +39,6 @@ NUMBERS = (
 
 COMPARED_SIDE = 64
 """Pictures larger than this are scaled down to be compared with one another."""
-
-
-@torch.no_grad()
-def edit_with_student(
-    student: EditUNet, teacher: Teacher, batch: Mapping[str, Any], tasks: TaskSet | None = None
-) -> Tensor:
-    """Edited pictures, (B, 3, H, W) in [-1, 1].
-
-    Args:
-        student: On the teacher's device.
-        teacher: Encodes and decodes.
-        batch: With "image", "task" and "instruction".
-        tasks: The set whose numbers the batch has; None is the student's own.
-    """
-    z_src = teacher.encode(batch["image"].to(student.device))
-    numbers = batch["task"]
-    if tasks is not None and student.conditioning == "task":
-        numbers = [student.tasks.index(tasks[int(number)].name) for number in numbers]
-    condition = student.condition(teacher, numbers, batch["instruction"])
-    return teacher.decode(student(z_src, condition))
 
 
 @dataclass(frozen=True)
