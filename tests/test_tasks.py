@@ -12,7 +12,7 @@ from i2i_dds.tasks import Task, TaskSet, plural
 
 CONF = Path(__file__).parents[1] / "conf"
 CRITTERS = ["cat2lion", "cat2dog", "cat2tiger", "dog2fox", "day2night", "add_glasses"]
-CRITTERS += ["smile2frown", "animals"]
+CRITTERS += ["smile2frown", "animals", "remove_glasses", "beach2snow", "edits"]
 ALL_FILES = sorted(path.stem for path in (CONF / "task").glob("*.yaml"))
 
 
@@ -46,6 +46,13 @@ def test_article_goes_by_sound() -> None:
     assert Task("t", {"cat": "unicorn"}).prompts("an cat").target == "a unicorn"
     assert Task("t", {"owl": "hour"}).prompts("an owl").target == "an hour"
     assert Task("t", {"orange": ""}).prompts("an orange cat").target == "a cat"
+
+
+def test_taking_words_away_leaves_no_comma_behind() -> None:
+    task = Task("t", {"with glasses": ""})
+    assert task.prompts("a cat, with glasses, in snow").target == "a cat, in snow"
+    assert task.prompts("a cat, with glasses.").target == "a cat."
+    assert task.prompts("with glasses, a cat").target == "a cat"
 
 
 def test_replacements_do_not_feed_each_other() -> None:

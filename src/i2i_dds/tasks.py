@@ -234,7 +234,9 @@ def _joined(append: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    return re.sub(r"\s+([,.;])", r"\1", " ".join(text.split())).strip(" ,;")
+    """One space between words, none before a mark, and no comma where nothing is left to part."""
+    text = re.sub(r"\s+([,.;])", r"\1", " ".join(text.split()))
+    return re.sub(r",+(?=[,.;])", "", text).strip(" ,;")
 
 
 def _text(key: str, value: Any, default: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The figures of the sampler studies: one line a sampler."""
+"""What figures are drawn with, and those of the sampler studies: one line a sampler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def inpainting(rows: Sequence[Row], path: Path) -> None:
     floor = next(row for row in rows if row["sampler"] == "reconstruction")
     rows = [row for row in rows if row is not floor]
     columns = {"fid": "Fréchet distance (pocket CLIP)", "distance": "perceptual distance"}
-    figure, axes = _panels(columns)
+    figure, axes = panels(list(columns.values()))
     ratios = sorted({row["ratio"] for row in rows})
     for axis, key in zip(axes, columns, strict=True):
         for style, ratio in zip(_STYLES, ratios, strict=False):
@@ -24,7 +24,7 @@ def inpainting(rows: Sequence[Row], path: Path) -> None:
             _lines(axis, part, "steps", key, style, f" {ratio:.0%} hole")
         axis.axhline(floor[key], color="#999999", lw=1, label="reconstruction")
         axis.set_xlabel("steps")
-    _finish(figure, axes, path)
+    save(figure, axes, path)
 
 
 def translation(rows: Sequence[Row], path: Path) -> None:
@@ -35,19 +35,19 @@ def translation(rows: Sequence[Row], path: Path) -> None:
         "fid": "Fréchet distance to the truth",
         "distance": "perceptual distance to source",
     }
-    figure, axes = _panels(columns)
+    figure, axes = panels(list(columns.values()))
     for axis, key in zip(axes, columns, strict=True):
         for style, editor in zip(_STYLES, ("sdedit", "diffedit"), strict=False):
             part = [row for row in rows if row["editor"] == editor]
             _lines(axis, part, "t0", key, style, f" {editor}")
         axis.set_xlabel("t0")
-    _finish(figure, axes, path)
+    save(figure, axes, path)
 
 
 def dragging(rows: Sequence[Row], path: Path) -> None:
     """What arrived and the gain: samplers as bars, then a panel for each varied setting."""
     varied = list(dict.fromkeys(row["varied"] for row in rows))
-    figure, axes = _panels({name: name for name in varied})
+    figure, axes = panels(varied)
     for axis, name in zip(axes, varied, strict=True):
         part = [row for row in rows if row["varied"] == name]
         places = list(range(len(part)))
@@ -58,8 +58,7 @@ def dragging(rows: Sequence[Row], path: Path) -> None:
         gain = axis.twinx()
         gain.plot(places, [row["psnr_truth_gain"] for row in part], "o-", color="#e07b00")
         gain.set_ylabel("gain in PSNR to truth, dB", color="#e07b00")
-    figure.savefig(path, dpi=120)
-    _close(figure)
+    save(figure, axes, path)
 
 
 FIGURES: dict[str, Callable[[Sequence[Row], Path], None]] = {
@@ -77,7 +76,8 @@ def _lines(axis: Any, rows: Sequence[Row], x: str, y: str, style: str, suffix: s
             axis.plot(places, values, style, marker="o", ms=4, color=colour, label=sampler + suffix)
 
 
-def _panels(titles: dict[str, str]) -> tuple[Any, list[Any]]:
+def panels(titles: Sequence[str], side: float = 3.6) -> tuple[Any, list[Any]]:
+    """A figure with an axis for each title, at most four in a row, `side` inches each."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -85,10 +85,10 @@ def _panels(titles: dict[str, str]) -> tuple[Any, list[Any]]:
 
     columns = min(4, len(titles))
     rows = -(-len(titles) // columns)
-    size = (3.6 * columns, 3.2 * rows)
+    size = (side * columns, 0.9 * side * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     flat = list(axes.flat)
-    for axis, title in zip(flat, titles.values(), strict=False):
+    for axis, title in zip(flat, titles, strict=False):
         axis.set_title(title, fontsize=10)
         axis.grid(alpha=0.25)
     for axis in flat[len(titles) :]:
@@ -96,14 +96,13 @@ def _panels(titles: dict[str, str]) -> tuple[Any, list[Any]]:
     return figure, flat[: len(titles)]
 
 
-def _finish(figure: Any, axes: Sequence[Any], path: Path) -> None:
-    lines, labels = axes[0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    figure.savefig(path, dpi=120)
-    _close(figure)
-
-
-def _close(figure: Any) -> None:
+def save(figure: Any, axes: Sequence[Any], path: Path, columns: int = 4) -> None:
+    """Writes and closes a figure, with one legend for all its panels beneath them."""
     import matplotlib.pyplot as plt
 
+    lines, labels = axes[0].get_legend_handles_labels()
+    if lines:
+        options = {"ncols": columns, "frameon": False, "fontsize": 9}
+        figure.legend(lines, labels, loc="outside lower center", **options)
+    figure.savefig(path, dpi=120)
     plt.close(figure)

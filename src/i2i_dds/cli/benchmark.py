@@ -1,0 +1,264 @@
+"""``python scripts/benchmark.py``: every editor on every kind of edit, on one process or many."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from i2i_dds.cli.app import entry_point, run_dir
+from i2i_dds.cli.checks import check, choice, integer, number, optional, several, text
+from i2i_dds.cli.drag import say
+from i2i_dds.cli.resume import check_same, settings, threads
+from i2i_dds.errors import UserError
+
+if TYPE_CHECKING:
+    from i2i_dds.cli.benchmark_data import Benchmark
+    from i2i_dds.studies.benchmark.arms import Arm
+
+BENCHMARKS = ("critters", "piebench")
+"""What ``data=`` takes; in the config it is ``benchmark``, for ``conf/data`` is of training."""
+
+_RULES = {
+    "setting": choice("full", "quick"),
+    "root": text(),
+    "n": optional(integer(min=1)),
+    "seeds": several(integer(min=0)),
+    "curve_seeds": integer(min=0),
+    "editors": optional(several(text())),
+    "guidance": number(min=0),
+    "lr": number(above=0),
+    "iterations": several(integer(min=1)),
+    "descending": several(integer(min=1)),
+    "t_min": integer(min=0, max=999),
+    "t_max": integer(min=1, max=1000),
+    "pull": number(min=0),
+    "t0": several(number(above=0, max=1)),
+    "t0_main": number(above=0, max=1),
+    "sampler_steps": integer(min=1),
+    "threshold": number(above=0, max=1),
+    "split": choice("val", "test"),
+    "size": optional(integer(min=1)),
+    "judge": text(),
+    "clip": text(),
+    "dino": optional(text()),
+    "batch_size": integer(min=1),
+    "pictures": integer(min=0),
+    "threads": optional(integer(min=1)),
+}
+
+_FREE = (
+    *("n", "seeds", "curve_seeds", "editors", "pictures", "paths", "out", "root"),
+    *("arms", "students", "sizes", "setting"),
+)
+"""Settings that may differ when a benchmark goes on, or that are looked at editor by editor."""
+
+
+@entry_point("benchmark", typed={"data": "benchmark"})
+def main(cfg: DictConfig) -> Path:
+    """Measures this process's share of what is left; the first process writes the summary."""
+    from hydra.utils import instantiate
+
+    from i2i_dds.cli.benchmark_data import benchmark
+    from i2i_dds.cli.progress import progress
+    from i2i_dds.training.processes import gather, process_group
+
+    check(cfg, _RULES)
+    if cfg.benchmark not in BENCHMARKS:
+        wanted = ", ".join(BENCHMARKS)
+        raise UserError(f"data: {cfg.benchmark!r} is not allowed; give one of {wanted}")
+    with threads(cfg.threads), process_group() as (rank, world):
+        arms = _arms(cfg)
+        run = _Run(cfg, run_dir(), arms, benchmark(cfg, instantiate(cfg.teacher)))
+        if rank == 0:
+            run.check_settings()
+        gather(None)
+        units = run.units()
+        left = [unit for unit in units if not run.finished(unit)]
+        if rank == 0 and len(left) < len(units):
+            say(f"{len(units) - len(left)} of {len(units)} batches are finished already")
+        gather(None)  # else one that is late finds batches finished that another has just done
+        mine = left[rank::world]
+        with progress(f"Batches of {len(arms)} editors") as update:
+            for done, unit in enumerate(mine, 1):
+                run.do(unit)
+                if rank == 0:
+                    update(done, len(mine))
+        gather(None)
+        if rank == 0:
+            run.summary(units)
+    return run.folder
+
+
+def _arms(cfg: DictConfig) -> dict[str, Arm]:
+    """The editors that are asked for, by name, students last."""
+    from hydra.utils import instantiate
+
+    from i2i_dds.student.load import load_student
+    from i2i_dds.studies.benchmark.arms import Arm
+
+    names = list(cfg.arms) if cfg.editors is None else _listed(cfg.editors)
+    for name in names:
+        if name not in cfg.arms:
+            raise UserError(f"editors: {name!r} is not allowed; give some of {', '.join(cfg.arms)}")
+    arms = {name: instantiate(cfg.arms[name]) for name in names}
+    for name, path in cfg.students.items():
+        if name in arms:
+            raise UserError(f"students.{name}: an editor is called so; give another name")
+        arms[str(name)] = Arm(student=load_student(path, f"students.{name}"))
+    return arms
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A batch of scenes and an editor: what is done at once, and kept in a file of its own."""
+
+    arm: str
+    edit: str
+    seed: int
+    first: int
+    scenes: Sequence[Mapping[str, Any]]
+    every: bool
+
+    @property
+    def path(self) -> str:
+        """Under the run's folder."""
+        return f"units/{self.arm}/{self.edit}-seed{self.seed}-{self.first:04}.json"
+
+    @property
+    def names(self) -> list[str]:
+        """Of its pictures."""
+        return [f"{scene['key']}" for scene in self.scenes]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is measured with which settings, and where its files go."""
+
+    cfg: DictConfig
+    folder: Path
+    arms: Mapping[str, Arm]
+    data: Benchmark
+
+    def check_settings(self) -> None:
+        """Refuses to mix rows: what all editors share, and then each one's own settings."""
+        check_same(self.folder, settings(self.cfg, _FREE))
+        for name in self.arms:
+            student = self.cfg.students.get(name)
+            own = self.cfg.arms[name] if student is None else {"path": student}
+            part = OmegaConf.create({"arms": {name: own}})
+            part._set_parent(self.cfg)
+            # Its values are the curve; one that is new is measured with the rest of its batch.
+            check_same(self.folder / "units" / name, settings(part, ()))
+
+    def units(self) -> list[_Unit]:
+        """All there is to do: batches of the first scenes first, so that n may grow."""
+        scenes = {
+            (seed, edit): self.data.scenes(edit, seed)
+            for seed in _listed(self.cfg.seeds)
+            for edit in self.data.edits
+        }
+        size, curves = self.cfg.batch_size, _listed(self.cfg.seeds)[: self.cfg.curve_seeds]
+        most = max(map(len, scenes.values()))
+        return [
+            _Unit(name, edit, seed, first, part, seed in curves)
+            for first in range(0, most, size)
+            for name, arm in self.arms.items()
+            for (seed, edit), found in scenes.items()
+            if (part := found[first : first + size]) and arm.can(edit)
+        ]
+
+    def finished(self, unit: _Unit) -> bool:
+        """Whether a batch has a file, of just these pictures and strengths."""
+        path = self.folder / unit.path
+        if not path.is_file():
+            return False
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return kept["names"] == unit.names and kept["every"] >= unit.every
+
+    def do(self, unit: _Unit) -> None:
+        """One batch from its pictures to its rows."""
+        from i2i_dds.data.edits import collate
+        from i2i_dds.runs import write_json
+
+        arm, batch = self.arms[unit.arm], collate(unit.scenes)
+        rows = []
+        cuts = arm.cuts(self.data.teacher, unit.scenes, self.data.tasks, unit.seed, unit.every)
+        for cut in cuts:
+            if _same(cut.strength, arm.main_value):
+                self._pictures(unit, cut.x)
+            for name, numbers in zip(unit.names, self.data.meter(batch, cut.x), strict=True):
+                head = {"editor": unit.arm, "edit": unit.edit, "seed": unit.seed, "name": name}
+                cost = {"seconds": cut.seconds, "evaluations": cut.evaluations}
+                rows.append({**head, "strength": cut.strength, **numbers, **cost})
+        kept = {"names": unit.names, "every": unit.every, "rows": rows}
+        write_json(self.folder / unit.path, kept)
+
+    def _pictures(self, unit: _Unit, x: Any) -> None:
+        """Keeps the first seed's first pictures for the contact sheets."""
+        from i2i_dds.data.images import to_pil
+        from i2i_dds.runs import write_image
+        from i2i_dds.studies.benchmark.pictures import SOURCE, TRUTH
+
+        if unit.first or unit.seed != _listed(self.cfg.seeds)[0]:
+            return
+        for scene, picture in list(zip(unit.scenes, x, strict=True))[: self.cfg.pictures]:
+            shown = {unit.arm: picture, SOURCE: scene["image"], TRUTH: scene.get("truth")}
+            for name, one in shown.items():
+                if one is not None:
+                    write_image(
+                        self.folder / "pictures" / name / f"{scene['key']}.png", to_pil(one)
+                    )
+
+    def summary(self, units: Sequence[_Unit]) -> None:
+        """Tables, the frontier and the contact sheets of all rows, whoever made them."""
+        from i2i_dds.evaluation.summary import write_csv
+        from i2i_dds.runs import replacing, write_image, write_json, write_text
+        from i2i_dds.studies.benchmark.pictures import contact_sheet, frontier
+        from i2i_dds.studies.benchmark.table import by_edit, main_rows, summary, table
+
+        rows = []
+        for unit in units:
+            rows += json.loads((self.folder / unit.path).read_text(encoding="utf-8"))["rows"]
+        write_csv(self.folder / "rows.csv", list(rows[0]), rows)
+        lines = table(rows, self.data.metrics)
+        write_csv(self.folder / "table.csv", list(lines[0]), lines)
+        main = {
+            name: None if math.isnan(arm.main_value) else arm.main_value
+            for name, arm in self.arms.items()
+        }
+        shown = main_rows(lines, main)
+        parts = [summary(shown, self.data.metrics, self.data.spread)]
+        parts += [f"**{name}**\n\n{by_edit(shown, name)}" for name in self.data.by_edit]
+        write_text(self.folder / "table.md", "\n".join(parts))
+        with replacing(self.folder / "frontier.png") as partial:
+            frontier(lines, self.data.axes, partial)
+        for edit in self.data.edits:
+            scenes = self.data.scenes(edit, _listed(self.cfg.seeds)[0])[: self.cfg.pictures]
+            captions = {scene["key"]: scene["target"] for scene in scenes}
+            settled = self.folder / "pictures", list(self.arms), list(captions), captions
+            if captions:
+                write_image(self.folder / "sheets" / f"{edit}.png", contact_sheet(*settled))
+        write_json(self.folder / "table.json", {"main": shown, "lines": lines})
+        _report(summary(shown, [*self.data.spread, "seconds"]))
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if OmegaConf.is_list(value) else [value]
+
+
+def _report(table: str) -> None:
+    """The table, for a person, on standard error."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(stderr=True).print(Markdown(table))

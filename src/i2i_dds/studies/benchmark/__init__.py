@@ -1,0 +1,1 @@
+"""Every editor on every kind of edit: what each is worth, over its strength."""

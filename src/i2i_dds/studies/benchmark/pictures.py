@@ -1,0 +1,88 @@
+"""The benchmark's pictures: the frontier of success against preservation, and the edits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from i2i_dds.evaluation.grid import grid
+from i2i_dds.studies.benchmark.table import ALL, Row
+from i2i_dds.studies.figures import panels, save
+
+SOURCE, TRUTH = "source", "exact answer"
+
+
+def frontier(
+    lines: Sequence[Row], axes: Sequence[tuple[str, str, str]], path: Path, edit: str = ALL
+) -> None:
+    """Each editor as a curve over its strength.
+
+    Args:
+        lines: Of :func:`i2i_dds.studies.benchmark.table.table`.
+        axes: For each panel the column across, the column upwards and the title.
+        path: Where to write it.
+        edit: Whose lines are drawn.
+    """
+    figure, panes = panels([title for *_, title in axes], side=5.0)
+    drawn = [line for line in lines if line["edit"] == edit]
+    editors = list(dict.fromkeys(line["editor"] for line in drawn))
+    for axis, (across, upwards, _) in zip(panes, axes, strict=True):
+        for number, editor in enumerate(editors):
+            points = [line for line in drawn if line["editor"] == editor]
+            points.sort(key=lambda line: _order(line["strength"]))
+            x, y = ([line[name] for line in points] for name in (across, upwards))
+            colour, marker = f"C{number % 10}", "os^Dv"[number // 10 % 5]
+            axis.plot(x, y, "-", marker=marker, ms=4, color=colour, label=editor, alpha=0.85)
+            if len(points) > 1 and not any(map(math.isnan, (x[-1], y[-1]))):
+                axis.annotate(
+                    f"{points[-1]['strength']:g}", (x[-1], y[-1]), fontsize=7, color=colour,
+                    xytext=(3, 3), textcoords="offset points",
+                )  # fmt: skip
+        axis.set_xlabel(_words(across))
+        axis.set_ylabel(_words(upwards))
+    save(figure, panes, path, columns=5)
+
+
+def contact_sheet(
+    folder: Path, editors: Sequence[str], names: Sequence[str], captions: Mapping[str, str]
+) -> Image.Image:
+    """The source, every editor's edit and, where known, the exact answer; a row a picture.
+
+    Args:
+        folder: Holds ``<editor>/<name>.png``, those of :data:`SOURCE` and :data:`TRUTH` included.
+        editors: Columns; one without pictures is left out.
+        names: Rows.
+        captions: What each was to become.
+    """
+    columns: dict[str, list[Image.Image]] = {}
+    for editor in (SOURCE, *editors, TRUTH):
+        paths = [folder / editor / f"{name}.png" for name in names]
+        if all(path.is_file() for path in paths):
+            columns[editor] = [_read(path) for path in paths]
+    return grid(columns, [captions[name] for name in names], side=96)
+
+
+def _read(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
+
+
+def _order(strength: Any) -> float:
+    return -math.inf if strength is None else strength
+
+
+_WORDS = {
+    "success": "success (judge)",
+    "psnr_backdrop": "PSNR where nothing should change, dB",
+    "psnr_truth_gain": "gain in PSNR to the exact answer, dB",
+    "psnr": "PSNR outside the mask, dB",
+    "clip_edited": "CLIP score of the edited region",
+}
+
+
+def _words(column: str) -> str:
+    return _WORDS.get(column, column)

@@ -1,0 +1,173 @@
+"""Descents on the latent that differ in one thing, measured on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from i2i_dds.diffusion.randomness import item_generators, randn
+from i2i_dds.editing.interface import EditBatch
+from i2i_dds.editing.optimise import Score, ZeroShot
+from i2i_dds.errors import UserError
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import Gradient
+from i2i_dds.studies.held_out import MEASURES, Held
+from i2i_dds.teacher.interface import Teacher
+
+PROMPTS = ("caption", "target", "empty", "another")
+TRACED = (*MEASURES, "drift", "gradient_norm", "delta_loss", "steps_taken")
+PROBES = 19
+"""Timesteps of the delta loss, as many as FlowEdit's appendix has (Kulikov et al., ICCV 2025)."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to descend.
+
+    Attributes:
+        editor: With all its settings but the number of steps.
+        source: What the source's prompt says: its "caption", nothing ("empty"), the caption of
+            "another" scene, or the "target".
+        target: The same of the target's prompt.
+
+    Raises:
+        UserError: No such prompt.
+    """
+
+    editor: ZeroShot
+    source: str = "caption"
+    target: str = "target"
+
+    def __post_init__(self) -> None:
+        for name in ("source", "target"):
+            if getattr(self, name) not in PROMPTS:
+                raise UserError(
+                    f"{name}: {getattr(self, name)!r} is not allowed; "
+                    f"give one of {', '.join(PROMPTS)}"
+                )
+
+    def batch(self, held: Held) -> EditBatch:
+        """What is to be edited, with noise of the scenes' own."""
+        generators = item_generators(held.seed, held.batch["key"])
+        texts = _prompts(self.source, held), _prompts(self.target, held)
+        return EditBatch(held.z, *map(held.embed, texts), generators)
+
+
+@torch.no_grad()
+def trace(
+    variant: Variant, held: Held, at: Sequence[int], probe: bool = False
+) -> Iterator[tuple[dict[str, float], Tensor]]:
+    """Descends, and measures after some of the iterations.
+
+    Args:
+        variant: How.
+        held: Where.
+        at: The iterations to measure after, ascending; 0 is the untouched latent.
+        probe: Also measures the delta loss.
+
+    Yields:
+        (numbers, latents) for each of `at`. Beside those of :meth:`Held.measures` the numbers are
+        "iteration", "drift" (root mean square distance from the source's latent), "gradient_norm"
+        (root mean square of the step's gradient), "delta_loss" (see :func:`delta_loss`, else NaN)
+        and "steps_taken" (mean over items: fewer than the iteration where a rule stopped them).
+    """
+    batch, scale = variant.batch(held), variant.editor.guidance if probe else None
+    left, z = sorted(at), held.z
+    if left and left[0] == 0:
+        left.pop(0)
+        yield _numbers(held, batch, z, 0, float("nan"), 0.0, scale), z
+    taken = torch.zeros(len(z))
+    norm = float("nan")
+    if left:
+        editor = replace(variant.editor, steps=left[-1])
+        for step in editor(held.teacher, batch):
+            taken += (step.z != z).flatten(1).any(1).cpu()
+            z = step.z
+            norm = step.gradient_norm.square().mean().sqrt().item() / z[0].numel() ** 0.5
+            while left and left[0] == step.step + 1:
+                count = left.pop(0)
+                yield _numbers(held, batch, z, count, norm, taken.mean().item(), scale), z
+    for count in left:  # every item had stopped before
+        yield _numbers(held, batch, z, count, norm, taken.mean().item(), scale), z
+
+
+@torch.no_grad()
+def delta_loss(held: Held, batch: EditBatch, z: Tensor, guidance: float) -> float:
+    """Mean square of the DDS gradient on fixed timesteps and noise, what a descent is to lower.
+
+    Args:
+        held: The scenes.
+        batch: Their prompts.
+        z: Latents on the way, (B, C, h, w).
+        guidance: Scale of classifier-free guidance.
+    """
+    total, last = 0.0, len(held.teacher.schedule) - 1
+    keys = [f"probe/{key}" for key in held.batch["key"]]
+    generators = item_generators(held.seed, keys)
+    for number in range(1, PROBES + 1):
+        t = torch.full((len(z),), round(last * number / (PROBES + 1)))
+        eps = randn(generators, z.shape[1:], z.dtype, z.device)
+        settled = z, batch.z_src, batch.text_tgt, batch.text_src, t, eps, guidance
+        total += DDS()(held.teacher, *settled).value.square().mean().item()
+    return total / PROBES
+
+
+@dataclass(frozen=True)
+class UnsharedNoise:
+    """A DDS whose two branches have noise of their own, which is what its delta must not have.
+
+    The source's is the target's with every entry at another place (the axis across reversed, the
+    channels rotated), so that at each place both are independent.
+
+    Attributes:
+        score: SDS; the source's is taken off the target's, noise included.
+    """
+
+    score: Score
+
+    def __call__(
+        self,
+        teacher: Teacher,
+        z: Tensor,
+        z_src: Tensor,
+        text: Tensor,
+        text_src: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        guidance: float | Tensor,
+        mask: Tensor | None = None,
+    ) -> Gradient:
+        """SDS of the target less SDS of the source."""
+        other = eps.flip(3).roll(1, 1)
+        here = self.score(teacher, z, z_src, text, text_src, t, eps, guidance, mask)
+        there = self.score(teacher, z_src, z_src, text_src, text_src, t, other, guidance, mask)
+        return Gradient(here.value - there.value, here.nonfinite + there.nonfinite)
+
+
+def _numbers(
+    held: Held,
+    batch: EditBatch,
+    z: Tensor,
+    count: int,
+    norm: float,
+    taken: float,
+    scale: float | None,
+) -> dict[str, float]:
+    loss = float("nan") if scale is None else delta_loss(held, batch, z, scale)
+    found: dict[str, Any] = {"iteration": count, **held.measures(z)}
+    drift = (z - held.z).square().mean().sqrt().item()
+    return found | {"drift": drift, "gradient_norm": norm, "delta_loss": loss, "steps_taken": taken}
+
+
+def _prompts(kind: str, held: Held) -> list[str]:
+    captions = list(held.batch["source"])
+    return {
+        "caption": captions,
+        "target": list(held.batch["target"]),
+        "empty": [""] * len(captions),
+        "another": captions[1:] + captions[:1],
+    }[kind]

@@ -1,0 +1,113 @@
+"""Directions of the teacher's gradients: which of them agree, and how long they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from i2i_dds.diffusion.randomness import item_generators, randn
+from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.sds import SDS
+from i2i_dds.studies.descent import Variant
+from i2i_dds.studies.held_out import Held
+
+PAIRS = ("truth", "same picture, target prompt", "another scene", "same scene, other noise")
+"""What the SDS direction of a matched pair is compared with."""
+
+
+@torch.no_grad()
+def cosines(
+    held: Held, timesteps: Sequence[int], noises: int, guidance: float
+) -> Iterator[dict[str, Any]]:
+    """How far SDS directions agree, over t.
+
+    The direction of a picture with its own caption is what a perfect teacher would have as 0: the
+    bias. It is compared, under the same t and noise, with that of
+
+    - "truth": the exact answer with the target's prompt, a matched pair that is related to it;
+    - "same picture, target prompt": what SDS would descend along, the bias and the edit;
+    - "another scene": a matched pair that has nothing to do with it;
+    - "same scene, other noise": itself, under another noise.
+
+    Args:
+        held: The scenes, at least 2.
+        timesteps: To look at.
+        noises: Noises to average over.
+        guidance: Scale of classifier-free guidance.
+
+    Yields:
+        A row for each t and pair: "t", "pair" and "cosine", the mean over scenes and noises.
+    """
+    source, target = held.embed(held.batch["source"]), held.embed(held.batch["target"])
+    keys = [f"cosine/{key}" for key in held.batch["key"]]
+    for t in timesteps:
+        # The same noises at every t, so that the curve over t is not the noise's.
+        generators = item_generators(held.seed, keys)
+        found: dict[str, list[Tensor]] = {pair: [] for pair in PAIRS}
+        for _ in range(noises):
+            eps, other = (randn(generators, held.z.shape[1:], held.z.dtype) for _ in range(2))
+
+            def sds(z: Tensor, text: Tensor, eps: Tensor, t: int = t) -> Tensor:
+                times = torch.full((len(z),), t)
+                return SDS()(held.teacher, z, None, text, None, times, eps, guidance).value
+
+            bias = sds(held.z, source, eps)
+            compared = {
+                "truth": sds(held.z_truth, target, eps),
+                "same picture, target prompt": sds(held.z, target, eps),
+                "another scene": sds(held.z.roll(1, 0), source.roll(1, 0), eps),
+                "same scene, other noise": sds(held.z, source, other),
+            }
+            for pair, direction in compared.items():
+                found[pair].append(F.cosine_similarity(bias.flatten(1), direction.flatten(1)))
+        for pair in PAIRS:
+            yield {"t": t, "pair": pair, "cosine": torch.cat(found[pair]).mean().item()}
+
+
+@torch.no_grad()
+def norms(
+    held: Held,
+    editor: ZeroShot,
+    iterations: Sequence[int],
+    timesteps: Sequence[int],
+    noises: int,
+) -> Iterator[dict[str, Any]]:
+    """How long the DDS and SDS gradients are, over t and on the way of a DDS descent.
+
+    Args:
+        held: The scenes.
+        editor: The descent.
+        iterations: After which to look, ascending; 0 is the source.
+        timesteps: To look at.
+        noises: Noises to average each picture's squared length over.
+
+    Yields:
+        A row for each iteration, t and score: "norm", the mean over pictures of the root mean square
+        of an entry, and "between", its standard deviation across pictures.
+    """
+    batch, points = Variant(editor).batch(held), dict.fromkeys(iterations, held.z)
+    last = max(iterations)
+    if last > 0:
+        for step in ZeroShot(**{**vars(editor), "steps": last})(held.teacher, batch):
+            if step.step + 1 in points:
+                points[step.step + 1] = step.z
+    keys = [f"norms/{key}" for key in held.batch["key"]]
+    for count, z in points.items():
+        for t in timesteps:
+            generators, times = item_generators(held.seed, keys), torch.full((len(z),), t)
+            squares = {"dds": torch.zeros(len(z)), "sds": torch.zeros(len(z))}
+            for _ in range(noises):
+                eps = randn(generators, z.shape[1:], z.dtype)
+                settled = z, held.z, batch.text_tgt, batch.text_src, times, eps, editor.guidance
+                for name, score in (("dds", DDS()), ("sds", SDS())):
+                    gradient = score(held.teacher, *settled).value
+                    squares[name] += gradient.flatten(1).square().mean(1) / noises
+            for name, square in squares.items():
+                root = square.sqrt()
+                row = {"iteration": count, "t": t, "score": name, "norm": root.mean().item()}
+                yield {**row, "between": root.std().item()}
