@@ -19,6 +19,9 @@ METRICS = {
 }
 
 
+IMAGE = ("image=photos", "prompt.target=a lion")
+
+
 @pytest.fixture
 def run(typed, tmp_path: Path):
     """The command, typed in a folder with some pictures; two steps unless told otherwise."""
@@ -121,6 +124,16 @@ def test_mask_animation_and_sds(run, tmp_path) -> None:
     assert result["evaluations"] == 3 * 2
 
 
+def test_sds_held_to_the_source_strays_less(run) -> None:
+    arguments = *IMAGE, "steps=4", "lr=0.5"
+    rows = [
+        table(run(*arguments, f"score={score}", f"paths.suffix=-{i}").folder / "trajectory.csv")
+        for i, score in enumerate(["sds", "sds_l2"])
+    ]
+    free, held = ([float(row["distance"]) for row in table[-2:]] for table in rows)
+    assert all(a > b > 0 for a, b in zip(free, held, strict=True))
+
+
 @pytest.mark.parametrize(
     ("editor", "rows"),
     [  # rows of the network for an item: branches, each with and without its prompt, by steps
@@ -183,9 +196,6 @@ def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
     assert config["editor"]["timesteps"]["t_min"] == 50
 
 
-IMAGE = ("image=photos", "prompt.target=a lion")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -210,6 +220,8 @@ IMAGE = ("image=photos", "prompt.target=a lion")
         (("task=cat2cow",), "task: 'cat2cow' is not among its choices; give one of add_glasses"),
         (("teacher=sd3",), "teacher: 'sd3' is not among its choices; give one of pocket"),
         (("score=dss",), "score: 'dss' is not among its choices; give one of dds, sds"),
+        (("score=sds_l2", "score.pull=-1"), "score.pull: -1 is not allowed; give a number of at"),
+        (("score=sds_l2", "score.pull=much"), "score.pull: 'much' is not allowed; give a number"),
         (("stpes=3",), "stpes: no such key (did you mean 'steps'?); allowed here are"),
         (("editor=sdedit", "lr=0.1"), "lr: no such key; allowed here are"),
         (("editor=sdedit", "t0=1.5"), "t0: 1.5 is not allowed; give a number of at"),

@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 
+from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import masked
 from i2i_dds.scores.sds import SDS
+from i2i_dds.scores.sds_l2 import SDSL2
 from i2i_dds.scores.weights import clean_units, sigma2
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -73,6 +75,24 @@ def test_both_sides_see_the_same_timestep_and_the_same_noise(teacher):
 def test_sds_asks_for_the_target_only(teacher):
     SDS()(teacher, Z, Z_SRC, teacher.embed(["0"]), teacher.embed(["1"]), T, EPS, 7.5)
     assert teacher.evaluations == 2 * BATCH
+
+
+def test_sds_l2_is_the_derivative_of_sds_and_of_a_spring_to_the_source(teacher):
+    arguments = teacher.embed(["0"]), teacher.embed(["1"]), T, EPS, 7.5
+    sds = SDS(sigma2)(teacher, Z, Z_SRC, *arguments).value
+    z = Z.clone().requires_grad_()
+    spring = 0.3 / 2 * (z - Z_SRC).square().sum()
+    (expected,) = torch.autograd.grad(spring + (z * sds).sum(), z)
+    found = SDSL2(0.3, sigma2)(teacher, Z, Z_SRC, *arguments).value
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    assert torch.equal(SDSL2(0.0, sigma2)(teacher, Z, Z_SRC, *arguments).value, sds)
+    assert torch.equal(SDSL2(0.3, sigma2)(teacher, Z, Z, *arguments).value, sds)
+    assert teacher.evaluations == 4 * 2 * BATCH
+
+
+def test_a_spring_that_pushes_is_refused():
+    with pytest.raises(UserError, match="pull: -1 is not allowed"):
+        SDSL2(-1)
 
 
 def test_closed_form_of_a_single_gaussian(teacher):
@@ -147,7 +167,7 @@ def test_in_clean_units_dds_is_a_difference_of_clean_estimates(teacher):
     torch.testing.assert_close(grad, clean[1] - clean[0], atol=1e-10, rtol=1e-10)
 
 
-@pytest.mark.parametrize("score", [SDS(), DDS()])
+@pytest.mark.parametrize("score", [SDS(), DDS(), SDSL2(0.3)])
 def test_outside_the_mask_a_step_leaves_every_bit(teacher, score):
     mask = torch.zeros(1, 1, 3, 3)
     mask[..., 1, :] = torch.tensor([1.0, 0.25, 1.0])
@@ -163,7 +183,7 @@ def test_outside_the_mask_a_step_leaves_every_bit(teacher, score):
     assert (stepped != z)[~outside].all()
 
 
-@pytest.mark.parametrize("score", [SDS(), DDS()])
+@pytest.mark.parametrize("score", [SDS(), DDS(), SDSL2(0.3)])
 def test_broken_numbers_are_replaced_and_counted(teacher, score):
     arguments = (Z, Z_SRC, teacher.embed(["0"]), teacher.embed(["1"]), T, EPS, 1.0)
     whole = score(teacher, *arguments)
@@ -176,8 +196,8 @@ def test_broken_numbers_are_replaced_and_counted(teacher, score):
         assert grad.nonfinite == 3
         assert torch.isfinite(grad.value).all()
         expected = whole.value.clone()
-        for place, _ in teacher.broken:
-            expected[place] = 0
+        for place, _ in teacher.broken:  # the teacher's part is dropped, a spring stays
+            expected[place] = getattr(score, "pull", 0.0) * (Z - Z_SRC)[place]
         if options:
             expected = masked(expected, mask)
         assert torch.equal(grad.value, expected)

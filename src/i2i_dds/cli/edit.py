@@ -54,8 +54,9 @@ _SETTINGS = {
     "t_max": integer(min=1, max=1000),
     "t0": number(above=0, max=1),
     "sampler": choice("cycle_sde", "sde", "ode"),
+    "score.pull": number(min=0),
 }
-"""Of editors; each has some of them."""
+"""Of editors and scores; each has some of them."""
 
 
 @entry_point("edit", text=["prompt.source", "prompt.target"])
@@ -70,7 +71,7 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.runs import run_folder
     from i2i_dds.tasks import TaskSet
 
-    check(cfg, _RULES | {key: rule for key, rule in _SETTINGS.items() if key in cfg})
+    check(cfg, _RULES | {key: rule for key, rule in _SETTINGS.items() if _has(cfg, key)})
     source = cfg.source or ("critters" if cfg.image is None else "image")
     settings = resolved(cfg)
     tasks = evaluator = None
@@ -211,6 +212,12 @@ class _Run:
         captions = [f"{item.source or '(no source prompt)'} -> {item.target}" for item in items]
         pictures = {name: [to_pil(x) for x in column] for name, column in columns.items()}
         return grid(pictures, captions, side=_side(items))
+
+
+def _has(cfg: DictConfig, key: str) -> bool:
+    """Whether the config knows a dotted key, null or not."""
+    parent, _, name = key.rpartition(".")
+    return name in (OmegaConf.select(cfg, parent) or {}) if parent else name in cfg
 
 
 def _side(items: Sequence[Any]) -> int:

@@ -1,0 +1,58 @@
+"""Score Distillation Sampling held to the source by a spring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from i2i_dds.errors import UserError
+from i2i_dds.scores.gradient import Gradient, finite, masked
+from i2i_dds.scores.sds import SDS
+from i2i_dds.scores.weights import Weight, constant
+from i2i_dds.teacher.interface import Teacher
+
+
+@dataclass(frozen=True)
+class SDSL2:
+    """``w(t) (eps_hat(z_t, y, t) - eps) + pull (z - z_src)``.
+
+    The gradient of SDS's loss plus ``pull / 2 ||z - z_src||^2``: the plain way to keep what SDS
+    would lose, and what DDS is to be measured against. The spring holds everything, the part that
+    shall change too, and does not look at the teacher, so w(t) does not weigh it.
+
+    Called as :class:`i2i_dds.scores.dds.DDS` is.
+
+    Attributes:
+        pull: Strength of the spring, at least 0; descent with step lr is stable while
+            ``lr pull < 2``.
+        weight: w(t) of the SDS part, see :mod:`i2i_dds.scores.weights`.
+    """
+
+    pull: float
+    weight: Weight = constant
+
+    def __post_init__(self) -> None:
+        if self.pull < 0:
+            raise UserError(f"pull: {self.pull} is not allowed; give 0 or more")
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        teacher: Teacher,
+        z: Tensor,
+        z_src: Tensor,
+        text: Tensor,
+        text_src: Tensor | None,
+        t: Tensor,
+        eps: Tensor,
+        guidance: float | Tensor,
+        mask: Tensor | None = None,
+        negative: Tensor | None = None,
+    ) -> Gradient:
+        """The gradient with respect to z; arguments as those of DDS."""
+        sds = SDS(self.weight)(teacher, z, None, text, None, t, eps, guidance, negative=negative)
+        grad = finite(sds.value + self.pull * (z - z_src))
+        nonfinite = sds.nonfinite + grad.nonfinite
+        return Gradient(grad.value if mask is None else masked(grad.value, mask), nonfinite)
