@@ -134,6 +134,18 @@ def test_sds_held_to_the_source_strays_less(run) -> None:
     assert all(a > b > 0 for a, b in zip(free, held, strict=True))
 
 
+@pytest.mark.parametrize("name", ["descending", "stratified", "low_variance"])
+def test_timesteps_by_name(run, name) -> None:
+    chosen = f"timesteps={name}", "steps=10", "t_min=100", "t_max=200"
+    folder = run("image=photos/cat0.png", IMAGE[1], *chosen).folder
+    t = [int(row["t"]) for row in table(folder / "trajectory.csv")]
+    if name != "low_variance":
+        assert sorted((value - 100) // 10 for value in t) == list(range(10))
+    assert len(set(t)) == 10 and all(100 <= value < 200 for value in t)
+    config = json.loads((folder / "result.json").read_text())["config"]
+    assert config["editor"]["timesteps"]["t_max"] == 200
+
+
 @pytest.mark.parametrize(
     ("editor", "rows"),
     [  # rows of the network for an item: branches, each with and without its prompt, by steps
@@ -222,6 +234,8 @@ def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
         (("score=dss",), "score: 'dss' is not among its choices; give one of dds, sds"),
         (("score=sds_l2", "score.pull=-1"), "score.pull: -1 is not allowed; give a number of at"),
         (("score=sds_l2", "score.pull=much"), "score.pull: 'much' is not allowed; give a number"),
+        (("timesteps=random",), "timesteps: 'random' is not among its choices; give one of desc"),
+        (("timesteps=stratified", "timesteps.strata=0"), "timesteps.strata: 0 is not allowed;"),
         (("stpes=3",), "stpes: no such key (did you mean 'steps'?); allowed here are"),
         (("editor=sdedit", "lr=0.1"), "lr: no such key; allowed here are"),
         (("editor=sdedit", "t0=1.5"), "t0: 1.5 is not allowed; give a number of at"),

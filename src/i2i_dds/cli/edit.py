@@ -55,8 +55,9 @@ _SETTINGS = {
     "t0": number(above=0, max=1),
     "sampler": choice("cycle_sde", "sde", "ode"),
     "score.pull": number(min=0),
+    "timesteps.strata": integer(min=1),
 }
-"""Of editors and scores; each has some of them."""
+"""Of editors, scores and timesteps; each has some of them."""
 
 
 @entry_point("edit", text=["prompt.source", "prompt.target"])

@@ -1,6 +1,10 @@
 """How the timestep of an optimisation step is chosen, one per item.
 
-A sampler is called as ``sampler(step, steps, generators)`` and returns long (B,) timesteps.
+A sampler is called as ``sampler(step, steps, generators)`` and returns long (B,) timesteps. It
+keeps nothing between its calls. What an item needs to know again at every step, such as the order
+in which it visits its strata, is drawn each time anew from the seed that its generator was made
+with, which stays the same however many numbers have been drawn from it. So one sampler serves
+many runs at once, and an item's timesteps do not depend on its batch.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
+from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.errors import UserError
 
 
@@ -63,6 +68,84 @@ class DescendingTimesteps:
         top = self.t_max - 1
         t = top - round((top - self.t_min) * step / max(1, steps - 1))
         return torch.full((len(generators),), t)
+
+
+@dataclass(frozen=True)
+class StratifiedTimesteps:
+    """Every run of ``strata`` steps visits each of ``strata`` equal parts of the range once.
+
+    Runs begin at steps 0, strata, 2 strata and so on; the order is random, one of its own for
+    each item and run, and inside its part t is uniform. Each step by itself is uniform on
+    [t_min, t_max), exactly so, but no run is all coarse or all fine as one of independent draws
+    may be. An item's order comes from its generator's seed, its place inside the part is the
+    generator's next number.
+
+    Attributes:
+        t_min: Smallest timestep, at least 0.
+        t_max: One past the largest timestep.
+        strata: How many parts, at least 1; 1 is :class:`UniformTimesteps`.
+    """
+
+    t_min: int = 50
+    t_max: int = 949
+    strata: int = 10
+
+    def __post_init__(self) -> None:
+        _check_range(self.t_min, self.t_max)
+        if self.strata < 1:
+            raise UserError(f"strata: {self.strata} is not allowed; give 1 or more")
+
+    def __call__(self, step: int, steps: int, generators: Sequence[Generator]) -> Tensor:
+        """One draw from each item's generator; ``steps`` does not matter."""
+        return torch.tensor([self._draw(step, generator) for generator in generators])
+
+    def _draw(self, step: int, generator: Generator) -> int:
+        run, place = divmod(step, self.strata)
+        order = torch.randperm(self.strata, generator=_unmoved(generator, f"strata/{run}"))
+        # In units of 1/strata of a timestep, where the borders of the parts are whole numbers.
+        span = self.t_max - self.t_min
+        fine = int(order[place]) * span + _uniform(generator, 0, span)
+        return self.t_min + fine // self.strata
+
+
+@dataclass(frozen=True)
+class LowVarianceTimesteps:
+    """A random start, then on by the golden ratio of the range at each step, round and round.
+
+    With u uniform on [0, 1) for each item, ``x_i = frac(u + i / phi)`` and
+    ``t_i = t_min + floor(x_i (t_max - t_min))``: systematic sampling along the additive recurrence
+    with the lowest discrepancy. Any number of steps in a row, wherever they begin, is spread
+    about evenly over the range (the gaps between them have two or three lengths), and each step
+    by itself is uniform. Nothing is drawn from an item's generator; u comes from its seed.
+
+    Attributes:
+        t_min: Smallest timestep, at least 0.
+        t_max: One past the largest timestep.
+    """
+
+    t_min: int = 50
+    t_max: int = 949
+
+    def __post_init__(self) -> None:
+        _check_range(self.t_min, self.t_max)
+
+    def __call__(self, step: int, steps: int, generators: Sequence[Generator]) -> Tensor:
+        """Timesteps of ``step``; ``steps`` does not matter."""
+        starts = torch.tensor([_start(generator) for generator in generators], dtype=torch.float64)
+        x = (starts + step * _INVERSE_PHI) % 1.0
+        return self.t_min + (x * (self.t_max - self.t_min)).long()
+
+
+_INVERSE_PHI = (5**0.5 - 1) / 2
+
+
+def _start(generator: Generator) -> float:
+    return torch.rand((), dtype=torch.float64, generator=_unmoved(generator, "start")).item()
+
+
+def _unmoved(generator: Generator, purpose: str) -> Generator:
+    """A CPU generator that depends on the seed of ``generator`` and not on what it has drawn."""
+    return item_generators(generator.initial_seed(), [f"timesteps/{purpose}"])[0]
 
 
 def _uniform(generator: Generator, low: int, high: int) -> int:
