@@ -134,6 +134,23 @@ def test_sds_held_to_the_source_strays_less(run) -> None:
     assert all(a > b > 0 for a, b in zip(free, held, strict=True))
 
 
+def test_pictures_stop_early_each_when_it_is_done(run) -> None:
+    arguments = *IMAGE, "score=sds", "steps=40", "editor.stop.window=5", "early_stop=0.5"
+    whole = run(*arguments, "early_stop=null", "paths.suffix=-whole").folder
+    taken = []
+    for suffix in ("a", "b"):
+        batch = 1 if suffix == "b" else 8
+        folder = run(*arguments, f"batch_size={batch}", f"paths.suffix=-{suffix}").folder
+        result = json.loads((folder / "result.json").read_text())
+        taken.append([item["steps"] for item in result["items"]])
+        rows = table(folder / "trajectory.csv")
+        for item in result["items"]:
+            steps = [int(row["step"]) for row in rows if row["name"] == item["name"]]
+            assert steps == list(range(1, item["steps"] + 1))
+    assert taken[0] == taken[1] and 6 <= min(taken[0]) < 40
+    assert [row["step"] for row in table(whole / "trajectory.csv")][-2:] == ["40", "40"]
+
+
 @pytest.mark.parametrize("name", ["descending", "stratified", "low_variance"])
 def test_timesteps_by_name(run, name) -> None:
     chosen = f"timesteps={name}", "steps=10", "t_min=100", "t_max=200"
@@ -236,6 +253,10 @@ def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
         (("score=sds_l2", "score.pull=much"), "score.pull: 'much' is not allowed; give a number"),
         (("timesteps=random",), "timesteps: 'random' is not among its choices; give one of desc"),
         (("timesteps=stratified", "timesteps.strata=0"), "timesteps.strata: 0 is not allowed;"),
+        (("early_stop=1",), "early_stop: 1 is not allowed; give a number above 0 and below 1, or"),
+        (("early_stop=never",), "early_stop: 'never' is not allowed; give a number above 0 and"),
+        (("editor.stop.window=1",), "editor.stop.window: 1 is not allowed; give a whole number"),
+        (("editor=sdedit", "early_stop=0.3"), "early_stop: no such key; allowed here are"),
         (("stpes=3",), "stpes: no such key (did you mean 'steps'?); allowed here are"),
         (("editor=sdedit", "lr=0.1"), "lr: no such key; allowed here are"),
         (("editor=sdedit", "t0=1.5"), "t0: 1.5 is not allowed; give a number of at"),

@@ -60,16 +60,24 @@ def integer(min: int | None = None, max: int | None = None) -> Rule:
     )
 
 
-def number(min: float | None = None, max: float | None = None, above: float | None = None) -> Rule:
-    """A finite number in [min, max], or in (above, max]."""
+def number(
+    min: float | None = None,
+    max: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Rule:
+    """A finite number in [min, max]; ``above`` and ``below`` are bounds that are left out."""
+    ends = [f" above {above:g}"] if above is not None else []
+    ends += [f" below {below:g}"] if below is not None else []
     return Rule(
-        "a number" + _bounds(min, max) + ("" if above is None else f" above {above:g}"),
+        "a number" + _bounds(min, max) + " and".join(ends),
         lambda value: (
             isinstance(value, int | float)
             and not isinstance(value, bool)
             and math.isfinite(value)
             and _inside(value, min, max)
             and (above is None or value > above)
+            and (below is None or value < below)
         ),
     )
 

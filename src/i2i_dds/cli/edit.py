@@ -53,9 +53,11 @@ _SETTINGS = {
     "t_min": integer(min=0, max=999),
     "t_max": integer(min=1, max=1000),
     "t0": number(above=0, max=1),
+    "early_stop": optional(number(above=0, below=1)),
     "sampler": choice("cycle_sde", "sde", "ode"),
     "score.pull": number(min=0),
     "timesteps.strata": integer(min=1),
+    "editor.stop.window": integer(min=2),
 }
 """Of editors, scores and timesteps; each has some of them."""
 
@@ -92,17 +94,18 @@ def main(cfg: DictConfig) -> Path:
     with run_folder(run_dir()) as folder:
         run = _Run(folder, inputs, [], [])
         frames = FRAMES if cfg.animation else 0
-        n, rows = len(inputs.items), 0
+        n, finished = len(inputs.items), 0
         with progress(f"Editing {n}") as update:
 
             def on_step(step: EditStep) -> None:
-                nonlocal rows
-                rows += len(step.z)
-                update(rows, n * step.steps)
+                taken = finished * step.steps + len(step.z) * (step.step + 1)
+                update(taken, n * step.steps)
 
             settled = editor, teacher, inputs.items, cfg.seed, cfg.batch_size
             for edited in edit_items(*settled, frames, on_step, automask):
                 run.add(edited, evaluator)
+                finished += len(edited.items)
+            update(n, n)  # where all stopped early, too
         run.finish(settings, teacher.evaluations)
     return run_dir()
 

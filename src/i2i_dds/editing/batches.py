@@ -69,7 +69,7 @@ class Edited:
         x: The edited pictures, (B, 3, H, W) in [-1, 1].
         seconds: From the pictures to the edited pictures, for each item its share.
         nonfinite: Gradient entries that were replaced by 0.
-        trajectory: Every item at every step.
+        trajectory: Every item at every step that it took.
         frames: Pictures on the way, each (B, 3, H, W), the source's reconstruction first.
         found: The masks that were found, where none was given; latent size.
     """
@@ -169,8 +169,10 @@ def _batches(items: Sequence[EditItem], batch_size: int) -> Iterator[tuple[EditI
 
 
 def _points(items: Sequence[EditItem], done: EditStep) -> list[Point]:
-    columns = done.t.tolist(), done.gradient_norm.tolist(), done.distance.tolist()
+    going = [True] * len(items) if done.going is None else done.going.tolist()
+    columns = going, done.t.tolist(), done.gradient_norm.tolist(), done.distance.tolist()
     return [
         Point(item.name, done.step + 1, t, norm, distance, done.nonfinite)
-        for item, t, norm, distance in zip(items, *columns, strict=True)
+        for item, took, t, norm, distance in zip(items, *columns, strict=True)
+        if took
     ]

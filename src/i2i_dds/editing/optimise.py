@@ -99,6 +99,7 @@ def edit(
             gradient_norm=grad.value.flatten(1).norm(dim=1),
             distance=(z - z_src).flatten(1).norm(dim=1),
             nonfinite=grad.nonfinite,
+            going=going.flatten(),
         )
         yield done
         if stop is not None:
