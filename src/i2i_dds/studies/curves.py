@@ -50,9 +50,7 @@ def curves(
     save(figure, axes, path)
 
 
-def bars(
-    lines: Sequence[Mapping[str, Any]], by: str, measures: Sequence[str], path: Path
-) -> None:
+def bars(lines: Sequence[Mapping[str, Any]], by: str, measures: Sequence[str], path: Path) -> None:
     """Measures of variants that have no way, as bars."""
     figure, axes = panels([TITLES.get(name, name) for name in measures])
     names = [str(line[by]) for line in lines]

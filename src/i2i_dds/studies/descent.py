@@ -53,8 +53,8 @@ class Variant:
     def batch(self, held: Held) -> EditBatch:
         """What is to be edited, with noise of the scenes' own."""
         generators = item_generators(held.seed, held.batch["key"])
-        texts = _prompts(self.source, held), _prompts(self.target, held)
-        return EditBatch(held.z, *map(held.embed, texts), generators)
+        source, target = (held.embed(_prompts(kind, held)) for kind in (self.source, self.target))
+        return EditBatch(held.z, source, target, generators)
 
 
 @torch.no_grad()

@@ -87,8 +87,8 @@ def norms(
         noises: Noises to average each picture's squared length over.
 
     Yields:
-        A row for each iteration, t and score: "norm", the mean over pictures of the root mean square
-        of an entry, and "between", its standard deviation across pictures.
+        A row for each iteration, t and score: "norm", the mean over pictures of the root mean
+        square of an entry, and "between", its standard deviation across pictures.
     """
     batch, points = Variant(editor).batch(held), dict.fromkeys(iterations, held.z)
     last = max(iterations)

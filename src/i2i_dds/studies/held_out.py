@@ -74,9 +74,7 @@ def held(evaluator: Evaluator, split: Any, n: int, seed: int, size: int) -> Held
 def over_seeds(
     rows: Sequence[Mapping[str, Any]], keys: Sequence[str], metrics: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """One line for each value of the keys: the mean over seeds and, as "<metric>_spread", their
-    sample standard deviation.
-    """
+    """One line for each value of the keys: means over seeds, and sample deviations as "_spread"."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(tuple(row[key] for key in keys), []).append(row)
