@@ -28,6 +28,7 @@ _RULES = {
     "t_max": integer(min=1, max=1000),
 }
 _DESCENT: dict[str, Rule] = {
+    "only": optional(several(text())),
     "at": several(integer(min=0)),
     "measures": several(text()),
     "probe": flag(),
@@ -37,6 +38,7 @@ _ON_TIMESTEPS: dict[str, Rule] = {
     "noises": integer(min=1),
 }
 _STUDENT: dict[str, Rule] = {
+    "only": optional(several(text())),
     "max_steps": integer(min=1),
     "pictures": integer(min=1),
     "task_steps": integer(min=1),
@@ -115,7 +117,7 @@ def _descents(cfg: DictConfig) -> Findings:
     from i2i_dds.cli.progress import progress
     from i2i_dds.studies.descent import TRACED, trace
 
-    variants = {str(name): instantiate(part) for name, part in cfg.variants.items()}
+    variants = {name: instantiate(part) for name, part in chosen(cfg).items()}
     seeds, at = _listed(cfg.seeds), sorted(_listed(cfg.at))
     rows, pictures, sheet = [], {}, None
     with progress(f"Descents of {len(variants)} kinds") as update:
@@ -131,6 +133,20 @@ def _descents(cfg: DictConfig) -> Findings:
                     pictures[name] = held.teacher.decode(last[:SHOWN])
             sheet = _sheet(held, pictures) if sheet is None else sheet
     return Findings(rows, ("variant", "iteration"), TRACED, sheet)
+
+
+def chosen(cfg: DictConfig) -> dict[str, Any]:
+    """The variants that are asked for.
+
+    Raises:
+        UserError: One of them is not there.
+    """
+    there = {str(name): part for name, part in cfg.variants.items()}
+    names = list(there) if cfg.only is None else _listed(cfg.only)
+    for name in names:
+        if name not in there:
+            raise UserError(f"only: {name!r} is not allowed; give some of {', '.join(there)}")
+    return {name: there[name] for name in names}
 
 
 def _cosine(cfg: DictConfig) -> Findings:

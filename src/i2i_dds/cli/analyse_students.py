@@ -22,12 +22,13 @@ NUMBERS = (
 
 def students(cfg: DictConfig) -> Any:
     """Trains what is not trained yet, and reads what each run measured at its end."""
-    from i2i_dds.cli.analyse import Findings
+    from i2i_dds.cli.analyse import Findings, chosen
     from i2i_dds.cli.progress import progress
 
     folder, rows = Path(cfg.folder).absolute(), []
     seeds = list(cfg.seeds) if OmegaConf.is_list(cfg.seeds) else [cfg.seeds]
-    runs = [(str(name), list(own), seed) for seed in seeds for name, own in cfg.variants.items()]
+    variants = chosen(cfg)
+    runs = [(name, list(own), seed) for seed in seeds for name, own in variants.items()]
     with progress(f"Training {len(runs)} students") as update:
         for done, (name, own, seed) in enumerate(runs):
             update(done, len(runs))
@@ -44,7 +45,7 @@ def students(cfg: DictConfig) -> Any:
 
 def _train(cfg: DictConfig, own: Sequence[str], seed: int, run: Path) -> None:
     """One run of train.py, in a folder that is known beforehand; a broken one goes on."""
-    given = {part.partition("=")[0] for part in own}
+    given = {part.partition("=")[0] for part in (*own, *cfg.shared)}
     several = "task=animals" in own
     steps = cfg.max_steps * (cfg.task_steps if several else 1)
     settled = {

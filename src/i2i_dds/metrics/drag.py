@@ -16,16 +16,14 @@ else, and their numbers must not be compared:
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from i2i_dds.errors import UserError
+from i2i_dds.metrics.perceptual import lpips_distance
 
 Point = tuple[float, float]
 Pair = tuple[Point, Point]
@@ -119,23 +117,8 @@ def image_fidelity(x: Tensor, y: Tensor) -> Tensor:
     Raises:
         UserError: The `lpips` extra is not installed.
     """
-    try:
-        model = _lpips(x.device)
-    except ImportError as error:
-        raise UserError(
-            "image_fidelity: 'lpips' is not installed; pip install 'i2i-dds[lpips]', "
-            "or use PSNR to the truth where it is known"
-        ) from error
-    with torch.no_grad():
-        small = (F.interpolate(item.float(), (224, 224), mode="bilinear") for item in (x, y))
-        return 1 - model(*small).flatten()
-
-
-@functools.cache
-def _lpips(device: torch.device) -> Any:
-    import lpips  # pyright: ignore[reportMissingImports]
-
-    return lpips.LPIPS(net="alex", verbose=False).to(device)
+    x, y = (F.interpolate(item.float(), (224, 224), mode="bilinear") for item in (x, y))
+    return 1 - lpips_distance(x, y, key="image_fidelity")
 
 
 def _pixels(points: Sequence[Pair], size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,9 @@ TITLES = {
     "collapse": "collapse",
 }
 
+_BACKDROP_TOP = 45.0
+"""Most decibels drawn where nothing should change."""
+
 
 def curves(
     lines: Sequence[Mapping[str, Any]], x: str, by: str, measures: Sequence[str], path: Path
@@ -35,7 +38,8 @@ def curves(
         measures: Columns upwards, a panel each.
         path: Where to write the figure.
     """
-    figure, axes = panels([TITLES.get(name, name) for name in measures])
+    side = 3.6 if len(measures) > 1 else 5.5
+    figure, axes = panels([TITLES.get(name, name) for name in measures], side)
     names = list(dict.fromkeys(line[by] for line in lines))
     for axis, measure in zip(axes, measures, strict=True):
         for number, name in enumerate(names):
@@ -47,7 +51,11 @@ def curves(
             high = [value + around for value, around in zip(upwards, spread, strict=True)]
             axis.fill_between(across, low, high, color=f"C{number % 10}", alpha=0.15, lw=0)
         axis.set_xlabel(x)
-    save(figure, axes, path)
+        if (
+            measure == "psnr_backdrop"
+        ):  # of the untouched picture it is 106 dB, which hides the rest
+            axis.set_ylim(top=min(axis.get_ylim()[1], _BACKDROP_TOP))
+    save(figure, axes, path, columns=min(4, 2 * len(measures)))
 
 
 def bars(lines: Sequence[Mapping[str, Any]], by: str, measures: Sequence[str], path: Path) -> None:

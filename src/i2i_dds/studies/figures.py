@@ -77,13 +77,13 @@ def _lines(axis: Any, rows: Sequence[Row], x: str, y: str, style: str, suffix: s
 
 
 def panels(titles: Sequence[str], side: float = 3.6) -> tuple[Any, list[Any]]:
-    """A figure with an axis for each title, at most four in a row, `side` inches each."""
+    """A figure with an axis for each title, in rows of at most four, `side` inches each."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    columns = min(4, len(titles))
+    columns = 3 if len(titles) in (5, 6) else min(4, len(titles))
     rows = -(-len(titles) // columns)
     size = (side * columns, 0.9 * side * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
