@@ -14,7 +14,7 @@ DESCENTS = {
     "iterations": ["DDS", "DDS, early stop", "SDS"],
     "guidance": ["guidance 1", "guidance 2", "guidance 3", "guidance 5", "guidance 7.5"],
     "optimizer": ["plain descent", "momentum 0.9", "Adam, step 0.01", "Adam, step 0.03"],
-    "prompts": ["right", "empty", "another scene's"],
+    "prompts": ["right", "empty", "another scene"],
     "timesteps": ["uniform", "descending", "stratified", "low variance"],
     "noise": ["shared", "independent"],
 }
@@ -78,23 +78,26 @@ def test_cosine_and_gradients_have_lines_over_timesteps(run) -> None:
 
 def test_students_are_trained_once_and_then_only_read(run, pocket, monkeypatch) -> None:
     monkeypatch.setenv("I2I_DDS_POCKET", str(pocket))
-    few = "data.n_train=8,data.n_val=2,data.n_test=2,data.batch_size=2,data.eval_batch_size=2"
-    few += ",data.size=32,callbacks.pictures.n=2,zero_shot.steps=2,final.n=3"
-    few += ",student.unet.norm_num_groups=8,student.unet.attention_head_dim=1"
-    shape = "student.unet.block_out_channels=[8,8,16]"
+    few = [
+        *("data.n_train=8", "data.n_val=2", "data.n_test=2", "data.batch_size=2", "data.size=32"),
+        *("data.eval_batch_size=2", "callbacks.pictures.n=2", "zero_shot.steps=2", "final.n=3"),
+        *("student.unet.block_out_channels=[8,8,16]", "student.unet.norm_num_groups=8"),
+        "student.unet.attention_head_dim=1",
+    ]
+    shared = ",".join(f"'{part}'" for part in few)
     settled = ("study=student", "seeds=[3]", "folder=kept", "max_steps=1", "n=2", "pictures=40")
-    arguments = (*settled, f"shared=['{shape}',{few}]", "only=[SDS,teacher's own pictures]")
+    arguments = (*settled, f"shared=[{shared}]", "only=[SDS,drawn by the teacher]")
     folder = run(*arguments).folder
     lines = table(folder)
-    assert [line["variant"] for line in lines] == ["SDS", "teacher's own pictures"]
+    assert [line["variant"] for line in lines] == ["SDS", "drawn by the teacher"]
     kept = Path("kept")
     first = json.loads((kept / "SDS-seed3" / "metrics.json").read_text())
     assert float(lines[0]["psnr_truth"]) == first["psnr_truth"] and first["steps"] == 1
     assert first["n"] == 3 and first["split"] == "test"
     config = json.loads((kept / "SDS-seed3" / "config.json").read_text())
     assert config["score"]["_target_"].endswith("SDS") and config["seed"] == 3
-    drawn = json.loads((kept / "teacher's_own_pictures-seed3" / "config.json").read_text())
-    assert drawn["data"]["folder"] == str(kept.absolute() / "shards")
+    drawn = json.loads((kept / "drawn_by_the_teacher-seed3" / "config.json").read_text())
+    assert drawn["data"]["folder"] == str(kept / "shards")
     stamps = {path: path.stat().st_mtime_ns for path in kept.rglob("*") if path.is_file()}
     again = run(*arguments).folder
     assert again != folder and table(again) == lines

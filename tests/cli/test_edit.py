@@ -134,6 +134,21 @@ def test_sds_held_to_the_source_strays_less(run) -> None:
     assert all(a > b > 0 for a, b in zip(free, held, strict=True))
 
 
+def test_cds_from_command_to_pictures(run) -> None:
+    result, free = (
+        json.loads((run(*IMAGE, *settings).folder / "result.json").read_text())
+        for settings in (
+            ("score=cds", "score.contrast=0.5", "score.blocks=all", "paths.suffix=-cds"),
+            ("score=dds",),
+        )
+    )
+    # Of both branches, with and without prompt; and once more with it, for the attention.
+    assert (result["evaluations"], free["evaluations"]) == (2 * 2 * (4 + 2), 2 * 2 * 4)
+    assert result["nonfinite"] == 0
+    for item, other in zip(result["items"], free["items"], strict=True):
+        assert item["distance"] != pytest.approx(other["distance"], rel=1e-3)
+
+
 def test_pictures_stop_early_each_when_it_is_done(run) -> None:
     arguments = *IMAGE, "score=sds", "steps=40", "editor.stop.window=5", "early_stop=0.5"
     whole = run(*arguments, "early_stop=null", "paths.suffix=-whole").folder
@@ -248,9 +263,13 @@ def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
         (("size=30",), "size: 30 is not allowed for scenes; give one side, a multiple of 4"),
         (("task=cat2cow",), "task: 'cat2cow' is not among its choices; give one of add_glasses"),
         (("teacher=sd3",), "teacher: 'sd3' is not among its choices; give one of pocket"),
-        (("score=dss",), "score: 'dss' is not among its choices; give one of dds, sds"),
+        (("score=dss",), "score: 'dss' is not among its choices; give one of cds, dds, sds"),
         (("score=sds_l2", "score.pull=-1"), "score.pull: -1 is not allowed; give a number of at"),
         (("score=sds_l2", "score.pull=much"), "score.pull: 'much' is not allowed; give a number"),
+        (("score=cds", "score.contrast=-1"), "score.contrast: -1 is not allowed; give a number of"),
+        (("score=cds", "score.patches=1"), "score.patches: 1 is not allowed; give a whole number"),
+        (("score=cds", "score.temperature=0"), "score.temperature: 0 is not allowed; give a"),
+        (("score=cds", "score.blocks=down"), "score.blocks: 'down' is not allowed; give one of"),
         (("timesteps=random",), "timesteps: 'random' is not among its choices; give one of desc"),
         (("timesteps=stratified", "timesteps.strata=0"), "timesteps.strata: 0 is not allowed;"),
         (("early_stop=1",), "early_stop: 1 is not allowed; give a number above 0 and below 1, or"),

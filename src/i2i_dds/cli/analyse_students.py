@@ -18,6 +18,7 @@ NUMBERS = (
     *("success", "psnr_truth", "psnr_truth_gain", "psnr_backdrop", "sharpness", "collapse"),
     "images_per_second",
 )
+_NAN = float("nan")
 
 
 def students(cfg: DictConfig) -> Any:
@@ -38,7 +39,8 @@ def students(cfg: DictConfig) -> Any:
                     _pictures(cfg, folder / "shards")
                 _train(cfg, own, seed, run)
             metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-            rows.append({"variant": name, "seed": seed, **{key: metrics[key] for key in NUMBERS}})
+            known = {key: metrics[key] for key in NUMBERS if metrics[key] is not None}
+            rows.append({"variant": name, "seed": seed, **dict.fromkeys(NUMBERS, _NAN), **known})
         update(len(runs), len(runs))
     return Findings(rows, ("variant",), NUMBERS)
 
@@ -80,7 +82,7 @@ def _teacher(cfg: DictConfig) -> list[str]:
 
 
 def _call(command: str, arguments: Sequence[str]) -> None:
-    """A command of ours in a process of its own; what it prints goes to standard error.
+    """A command of ours in a process of its own; what it prints to standard error is seen.
 
     Raises:
         UserError: It failed.
@@ -88,7 +90,7 @@ def _call(command: str, arguments: Sequence[str]) -> None:
     code = f"from i2i_dds.cli.{command} import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        stdout=sys.stderr, env=os.environ.copy(), check=False,
+        stdout=subprocess.DEVNULL, env=os.environ.copy(), check=False,
     )  # fmt: skip
     if done.returncode:
         raise UserError(

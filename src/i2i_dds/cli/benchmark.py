@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from i2i_dds.cli.resume import check_same, settings, threads
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
-    from i2i_dds.cli.benchmark_data import Benchmark
+    from i2i_dds.cli.benchmark_data import Benchmark, Scenes
     from i2i_dds.studies.benchmark.arms import Arm
 
 BENCHMARKS = ("critters", "piebench")
@@ -122,18 +123,13 @@ class _Unit:
     edit: str
     seed: int
     first: int
-    scenes: Sequence[Mapping[str, Any]]
+    names: Sequence[str]
     every: bool
 
     @property
     def path(self) -> str:
         """Under the run's folder."""
         return f"units/{self.arm}/{self.edit}-seed{self.seed}-{self.first:04}.json"
-
-    @property
-    def names(self) -> list[str]:
-        """Of its pictures."""
-        return [f"{scene['key']}" for scene in self.scenes]
 
 
 @dataclass(frozen=True)
@@ -158,20 +154,24 @@ class _Run:
 
     def units(self) -> list[_Unit]:
         """All there is to do: batches of the first scenes first, so that n may grow."""
-        scenes = {
+        names = {place: scenes.names for place, scenes in self.scenes.items()}
+        size, curves = self.cfg.batch_size, _listed(self.cfg.seeds)[: self.cfg.curve_seeds]
+        return [
+            _Unit(name, edit, seed, first, list(part), seed in curves)
+            for first in range(0, max(map(len, names.values())), size)
+            for name, arm in self.arms.items()
+            for (seed, edit), found in names.items()
+            if (part := found[first : first + size]) and arm.can(edit)
+        ]
+
+    @cached_property
+    def scenes(self) -> dict[tuple[int, str], Scenes]:
+        """By seed and kind of edit."""
+        return {
             (seed, edit): self.data.scenes(edit, seed)
             for seed in _listed(self.cfg.seeds)
             for edit in self.data.edits
         }
-        size, curves = self.cfg.batch_size, _listed(self.cfg.seeds)[: self.cfg.curve_seeds]
-        most = max(map(len, scenes.values()))
-        return [
-            _Unit(name, edit, seed, first, part, seed in curves)
-            for first in range(0, most, size)
-            for name, arm in self.arms.items()
-            for (seed, edit), found in scenes.items()
-            if (part := found[first : first + size]) and arm.can(edit)
-        ]
 
     def finished(self, unit: _Unit) -> bool:
         """Whether a batch has a file, of just these pictures and strengths."""
@@ -179,19 +179,19 @@ class _Run:
         if not path.is_file():
             return False
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return kept["names"] == unit.names and kept["every"] >= unit.every
+        return kept["names"] == list(unit.names) and kept["every"] >= unit.every
 
     def do(self, unit: _Unit) -> None:
         """One batch from its pictures to its rows."""
         from i2i_dds.data.edits import collate
         from i2i_dds.runs import write_json
 
-        arm, batch = self.arms[unit.arm], collate(unit.scenes)
-        rows = []
-        cuts = arm.cuts(self.data.teacher, unit.scenes, self.data.tasks, unit.seed, unit.every)
-        for cut in cuts:
+        read, places = self.scenes[unit.seed, unit.edit].read, range(len(unit.names))
+        scenes = [read(unit.first + place) for place in places]
+        arm, batch, rows = self.arms[unit.arm], collate(scenes), []
+        for cut in arm.cuts(self.data.teacher, scenes, self.data.tasks, unit.seed, unit.every):
             if _same(cut.strength, arm.main_value):
-                self._pictures(unit, cut.x)
+                self._pictures(unit, scenes, cut.x)
             for name, numbers in zip(unit.names, self.data.meter(batch, cut.x), strict=True):
                 head = {"editor": unit.arm, "edit": unit.edit, "seed": unit.seed, "name": name}
                 cost = {"seconds": cut.seconds, "evaluations": cut.evaluations}
@@ -199,15 +199,16 @@ class _Run:
         kept = {"names": unit.names, "every": unit.every, "rows": rows}
         write_json(self.folder / unit.path, kept)
 
-    def _pictures(self, unit: _Unit, x: Any) -> None:
+    def _pictures(self, unit: _Unit, scenes: Sequence[Mapping[str, Any]], x: Any) -> None:
         """Keeps the first seed's first pictures for the contact sheets."""
         from i2i_dds.data.images import to_pil
         from i2i_dds.runs import write_image
         from i2i_dds.studies.benchmark.pictures import SOURCE, TRUTH
 
-        if unit.first or unit.seed != _listed(self.cfg.seeds)[0]:
+        if unit.seed != _listed(self.cfg.seeds)[0]:
             return
-        for scene, picture in list(zip(unit.scenes, x, strict=True))[: self.cfg.pictures]:
+        left = max(0, self.cfg.pictures - unit.first)
+        for scene, picture in list(zip(scenes, x, strict=True))[:left]:
             shown = {unit.arm: picture, SOURCE: scene["image"], TRUTH: scene.get("truth")}
             for name, one in shown.items():
                 if one is not None:
@@ -239,11 +240,12 @@ class _Run:
         with replacing(self.folder / "frontier.png") as partial:
             frontier(lines, self.data.axes, partial)
         for edit in self.data.edits:
-            scenes = self.data.scenes(edit, _listed(self.cfg.seeds)[0])[: self.cfg.pictures]
-            captions = {scene["key"]: scene["target"] for scene in scenes}
-            settled = self.folder / "pictures", list(self.arms), list(captions), captions
-            if captions:
-                write_image(self.folder / "sheets" / f"{edit}.png", contact_sheet(*settled))
+            scenes = self.scenes[_listed(self.cfg.seeds)[0], edit]
+            first = map(scenes.read, range(min(self.cfg.pictures, len(scenes.names))))
+            captions = {scene["key"]: scene["target"] for scene in first}
+            sheet = contact_sheet(self.folder / "pictures", list(self.arms), captions)
+            if sheet is not None:
+                write_image(self.folder / "sheets" / f"{edit}.png", sheet)
         write_json(self.folder / "table.json", {"main": shown, "lines": lines})
         _report(summary(shown, [*self.data.spread, "seconds"]))
 

@@ -56,6 +56,10 @@ _SETTINGS = {
     "early_stop": optional(number(above=0, below=1)),
     "sampler": choice("cycle_sde", "sde", "ode"),
     "score.pull": number(min=0),
+    "score.contrast": number(min=0),
+    "score.patches": integer(min=2),
+    "score.temperature": number(above=0),
+    "score.blocks": choice("up", "all"),
     "timesteps.strata": integer(min=1),
     "editor.stop.window": integer(min=2),
 }

@@ -85,6 +85,11 @@ class PieRecord:
         """How an error begins."""
         return f"root: item '{self.name}' of '{self.root / MAPPING}'"
 
+    @property
+    def kind(self) -> str:
+        """The editing type's id."""
+        return _text(self, "editing_type_id")
+
 
 def list_items(root: str | Path) -> dict[str, PieRecord]:
     """The items of a benchmark by id, in the mapping file's order; no picture is read yet.
@@ -124,7 +129,7 @@ def load_item(record: PieRecord) -> PieItem:
         source=without_brackets(_text(record, "original_prompt")),
         target=without_brackets(_text(record, "editing_prompt")),
         instruction=_text(record, "editing_instruction"),
-        kind=_text(record, "editing_type_id"),
+        kind=record.kind,
         region=_text(record, "blended_word"),
     )
 

@@ -51,9 +51,7 @@ def curves(
             high = [value + around for value, around in zip(upwards, spread, strict=True)]
             axis.fill_between(across, low, high, color=f"C{number % 10}", alpha=0.15, lw=0)
         axis.set_xlabel(x)
-        if (
-            measure == "psnr_backdrop"
-        ):  # of the untouched picture it is 106 dB, which hides the rest
+        if measure == "psnr_backdrop":  # the untouched picture's 106 dB hide the rest
             axis.set_ylim(top=min(axis.get_ylim()[1], _BACKDROP_TOP))
     save(figure, axes, path, columns=min(4, 2 * len(measures)))
 

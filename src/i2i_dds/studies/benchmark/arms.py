@@ -91,14 +91,14 @@ class Arm:
 
     @torch.no_grad()
     def cuts(
-        self, teacher: Teacher, scenes: Scenes, tasks: TaskSet, seed: int, every: bool
+        self, teacher: Teacher, scenes: Scenes, tasks: TaskSet | None, seed: int, every: bool
     ) -> Iterator[Cut]:
         """A batch edited with each strength.
 
         Args:
             teacher: By whom.
             scenes: Items of `data.edits.SceneEdits` of one size.
-            tasks: Whose numbers the scenes have.
+            tasks: Whose numbers the scenes have; only students ask.
             seed: Of the noise.
             every: All strengths, or the main one alone (and those that cost nothing more).
         """
@@ -113,7 +113,7 @@ class Arm:
                 editor = replace(self.editor, **{self.strength: value})
                 yield self._run(teacher, scenes, seed, editor, value)
 
-    def _pass(self, teacher: Teacher, scenes: Scenes, tasks: TaskSet) -> Cut:
+    def _pass(self, teacher: Teacher, scenes: Scenes, tasks: TaskSet | None) -> Cut:
         """The pictures untouched, or once through the student."""
         batch = collate(scenes)
         if self.student is None:

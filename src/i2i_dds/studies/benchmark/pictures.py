@@ -48,22 +48,24 @@ def frontier(
 
 
 def contact_sheet(
-    folder: Path, editors: Sequence[str], names: Sequence[str], captions: Mapping[str, str]
-) -> Image.Image:
+    folder: Path, editors: Sequence[str], captions: Mapping[str, str]
+) -> Image.Image | None:
     """The source, every editor's edit and, where known, the exact answer; a row a picture.
 
     Args:
         folder: Holds ``<editor>/<name>.png``, those of :data:`SOURCE` and :data:`TRUTH` included.
         editors: Columns; one without pictures is left out.
-        names: Rows.
-        captions: What each was to become.
+        captions: Name -> what it was to become.
+
+    Returns:
+        None where no pictures were kept.
     """
     columns: dict[str, list[Image.Image]] = {}
     for editor in (SOURCE, *editors, TRUTH):
-        paths = [folder / editor / f"{name}.png" for name in names]
-        if all(path.is_file() for path in paths):
+        paths = [folder / editor / f"{name}.png" for name in captions]
+        if paths and all(path.is_file() for path in paths):
             columns[editor] = [_read(path) for path in paths]
-    return grid(columns, [captions[name] for name in names], side=96)
+    return grid(columns, list(captions.values()), side=96) if columns else None
 
 
 def _read(path: Path) -> Image.Image:

@@ -1,0 +1,119 @@
+"""Contrastive Denoising Score (Nam et al., CVPR 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from i2i_dds.errors import UserError
+from i2i_dds.scores.contrast import at, generators_of, patch_nce, pick
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import Gradient, finite, masked
+from i2i_dds.scores.weights import Weight, constant
+from i2i_dds.teacher.attention import self_attention
+from i2i_dds.teacher.interface import Teacher
+
+
+@dataclass(frozen=True)
+class CDS:
+    """``DDS + contrast h w dL/dz``: DDS, and a loss that keeps the source's structure.
+
+    L is CUT's contrastive loss between the features that the teacher's self-attention has of the
+    target and of the source, at the same t and eps, each with its own prompt and without
+    guidance: a patch of the target shall be most like the source's patch at its place. It tells
+    places apart, not what is there, so that a cat may become a lion where it stands. The gradient
+    goes through the frozen UNet to z.
+
+    The settings are those of the authors' code (github.com/HyelinNAM/ContrastiveDenoisingScore):
+    256 patches, temperature 0.07, the layers of the up blocks, mean over patches and sum over
+    layers. It adds 3.0 L to 2000 sum(z g) / (h w); in our units, where DDS counts once, this is
+    ``contrast = 3/2000`` times h w. As CUT's paper has it, targets' patches are compared with
+    all of the source's; that code compares the source's with all of the target's, and has a second
+    term of features averaged over 2 x 2.
+
+    One pass of the UNet for both sides and its derivative come on top of DDS's own passes.
+    Called as :class:`i2i_dds.scores.dds.DDS` is.
+
+    Attributes:
+        contrast: Weight of the loss, at least 0; 0 is DDS, to the bit.
+        patches: How many places of a layer are compared, at least 2; all of them where it has
+            no more.
+        temperature: Of the loss, above 0.
+        blocks: Whose self-attention: "up", the decoder's, or "all".
+        weight: w(t) of the DDS part, see :mod:`i2i_dds.scores.weights`.
+    """
+
+    contrast: float = 0.0015
+    patches: int = 256
+    temperature: float = 0.07
+    blocks: str = "up"
+    weight: Weight = constant
+
+    def __post_init__(self) -> None:
+        if self.contrast < 0:
+            raise UserError(f"contrast: {self.contrast} is not allowed; give 0 or more")
+        if self.patches < 2:
+            raise UserError(f"patches: {self.patches} is not allowed; give 2 or more")
+        if self.temperature <= 0:
+            raise UserError(f"temperature: {self.temperature} is not allowed; give more than 0")
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        teacher: Teacher,
+        z: Tensor,
+        z_src: Tensor,
+        text: Tensor,
+        text_src: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        guidance: float | Tensor,
+        mask: Tensor | None = None,
+        negative: Tensor | None = None,
+    ) -> Gradient:
+        """The gradient with respect to z; arguments as those of DDS."""
+        dds = DDS(self.weight)
+        grad = dds(teacher, z, z_src, text, text_src, t, eps, guidance, negative=negative)
+        if self.contrast > 0:
+            slope = finite(self.contrast * self._slope(teacher, z, z_src, text, text_src, t, eps))
+            grad = Gradient(grad.value + slope.value, grad.nonfinite + slope.nonfinite)
+        return grad if mask is None else Gradient(masked(grad.value, mask), grad.nonfinite)
+
+    def structure_loss(
+        self,
+        teacher: Teacher,
+        z: Tensor,
+        z_src: Tensor,
+        text: Tensor,
+        text_src: Tensor,
+        t: Tensor,
+        eps: Tensor,
+    ) -> Tensor:
+        """L of each item, (B,), with a graph to z where gradients are on; arguments as DDS's."""
+        schedule = teacher.schedule
+        noisy = schedule.add_noise(z, eps, t), schedule.add_noise(z_src, eps, t)
+        texts = [part.expand(len(z), -1, -1) for part in (text, text_src)]
+        layers = self_attention(
+            teacher, torch.cat(noisy), t.repeat(2), torch.cat(texts), self.blocks
+        )
+        generators, losses = generators_of(eps), []
+        for features in layers:
+            target, source = features.chunk(2)
+            places = pick(target, generators, self.patches)
+            losses.append(patch_nce(at(target, places), at(source, places), self.temperature))
+        return torch.stack(losses).sum(0)
+
+    def _slope(self, teacher: Teacher, z: Tensor, *others: Tensor) -> Tensor:
+        """``h w dL/dz``, (B, C, h, w). Summed over items, whose losses do not share anything."""
+        height, width = z.shape[-2:]
+        # Tensors made in inference mode, as Lightning's validation does, cannot be in a graph;
+        # their copies can.
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = z.detach().clone().requires_grad_()
+            loss = self.structure_loss(teacher, leaf, *[other.clone() for other in others])
+            # h w goes in before the derivative: in half precision that lifts it off the smallest
+            # numbers there are.
+            (slope,) = torch.autograd.grad(height * width * loss.sum(), leaf)
+        return slope
