@@ -39,6 +39,7 @@ _RULES = {
     "t_min": integer(min=0, max=999),
     "t_max": integer(min=1, max=1000),
     "pull": number(min=0),
+    "contrast": number(min=0),
     "t0": several(number(above=0, max=1)),
     "t0_main": number(above=0, max=1),
     "sampler_steps": integer(min=1),
