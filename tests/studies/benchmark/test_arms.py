@@ -1,0 +1,80 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from i2i_dds.editing.automask import AutoMask
+from i2i_dds.editing.inversion import Inversion
+from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.errors import UserError
+from i2i_dds.studies.benchmark.arms import Arm
+
+
+@pytest.fixture
+def scenes(analytic):
+    generator = torch.Generator().manual_seed(2)
+    return [
+        {
+            "key": f"scene-{i}",
+            "image": torch.randn(4, 3, 4, dtype=torch.float64, generator=generator),
+            "source": "0",
+            "target": "1",
+            "mask": torch.zeros(1, 3, 4, dtype=torch.float64),
+        }
+        for i in range(2)
+    ]
+
+
+def test_pictures_on_the_way_are_those_of_shorter_runs(analytic, scenes):
+    editor = ZeroShot(lr=0.05, guidance=2.0, steps=99)
+    arm = Arm(editor, "iterations", [2, 5])
+    two, five = arm.cuts(analytic, scenes, None, 0, every=False)
+    assert (two.strength, five.strength) == (2, 5)
+    assert (two.evaluations, five.evaluations) == (8, 20)
+    assert 0 < two.seconds < five.seconds
+    for cut in (two, five):
+        alone = Arm(replace(editor, steps=cut.strength), "steps", [cut.strength])
+        (whole,) = alone.cuts(analytic, scenes, None, 0, every=True)
+        assert torch.equal(whole.x, cut.x) and whole.evaluations == cut.evaluations
+
+
+def test_a_strength_is_a_setting_of_the_editor(analytic, scenes):
+    arm = Arm(Inversion(steps=10, guidance=1.0), "t0", [0.3, 0.6, 0.9], main=0.6)
+    assert arm.main_value == 0.6
+    cuts = list(arm.cuts(analytic, scenes, None, 0, every=True))
+    assert [cut.strength for cut in cuts] == [0.3, 0.6, 0.9]
+    assert [cut.evaluations for cut in cuts] == [6, 12, 18]
+    (main,) = arm.cuts(analytic, scenes, None, 0, every=False)
+    assert main.strength == 0.6 and torch.equal(main.x, cuts[1].x)
+
+
+def test_doing_nothing_gives_the_pictures_back(analytic, scenes):
+    (cut,) = Arm().cuts(analytic, scenes, None, 0, every=True)
+    assert torch.equal(cut.x, torch.stack([scene["image"] for scene in scenes]))
+    assert math.isnan(cut.strength) and (cut.seconds, cut.evaluations) == (0, 0)
+    assert math.isnan(Arm().main_value) and Arm().can("anything")
+
+
+def test_masks_given_and_found(analytic, scenes):
+    editor, untouched = ZeroShot(lr=0.05, guidance=2.0), torch.stack([s["image"] for s in scenes])
+    told = Arm(editor, "iterations", [3], masked=True)  # the given masks are black
+    (cut,) = told.cuts(analytic, scenes, None, 0, every=True)
+    assert torch.equal(cut.x, untouched)
+    finds = Arm(editor, "iterations", [3], automask=AutoMask(noises=2))
+    (cut,) = finds.cuts(analytic, scenes, None, 0, every=True)
+    changed = (cut.x != untouched).any(1)
+    assert changed.any() and not changed.all()
+    assert cut.evaluations == 2 * 4 + 3 * 4  # finding the mask counts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((ZeroShot(), "t0", [0.5]), "strength: 't0' is no setting of this editor; give iterations"),
+        ((ZeroShot(), "guidance"), "values: none are given; give one or more of the strength"),
+    ],
+)
+def test_arms_that_cannot_be(arguments, message):
+    with pytest.raises(UserError, match=message):
+        Arm(*arguments)

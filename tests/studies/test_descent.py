@@ -1,0 +1,88 @@
+import math
+
+import pytest
+import torch
+
+from i2i_dds.diffusion.randomness import item_generators, randn
+from i2i_dds.editing.interface import EditBatch, finish
+from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.errors import UserError
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.sds import SDS
+from i2i_dds.studies.descent import PROBES, UnsharedNoise, Variant, delta_loss, trace
+
+EDITOR = ZeroShot(lr=0.05, guidance=1.0)
+
+
+def test_a_trace_is_the_descent_it_looks_at(make_held):
+    held, variant = make_held(), Variant(EDITOR)
+    found = list(trace(variant, held, [0, 2, 5]))
+    assert [numbers["iteration"] for numbers, _ in found] == [0, 2, 5]
+    texts = held.embed(["0", "1"]), held.embed(["2", "2"])
+    batch = EditBatch(held.z, *texts, item_generators(0, ["a", "b"]))
+    shorter = finish(ZeroShot(steps=2, lr=0.05, guidance=1.0)(held.teacher, batch))
+    assert torch.equal(found[0][1], held.z) and torch.equal(found[1][1], shorter.z)
+    numbers = found[1][0]
+    assert numbers["drift"] == pytest.approx((shorter.z - held.z).square().mean().sqrt().item())
+    assert numbers["steps_taken"] == 2 and math.isnan(numbers["delta_loss"])
+
+
+def test_gradient_norm_is_the_root_mean_square_of_the_last_step(make_held):
+    held = make_held()
+    (_, z1), (numbers, z2) = trace(Variant(EDITOR), held, [1, 2])
+    step = (z1 - z2) / EDITOR.lr
+    assert numbers["gradient_norm"] == pytest.approx(step.square().mean().sqrt().item())
+
+
+def test_items_that_stopped_stay_and_their_steps_are_counted(make_held):
+    stop = ZeroShot(lr=0.05, guidance=1.0, stop=lambda done: torch.tensor([True, done.step >= 2]))
+    (early, z3), (late, z9) = trace(Variant(stop), make_held(), [3, 9])
+    assert torch.equal(z3, z9) and early["steps_taken"] == late["steps_taken"] == (1 + 3) / 2
+
+
+@pytest.mark.parametrize("prompts", [("caption", "caption"), ("target", "target")])
+def test_matched_prompts_move_nothing_and_have_no_delta(make_held, prompts):
+    held, variant = make_held(), Variant(EDITOR, *prompts)
+    (numbers, z) = list(trace(variant, held, [4], probe=True))[0]
+    assert torch.equal(z, held.z) and numbers["drift"] == numbers["delta_loss"] == 0
+
+
+def test_the_delta_loss_is_the_mean_square_over_fixed_timesteps(make_held):
+    held = make_held()
+    batch = Variant(EDITOR).batch(held)
+    z, wanted = held.z + 0.1, []
+    generators = item_generators(0, ["probe/a", "probe/b"])
+    for number in range(1, PROBES + 1):
+        t = torch.full((2,), round(999 * number / 20))
+        eps = randn(generators, z.shape[1:], z.dtype)
+        settled = z, held.z, batch.text_tgt, batch.text_src, t, eps, 2.0
+        wanted.append(DDS()(held.teacher, *settled).value.square().mean().item())
+    assert delta_loss(held, batch, z, 2.0) == pytest.approx(sum(wanted) / 19, rel=1e-12)
+    assert delta_loss(held, batch, z, 2.0) == delta_loss(held, batch, z, 2.0)
+
+
+def test_prompts_by_kind(make_held):
+    held = make_held(source=("0", "1"), target=("2", "2"))
+    batch = Variant(EDITOR, source="another", target="empty").batch(held)
+    assert torch.equal(batch.text_src, held.embed(["1", "0"]))
+    assert torch.equal(batch.text_tgt, held.embed(["", ""]))
+    with pytest.raises(UserError, match="source: 'none' is not allowed; give one of caption"):
+        Variant(EDITOR, source="none")
+
+
+def test_unshared_noise_is_another_draw_at_every_place_and_leaves_a_matched_pair_noisy(make_held):
+    held, asked = make_held(), []
+
+    def score(teacher, z, z_src, text, text_src, t, eps, guidance, mask=None):
+        asked.append(eps)
+        return SDS()(teacher, z, None, text, None, t, eps, guidance, mask)
+
+    text, t = held.embed(["0", "1"]), torch.tensor([400, 400])
+    eps = randn(item_generators(3, [0, 1]), held.z.shape[1:], held.z.dtype)
+    settled = held.teacher, held.z, held.z, text, text, t, eps, 1.0
+    found = UnsharedNoise(score)(*settled)
+    first, second = asked
+    assert torch.equal(first, eps) and not (second == eps).any()
+    assert torch.equal(second.flatten(1).sort()[0], eps.flatten(1).sort()[0])
+    assert found.value.abs().min() > 0
+    assert DDS()(*settled).value.abs().max() == 0

@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from i2i_dds.diffusion.randomness import item_generators, randn
+from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.sds import SDS
+from i2i_dds.studies.directions import PAIRS, cosines, norms
+
+
+def test_a_pair_that_is_the_same_has_cosine_one_and_other_noise_has_not(make_held):
+    held = make_held(source=("0", "1"), target=("0", "1"))  # the truth is the source
+    rows = list(cosines(held, [300, 700], 2, 1.5))
+    assert [(row["t"], row["pair"]) for row in rows] == [(t, p) for t in (300, 700) for p in PAIRS]
+    found = {(row["t"], row["pair"]): row["cosine"] for row in rows}
+    for t in (300, 700):
+        assert found[t, "truth"] == pytest.approx(1, abs=1e-12)
+        assert found[t, "same picture, target prompt"] == pytest.approx(1, abs=1e-12)
+        assert found[t, "same scene, other noise"] < 1 and found[t, "another scene"] < 1
+
+
+def test_cosine_by_hand(make_held):
+    held = make_held()
+    rows = list(cosines(held, [500], 1, 2.0))
+    generators = item_generators(0, ["cosine/a", "cosine/b"])
+    eps = randn(generators, held.z.shape[1:], held.z.dtype)
+    t, both = torch.tensor([500, 500]), []
+    for words in (["0", "1"], ["2", "2"]):
+        settled = held.z, None, held.embed(words), None, t, eps, 2.0
+        both.append(SDS()(held.teacher, *settled).value.flatten(1))
+    dot = (both[0] * both[1]).sum(1) / (both[0].norm(dim=1) * both[1].norm(dim=1))
+    assert rows[1]["pair"] == "same picture, target prompt"
+    assert rows[1]["cosine"] == pytest.approx(dot.mean().item())
+
+
+def test_norms_are_root_mean_squares_and_of_a_matched_pair_the_delta_has_none(make_held):
+    editor = ZeroShot(lr=0.05, guidance=1.0)
+    held = make_held(source=("0", "1"), target=("0", "1"))
+    rows = list(norms(held, editor, [0, 2], [300], 3))
+    assert [(row["iteration"], row["score"]) for row in rows] == [
+        (0, "dds"), (0, "sds"), (2, "dds"), (2, "sds"),
+    ]  # fmt: skip
+    assert rows[0]["norm"] == rows[2]["norm"] == 0 < rows[1]["norm"]
+    held = make_held()
+    row = next(norms(held, editor, [0], [300], 1))
+    eps = randn(item_generators(0, ["norms/a", "norms/b"]), held.z.shape[1:], held.z.dtype)
+    texts = held.embed(["2", "2"]), held.embed(["0", "1"])
+    settled = held.z, held.z, *texts, torch.tensor([300, 300]), eps, 1.0
+    root = DDS()(held.teacher, *settled).value.square().flatten(1).mean(1).sqrt()
+    assert row["norm"] == pytest.approx(root.mean().item(), rel=1e-6)
+    assert row["between"] == pytest.approx(root.std().item(), rel=1e-5)
