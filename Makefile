@@ -9,7 +9,7 @@ RUN := HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY)
 PIP := $(PY) -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train edit test test-all lint format type layers clean
+.PHONY: help setup train edit gallery test test-all lint format type layers clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ train: $(VENV)/.ready  ## train a student: make train TASK=cat2dog ARGS="seed=1"
 
 edit: $(VENV)/.ready  ## edit without training: make edit ARGS="image=cat.png prompt.target='a lion'"
 	$(PY) scripts/edit.py $(ARGS)
+
+gallery: $(VENV)/.ready  ## draw docs/gallery.png anew
+	$(PY) scripts/benchmark.py n=1 pictures=1 'seeds=[0]' out=outputs/gallery \
+	    'editors=[sds,dds,dds_auto_mask,cycle_sde,diffedit_cycle_sde]' $(ARGS)
+	cp outputs/gallery/gallery.png docs/gallery.png
 
 test: lint type layers  ## style, types, layers and every test of some minutes
 	$(RUN) -m pytest $(ARGS)

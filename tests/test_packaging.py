@@ -19,7 +19,7 @@ else:
 
 COMMANDS = (
     *("train", "edit", "evaluate", "pretrain", "make_shards"),
-    *("lora", "drag", "drag_bench", "theory", "sde_study"),
+    *("lora", "drag", "drag_bench", "theory", "sde_study", "benchmark", "analyse"),
 )
 
 

@@ -28,8 +28,10 @@ COLUMNS = [
     *("editor", "edit", "strength", "n", "success", "psnr_truth", "psnr_truth_gain"),
     *("psnr_backdrop", "ssim_truth", "clip_direction", "sharpness", "seconds", "evaluations"),
 ]
-FILES = {"frontier.png", "pictures", "rows.csv", "settings.json", "sheets", "table.csv",
-         "table.json", "table.md", "units"}  # fmt: skip
+FILES = {
+    *("frontier.png", "gallery.png", "pictures", "rows.csv", "settings.json", "sheets"),
+    *("table.csv", "table.json", "table.md", "units"),
+}
 
 
 @pytest.fixture
@@ -80,6 +82,7 @@ def test_every_editor_on_every_kind_of_edit(run, tmp_path: Path) -> None:
     assert all(float(line["psnr_truth_gain"]) == 0 for line in nothing)
     sheet = Image.open(folder / "sheets" / "cat2lion.png")
     assert sheet.width == (len(EDITORS) + 2) * (96 + 6) + 6
+    assert Image.open(folder / "gallery.png").height == 6 + 16 + 6 * (96 + 6 + 16)
     assert Image.open(folder / "frontier.png").width > 800
     assert "**success**" in (folder / "table.md").read_text()
 

@@ -67,6 +67,7 @@ def main(cfg: DictConfig) -> Path:
     from hydra.utils import instantiate
 
     from i2i_dds.cli.benchmark_data import benchmark
+    from i2i_dds.cli.benchmark_summary import write_summary
     from i2i_dds.cli.progress import progress
     from i2i_dds.training.processes import gather, process_group
 
@@ -93,7 +94,10 @@ def main(cfg: DictConfig) -> Path:
                     update(done, len(mine))
         gather(None)
         if rank == 0:
-            run.summary(units)
+            first = _listed(cfg.seeds)[0]
+            shown = {edit: run.scenes[first, edit] for edit in run.data.edits}
+            main = {name: arm.main_value for name, arm in arms.items()}
+            write_summary(run.folder, run.data, main, run.rows(units), shown, cfg.pictures)
     return run.folder
 
 
@@ -217,38 +221,10 @@ class _Run:
                         self.folder / "pictures" / name / f"{scene['key']}.png", to_pil(one)
                     )
 
-    def summary(self, units: Sequence[_Unit]) -> None:
-        """Tables, the frontier and the contact sheets of all rows, whoever made them."""
-        from i2i_dds.evaluation.summary import write_csv
-        from i2i_dds.runs import replacing, write_image, write_json, write_text
-        from i2i_dds.studies.benchmark.pictures import contact_sheet, frontier
-        from i2i_dds.studies.benchmark.table import by_edit, main_rows, summary, table
-
-        rows = []
-        for unit in units:
-            rows += json.loads((self.folder / unit.path).read_text(encoding="utf-8"))["rows"]
-        write_csv(self.folder / "rows.csv", list(rows[0]), rows)
-        lines = table(rows, self.data.metrics)
-        write_csv(self.folder / "table.csv", list(lines[0]), lines)
-        main = {
-            name: None if math.isnan(arm.main_value) else arm.main_value
-            for name, arm in self.arms.items()
-        }
-        shown = main_rows(lines, main)
-        parts = [summary(shown, self.data.metrics, self.data.spread)]
-        parts += [f"**{name}**\n\n{by_edit(shown, name)}" for name in self.data.by_edit]
-        write_text(self.folder / "table.md", "\n".join(parts))
-        with replacing(self.folder / "frontier.png") as partial:
-            frontier(lines, self.data.axes, partial)
-        for edit in self.data.edits:
-            scenes = self.scenes[_listed(self.cfg.seeds)[0], edit]
-            first = map(scenes.read, range(min(self.cfg.pictures, len(scenes.names))))
-            captions = {scene["key"]: scene["target"] for scene in first}
-            sheet = contact_sheet(self.folder / "pictures", list(self.arms), captions)
-            if sheet is not None:
-                write_image(self.folder / "sheets" / f"{edit}.png", sheet)
-        write_json(self.folder / "table.json", {"main": shown, "lines": lines})
-        _report(summary(shown, [*self.data.spread, "seconds"]))
+    def rows(self, units: Sequence[_Unit]) -> list[dict[str, Any]]:
+        """Of all batches, whoever made them."""
+        paths = [self.folder / unit.path for unit in units]
+        return [row for path in paths for row in json.loads(path.read_text("utf-8"))["rows"]]
 
 
 def _same(a: float, b: float) -> bool:
@@ -257,11 +233,3 @@ def _same(a: float, b: float) -> bool:
 
 def _listed(value: Any) -> list[Any]:
     return list(value) if OmegaConf.is_list(value) else [value]
-
-
-def _report(table: str) -> None:
-    """The table, for a person, on standard error."""
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    Console(stderr=True).print(Markdown(table))

@@ -1,0 +1,78 @@
+"""What a benchmark's rows come to: tables, the frontier and the contact sheets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from i2i_dds.cli.benchmark_data import Benchmark, Scenes
+
+
+def write_summary(
+    folder: Path,
+    data: Benchmark,
+    main: Mapping[str, float],
+    rows: Sequence[Mapping[str, Any]],
+    scenes: Mapping[str, Scenes],
+    pictures: int,
+) -> None:
+    """Writes them beside the rows.
+
+    Args:
+        folder: The run's.
+        data: What was measured.
+        main: Editor -> the strength that stands for it; NaN of one that has none.
+        rows: One an edited picture, their numbers as JSON has them.
+        scenes: By kind of edit, of the seed whose pictures were kept.
+        pictures: How many of each kind are shown.
+    """
+    from i2i_dds.evaluation.summary import write_csv
+    from i2i_dds.runs import replacing, write_json, write_text
+    from i2i_dds.studies.benchmark.pictures import frontier
+    from i2i_dds.studies.benchmark.table import by_edit, main_rows, summary, table
+
+    write_csv(folder / "rows.csv", list(rows[0]), map(dict, rows))
+    lines = table(rows, data.metrics)
+    write_csv(folder / "table.csv", list(lines[0]), lines)
+    shown = main_rows(lines, {name: None if math.isnan(v) else v for name, v in main.items()})
+    parts = [summary(shown, data.metrics, data.spread)]
+    parts += [f"**{name}**\n\n{by_edit(shown, name)}" for name in data.by_edit]
+    write_text(folder / "table.md", "\n".join(parts))
+    with replacing(folder / "frontier.png") as partial:
+        frontier(lines, data.axes, partial)
+    _sheets(folder, list(main), scenes, pictures)
+    write_json(folder / "table.json", {"main": shown, "lines": lines})
+    _report(summary(shown, [*data.spread, "seconds"]))
+
+
+def _sheets(
+    folder: Path, editors: Sequence[str], scenes: Mapping[str, Scenes], pictures: int
+) -> None:
+    """Pictures of each kind of edit, and the first of every kind in one sheet."""
+    from i2i_dds.runs import write_image
+    from i2i_dds.studies.benchmark.pictures import contact_sheet
+
+    captions = {}
+    for edit, there in scenes.items():
+        first = [there.read(number) for number in range(min(pictures, len(there.names)))]
+        captions[edit] = {scene["key"]: scene["target"] for scene in first}
+    sheets = {f"sheets/{edit}": shown for edit, shown in captions.items()}
+    sheets["gallery"] = {
+        key: words for shown in captions.values() for key, words in islice(shown.items(), 1)
+    }
+    for name, shown in sheets.items():
+        sheet = contact_sheet(folder / "pictures", editors, shown)
+        if sheet is not None:
+            write_image(folder / f"{name}.png", sheet)
+
+
+def _report(table: str) -> None:
+    """The table, for a person, on standard error."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(stderr=True).print(Markdown(table))
