@@ -148,7 +148,7 @@ def test_a_damaged_picture_is_refused(tmp_path):
 
 def test_what_is_written_is_read_back_exactly(tmp_path):
     items = items_of(make(tmp_path / "given")) + critter_items(TASKS, "test", 2, size=32)
-    items[0] = replace(items[0], name="a/b: ü", source="", target=" two  spaces, and\ta tab ")
+    items[0] = replace(items[0], name="a-b ü", source="", target=" two  spaces, and\ta tab ")
     write_items(tmp_path / "written", iter(items))
     back = items_of(tmp_path / "written")
     assert len(back) == len(items) == 5
@@ -222,3 +222,14 @@ def test_published_items_load():
     items = items_of(root)
     assert len(items) == 700
     assert {item.kind for item in items} == set("0123456789")
+
+
+@pytest.mark.parametrize("name", ["../a", "a/b", ".", "", "a\\b"])
+def test_ids_and_types_are_names_of_files_nowhere_else(tmp_path: Path, name: str) -> None:
+    entry = {"image_path": "a.png", "editing_type_id": name}
+    (tmp_path / "mapping_file.json").write_text(json.dumps({name: entry}))
+    with pytest.raises(UserError, match="that cannot be a file's name; give letters, digits"):
+        list_items(tmp_path)
+    (tmp_path / "mapping_file.json").write_text(json.dumps({"good-1": entry}))
+    with pytest.raises(UserError, match="has a type that cannot be a file's name"):
+        list_items(tmp_path)["good-1"].kind  # noqa: B018

@@ -1,7 +1,6 @@
 import math
 
 import pytest
-import torch
 
 from i2i_dds.studies.held_out import over_seeds
 
@@ -28,7 +27,3 @@ def test_over_seeds_takes_means_and_sample_deviations_of_what_is_known():
     assert first["x_spread"] == pytest.approx(math.sqrt(2 * 1.5**2))
     assert first["y"] == 2.0 and math.isnan(first["y_spread"])
     assert second["x"] == 5.0 and math.isnan(second["y"]) and math.isnan(second["x_spread"])
-
-
-def test_nothing_is_left_of_a_graph(make_held):
-    assert not torch.is_tensor(make_held().measures(make_held().z)["success"])

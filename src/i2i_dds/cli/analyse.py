@@ -34,7 +34,7 @@ _DESCENT: dict[str, Rule] = {
     "probe": flag(),
 }
 _ON_TIMESTEPS: dict[str, Rule] = {
-    "timesteps": several(integer(min=0, max=999)),
+    "t": several(integer(min=0, max=999)),
     "noises": integer(min=1),
 }
 _STUDENT: dict[str, Rule] = {
@@ -118,7 +118,7 @@ def _descents(cfg: DictConfig) -> Findings:
     from i2i_dds.studies.descent import TRACED, trace
 
     variants = {name: instantiate(part) for name, part in chosen(cfg).items()}
-    seeds, at = _listed(cfg.seeds), sorted(_listed(cfg.at))
+    seeds, at = _listed(cfg.seeds), sorted(set(_listed(cfg.at)))
     rows, pictures, sheet = [], {}, None
     with progress(f"Descents of {len(variants)} kinds") as update:
         done, total = 0, len(seeds) * len(variants) * len(at)
@@ -152,7 +152,7 @@ def chosen(cfg: DictConfig) -> dict[str, Any]:
 def _cosine(cfg: DictConfig) -> Findings:
     from i2i_dds.studies.directions import cosines
 
-    settled = _listed(cfg.timesteps), cfg.noises, cfg.guidance
+    settled = _listed(cfg.t), cfg.noises, cfg.guidance
     rows = [
         {**row, "seed": held.seed}
         for held in _held(cfg)
@@ -167,7 +167,7 @@ def _gradients(cfg: DictConfig) -> Findings:
     from i2i_dds.studies.directions import norms
 
     editor = instantiate(cfg.editor)
-    settled = editor, _listed(cfg.iterations), _listed(cfg.timesteps), cfg.noises
+    settled = editor, _listed(cfg.iterations), _listed(cfg.t), cfg.noises
     rows = [
         {**row, "seed": held.seed}
         for held in _held(cfg)

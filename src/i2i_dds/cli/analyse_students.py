@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.cli.resume import check_same
 from i2i_dds.errors import UserError
 
 NUMBERS = (
@@ -28,57 +31,66 @@ def students(cfg: DictConfig) -> Any:
 
     folder, rows = Path(cfg.folder).absolute(), []
     seeds = list(cfg.seeds) if OmegaConf.is_list(cfg.seeds) else [cfg.seeds]
-    variants = chosen(cfg)
+    variants, task = chosen(cfg), HydraConfig.get().runtime.choices["task"]
     runs = [(name, list(own), seed) for seed in seeds for name, own in variants.items()]
     with progress(f"Training {len(runs)} students") as update:
         for done, (name, own, seed) in enumerate(runs):
             update(done, len(runs))
-            run = folder / f"{name}-seed{seed}".replace(" ", "_").replace("/", "_")
+            run = folder / f"{_slug(name)}-seed{seed}"
+            if "data=teacher" in own:
+                _pictures(cfg, task, folder)
+            arguments = _arguments(cfg, task, own, seed, run)
+            check_same(folder / "settings" / run.name, dict(a.split("=", 1) for a in arguments))
             if not (run / "metrics.json").is_file():
-                if any(part == "data=teacher" for part in own):
-                    _pictures(cfg, folder / "shards")
-                _train(cfg, own, seed, run)
+                last = run / "checkpoints" / "last.ckpt"
+                _call("train", [*arguments, *([f"ckpt_path='{last}'"] if last.is_file() else [])])
             metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+            if "tasks" in metrics:  # of several, the one that all the others learn
+                metrics = {**metrics, "collapse": None, **metrics["tasks"][task]}
             known = {key: metrics[key] for key in NUMBERS if metrics[key] is not None}
             rows.append({"variant": name, "seed": seed, **dict.fromkeys(NUMBERS, _NAN), **known})
         update(len(runs), len(runs))
     return Findings(rows, ("variant",), NUMBERS)
 
 
-def _train(cfg: DictConfig, own: Sequence[str], seed: int, run: Path) -> None:
-    """One run of train.py, in a folder that is known beforehand; a broken one goes on."""
+def _arguments(cfg: DictConfig, task: str, own: Sequence[str], seed: int, run: Path) -> list[str]:
+    """What train.py is told for one run, in a folder that is known beforehand."""
     given = {part.partition("=")[0] for part in (*own, *cfg.shared)}
-    several = "task=animals" in own
-    steps = cfg.max_steps * (cfg.task_steps if several else 1)
+    steps = cfg.max_steps * (cfg.task_steps if "task=animals" in own else 1)
     settled = {
-        "task": "cat2lion",
+        "task": task,
         "seed": seed,
+        "judge": f"'{cfg.judge}'",
         "trainer.max_steps": steps,
         "final.split": cfg.split,
         "final.n": cfg.n,
-        "hydra.run.dir": run,
+        "hydra.run.dir": f"'{run}'",
         "optimized_metric": "null",
     }
     arguments = [f"{key}={value}" for key, value in settled.items() if key not in given]
-    last = run / "checkpoints" / "last.ckpt"
-    resume = [f"ckpt_path={last}"] if last.is_file() else []
-    _call("train", [*arguments, *_teacher(cfg), *cfg.shared, *own, *resume])
+    return [*arguments, *_teacher(cfg), *cfg.shared, *own]
 
 
-def _pictures(cfg: DictConfig, shards: Path) -> None:
+def _pictures(cfg: DictConfig, task: str, folder: Path) -> None:
     """Has the teacher draw what one variant is trained on."""
-    if not shards.is_dir():
-        settled = {"source": "teacher", "task": "cat2lion", "n": cfg.pictures, "out": shards}
-        arguments = [f"{key}={value}" for key, value in settled.items()]
-        _call("make_shards", [*arguments, *_teacher(cfg)])
+    settled = {"source": "teacher", "task": task, "n": cfg.pictures, "out": f"'{folder}/shards'"}
+    arguments = [*(f"{key}={value}" for key, value in settled.items()), *_teacher(cfg)]
+    check_same(folder / "settings" / "shards", dict(a.split("=", 1) for a in arguments))
+    if not (folder / "shards").is_dir():
+        _call("make_shards", arguments)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"\W+", "_", name)
 
 
 def _teacher(cfg: DictConfig) -> list[str]:
     """The study's own teacher, as overrides."""
     values = OmegaConf.to_container(cfg.teacher, resolve=True)
     assert isinstance(values, dict)
-    keys = ("path", "device", "dtype")
-    return [f"teacher.{key}={values[key]}" for key in keys if values.get(key) is not None]
+    keys = [key for key in ("path", "device", "dtype") if values.get(key) is not None]
+    chosen = HydraConfig.get().runtime.choices["teacher"]
+    return [f"teacher={chosen}", *(f"teacher.{key}='{values[key]}'" for key in keys)]
 
 
 def _call(command: str, arguments: Sequence[str]) -> None:

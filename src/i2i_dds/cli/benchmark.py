@@ -55,7 +55,7 @@ _RULES = {
 }
 
 _FREE = (
-    *("n", "seeds", "curve_seeds", "editors", "pictures", "paths", "out", "root"),
+    *("n", "seeds", "curve_seeds", "editors", "pictures", "paths", "out"),
     *("arms", "students", "sizes", "setting"),
 )
 """Settings that may differ when a benchmark goes on, or that are looked at editor by editor."""
@@ -75,9 +75,12 @@ def main(cfg: DictConfig) -> Path:
     if cfg.benchmark not in BENCHMARKS:
         wanted = ", ".join(BENCHMARKS)
         raise UserError(f"data: {cfg.benchmark!r} is not allowed; give one of {wanted}")
+    for key in ("iterations", "descending", "t0"):
+        cfg[key] = _listed(cfg[key])
     with threads(cfg.threads), process_group() as (rank, world):
-        arms = _arms(cfg)
-        run = _Run(cfg, run_dir(), arms, benchmark(cfg, instantiate(cfg.teacher)))
+        data = benchmark(cfg, instantiate(cfg.teacher))
+        arms = _arms(cfg, data)
+        run = _Run(cfg, run_dir(), arms, data)
         if rank == 0:
             run.check_settings()
         gather(None)
@@ -97,15 +100,17 @@ def main(cfg: DictConfig) -> Path:
             first = _listed(cfg.seeds)[0]
             shown = {edit: run.scenes[first, edit] for edit in run.data.edits}
             main = {name: arm.main_value for name, arm in arms.items()}
-            write_summary(run.folder, run.data, main, run.rows(units), shown, cfg.pictures)
+            curves = _listed(cfg.seeds)[: cfg.curve_seeds]
+            rows = run.rows(units)
+            write_summary(run.folder, run.data, main, rows, shown, cfg.pictures, curves)
     return run.folder
 
 
-def _arms(cfg: DictConfig) -> dict[str, Arm]:
+def _arms(cfg: DictConfig, data: Benchmark) -> dict[str, Arm]:
     """The editors that are asked for, by name, students last."""
     from hydra.utils import instantiate
 
-    from i2i_dds.student.load import load_student
+    from i2i_dds.student.load import check_fits, load_student
     from i2i_dds.studies.benchmark.arms import Arm
 
     names = list(cfg.arms) if cfg.editors is None else _listed(cfg.editors)
@@ -116,7 +121,14 @@ def _arms(cfg: DictConfig) -> dict[str, Arm]:
     for name, path in cfg.students.items():
         if name in arms:
             raise UserError(f"students.{name}: an editor is called so; give another name")
-        arms[str(name)] = Arm(student=load_student(path, f"students.{name}"))
+        student = load_student(path, f"students.{name}")
+        check_fits(student, data.teacher, f"students.{name}")
+        if not set(data.edits) & set(student.tasks.names):
+            raise UserError(
+                f"students.{name}: it knows {', '.join(student.tasks.names)}, of which none is "
+                "asked for; give task=<one that it knows>"
+            )
+        arms[str(name)] = Arm(student=student)
     return arms
 
 
@@ -149,12 +161,11 @@ class _Run:
     def check_settings(self) -> None:
         """Refuses to mix rows: what all editors share, and then each one's own settings."""
         check_same(self.folder, settings(self.cfg, _FREE))
-        for name in self.arms:
-            student = self.cfg.students.get(name)
-            own = self.cfg.arms[name] if student is None else {"path": student}
+        for name, arm in self.arms.items():
+            student = arm.student
+            own = self.cfg.arms[name] if student is None else {"weights": weights_digest(student)}
             part = OmegaConf.create({"arms": {name: own}})
             part._set_parent(self.cfg)
-            # Its values are the curve; one that is new is measured with the rest of its batch.
             check_same(self.folder / "units" / name, settings(part, ()))
 
     def units(self) -> list[_Unit]:
@@ -179,9 +190,10 @@ class _Run:
         }
 
     def finished(self, unit: _Unit) -> bool:
-        """Whether a batch has a file, of just these pictures and strengths."""
-        path = self.folder / unit.path
-        if not path.is_file():
+        """Whether a batch has a file, of just these pictures and of as many strengths."""
+        path, shown = self.folder / unit.path, unit.names[: self._shown(unit)]
+        folder = self.folder / "pictures" / unit.arm
+        if not all(file.is_file() for file in (path, *(folder / f"{n}.png" for n in shown))):
             return False
         kept = json.loads(path.read_text(encoding="utf-8"))
         return kept["names"] == list(unit.names) and kept["every"] >= unit.every
@@ -194,6 +206,8 @@ class _Run:
         read, places = self.scenes[unit.seed, unit.edit].read, range(len(unit.names))
         scenes = [read(unit.first + place) for place in places]
         arm, batch, rows = self.arms[unit.arm], collate(scenes), []
+        # Embeddings are kept, so else the first editor of a batch would pay for the others.
+        self.data.teacher.embed([*batch["source"], *batch["target"], ""])
         for cut in arm.cuts(self.data.teacher, scenes, self.data.tasks, unit.seed, unit.every):
             if _same(cut.strength, arm.main_value):
                 self._pictures(unit, scenes, cut.x)
@@ -210,10 +224,7 @@ class _Run:
         from i2i_dds.runs import write_image
         from i2i_dds.studies.benchmark.pictures import SOURCE, TRUTH
 
-        if unit.seed != _listed(self.cfg.seeds)[0]:
-            return
-        left = max(0, self.cfg.pictures - unit.first)
-        for scene, picture in list(zip(scenes, x, strict=True))[:left]:
+        for scene, picture in list(zip(scenes, x, strict=True))[: self._shown(unit)]:
             shown = {unit.arm: picture, SOURCE: scene["image"], TRUTH: scene.get("truth")}
             for name, one in shown.items():
                 if one is not None:
@@ -221,10 +232,25 @@ class _Run:
                         self.folder / "pictures" / name / f"{scene['key']}.png", to_pil(one)
                     )
 
+    def _shown(self, unit: _Unit) -> int:
+        """How many of a batch's pictures are kept: the first ones of the first seed."""
+        first = _listed(self.cfg.seeds)[0]
+        return max(0, self.cfg.pictures - unit.first) if unit.seed == first else 0
+
     def rows(self, units: Sequence[_Unit]) -> list[dict[str, Any]]:
         """Of all batches, whoever made them."""
         paths = [self.folder / unit.path for unit in units]
         return [row for path in paths for row in json.loads(path.read_text("utf-8"))["rows"]]
+
+
+def weights_digest(student: Any) -> str:
+    """Tells students apart, whatever their folders are called."""
+    from hashlib import blake2b
+
+    digest = blake2b(digest_size=16)
+    for name, weight in sorted(student.state_dict().items()):
+        digest.update(name.encode() + weight.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _same(a: float, b: float) -> bool:

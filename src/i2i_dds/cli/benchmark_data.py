@@ -48,6 +48,7 @@ class Benchmark:
         spread: Those shown with the standard deviation over seeds.
         by_edit: Those shown for each kind of edit.
         axes: Of the frontier's panels: across, upwards, title.
+        pooled: Whether in means over all edits every picture counts the same, or every kind.
     """
 
     teacher: Teacher
@@ -59,6 +60,7 @@ class Benchmark:
     spread: Sequence[str]
     by_edit: Sequence[str]
     axes: Sequence[tuple[str, str, str]]
+    pooled: bool = False
 
 
 def benchmark(cfg: DictConfig, teacher: Teacher) -> Benchmark:
@@ -125,6 +127,7 @@ def _piebench(cfg: DictConfig, teacher: Teacher) -> Benchmark:
         spread=("psnr", "clip_edited"),
         by_edit=("psnr", "clip_edited"),
         axes=(("psnr", "clip_edited", "edit against preservation"),),
+        pooled=True,
     )
 
 

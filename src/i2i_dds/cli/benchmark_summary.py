@@ -19,6 +19,7 @@ def write_summary(
     rows: Sequence[Mapping[str, Any]],
     scenes: Mapping[str, Scenes],
     pictures: int,
+    curve_seeds: Sequence[int],
 ) -> None:
     """Writes them beside the rows.
 
@@ -29,6 +30,8 @@ def write_summary(
         rows: One an edited picture, their numbers as JSON has them.
         scenes: By kind of edit, of the seed whose pictures were kept.
         pictures: How many of each kind are shown.
+        curve_seeds: Those of which every strength was measured; the frontier is theirs alone, so
+            that all of its points are of the same scenes.
     """
     from i2i_dds.evaluation.summary import write_csv
     from i2i_dds.runs import replacing, write_json, write_text
@@ -36,14 +39,15 @@ def write_summary(
     from i2i_dds.studies.benchmark.table import by_edit, main_rows, summary, table
 
     write_csv(folder / "rows.csv", list(rows[0]), map(dict, rows))
-    lines = table(rows, data.metrics)
+    lines = table(rows, data.metrics, data.pooled)
     write_csv(folder / "table.csv", list(lines[0]), lines)
     shown = main_rows(lines, {name: None if math.isnan(v) else v for name, v in main.items()})
     parts = [summary(shown, data.metrics, data.spread)]
     parts += [f"**{name}**\n\n{by_edit(shown, name)}" for name in data.by_edit]
     write_text(folder / "table.md", "\n".join(parts))
     with replacing(folder / "frontier.png") as partial:
-        frontier(lines, data.axes, partial)
+        curve = [row for row in rows if row["seed"] in curve_seeds] or rows
+        frontier(table(curve, data.metrics, data.pooled), data.axes, partial)
     _sheets(folder, list(main), scenes, pictures)
     write_json(folder / "table.json", {"main": shown, "lines": lines})
     _report(summary(shown, [*data.spread, "seconds"]))

@@ -88,7 +88,7 @@ class PieRecord:
     @property
     def kind(self) -> str:
         """The editing type's id."""
-        return _text(self, "editing_type_id")
+        return _plain(_text(self, "editing_type_id"), f"{self.where} has a type")
 
 
 def list_items(root: str | Path) -> dict[str, PieRecord]:
@@ -110,7 +110,16 @@ def list_items(root: str | Path) -> dict[str, PieRecord]:
         raise UserError(f"root: '{path}' cannot be read as JSON ({error})") from error
     if not isinstance(entries, dict) or not entries:
         raise UserError(f"root: '{path}' holds no item; give a JSON object with one for each id")
+    for name in entries:
+        _plain(name, f"root: '{path}' has an id {name!r}")
     return {name: PieRecord(name, root, entry) for name, entry in entries.items()}
+
+
+def _plain(name: str, what: str) -> str:
+    """A name that may be part of a file's name."""
+    if not re.fullmatch(r"[\w-][\w. -]*", name):
+        raise UserError(f"{what} that cannot be a file's name; give letters, digits, . _ and -")
+    return name
 
 
 def load_item(record: PieRecord) -> PieItem:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 LEAST = 0.7
 """Least correlation at which something counts as found. What the pocket autoencoder makes of the
-exact answers of 96 validation drags has more in 95 of 100: 0.96 of heads, 0.74 of what is worn, 0.82
-of ears; a bow tie that a person takes for a smear had 0.54."""
+exact answers of 96 validation drags has more in 95 of 100: 0.96 of heads, 0.74 of what is worn,
+0.82 of ears. A bow tie that a person takes for a smear had 0.54."""
 _FLAT = 1e-6  # variance per value below which a picture, in [-1, 1], is taken to be flat
 _WHOLE = 0.75  # the share of a template that must be inside the picture
 

@@ -76,7 +76,7 @@ def trace(
         and "steps_taken" (mean over items: fewer than the iteration where a rule stopped them).
     """
     batch, scale = variant.batch(held), variant.editor.guidance if probe else None
-    left, z = sorted(at), held.z
+    left, z = sorted(set(at)), held.z
     if left and left[0] == 0:
         left.pop(0)
         yield _numbers(held, batch, z, 0, float("nan"), 0.0, scale), z
@@ -85,7 +85,7 @@ def trace(
     if left:
         editor = replace(variant.editor, steps=left[-1])
         for step in editor(held.teacher, batch):
-            taken += (step.z != z).flatten(1).any(1).cpu()
+            taken += torch.ones(len(z)) if step.going is None else step.going.float().cpu()
             z = step.z
             norm = step.gradient_norm.square().mean().sqrt().item() / z[0].numel() ** 0.5
             while left and left[0] == step.step + 1:

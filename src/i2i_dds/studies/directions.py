@@ -50,7 +50,8 @@ def cosines(
         generators = item_generators(held.seed, keys)
         found: dict[str, list[Tensor]] = {pair: [] for pair in PAIRS}
         for _ in range(noises):
-            eps, other = (randn(generators, held.z.shape[1:], held.z.dtype) for _ in range(2))
+            drawn = (held.z.shape[1:], held.z.dtype, held.z.device)
+            eps, other = randn(generators, *drawn), randn(generators, *drawn)
 
             def sds(z: Tensor, text: Tensor, eps: Tensor, t: int = t) -> Tensor:
                 times = torch.full((len(z),), t)
@@ -100,9 +101,9 @@ def norms(
     for count, z in points.items():
         for t in timesteps:
             generators, times = item_generators(held.seed, keys), torch.full((len(z),), t)
-            squares = {"dds": torch.zeros(len(z)), "sds": torch.zeros(len(z))}
+            squares = {name: z.new_zeros(len(z)) for name in ("dds", "sds")}
             for _ in range(noises):
-                eps = randn(generators, z.shape[1:], z.dtype)
+                eps = randn(generators, z.shape[1:], z.dtype, z.device)
                 settled = z, held.z, batch.text_tgt, batch.text_src, times, eps, editor.guidance
                 for name, score in (("dds", DDS()), ("sds", SDS())):
                     gradient = score(held.teacher, *settled).value

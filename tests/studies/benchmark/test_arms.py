@@ -72,6 +72,7 @@ def test_masks_given_and_found(analytic, scenes):
     ("arguments", "message"),
     [
         ((ZeroShot(), "t0", [0.5]), "strength: 't0' is no setting of this editor; give iterations"),
+        ((ZeroShot(), "lr", [0.1], 0.2), "main: 0.2 is not allowed; give one of"),
         ((ZeroShot(), "guidance"), "values: none are given; give one or more of the strength"),
     ],
 )

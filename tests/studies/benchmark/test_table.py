@@ -23,7 +23,9 @@ def test_means_over_pictures_then_over_kinds_of_edit():
     assert lines["a", "hat"]["x"] == 3.0 and lines["a", "hat"]["n"] == 3
     assert lines["a", "snow"]["x"] == 10.0 and lines["a", "snow"]["n"] == 2
     assert lines["a", "all"]["x"] == 6.5 and lines["a", "all"]["n"] == 5
-    assert lines["b", "all"]["x"] == 7.0
+    assert ("b", "all") not in lines  # it was not asked for snow
+    pooled = {(line["editor"], line["edit"]): line for line in table(ROWS, ["x"], pooled=True)}
+    assert pooled["a", "all"]["x"] == (1 + 3 + 5 + 10) / 4
 
 
 def test_spread_is_the_sample_deviation_of_the_seeds_means():
@@ -44,10 +46,10 @@ def test_columns_come_before_their_spreads():
 def test_tables_show_the_main_strength_and_leave_out_what_nobody_knows():
     rows = [{**one, "y": NAN} for one in [*ROWS, row("a", "hat", 0, 100.0, 2.0)]]
     lines = main_rows(table(rows, ["x", "y"]), {"a": 1.0, "b": None})
+    assert len(lines) == 4
     assert summary(lines, ["x", "y"], ["x"]).splitlines() == [
         "| editor | strength | n | x |",
         "| --- | --- | --- | --- |",
         "| a | 1 | 5 | 6.5 ± 0.7 |",
-        "| b | – | 1 | 7 |",
     ]
-    assert by_edit(lines, "x").splitlines()[2:] == ["| a | 3 | 10 | 6.5 |", "| b | 7 | – | 7 |"]
+    assert by_edit(lines, "x").splitlines()[2:] == ["| a | 3 | 10 | 6.5 |", "| b | 7 | – | – |"]

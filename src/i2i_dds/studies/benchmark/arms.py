@@ -49,7 +49,7 @@ class Arm:
         strength: The editor's setting that is varied; "iterations" are pictures on the way of one
             run of all its steps, which costs nothing more; None varies nothing.
         values: Of that setting.
-        main: The one that stands for the editor in tables; None is the last of the values.
+        main: The one that stands for the editor in tables; None is the largest.
         masked: Whether it is told where the edit may show.
         automask: Finds that by itself.
         student: Edits instead of an editor.
@@ -75,19 +75,19 @@ class Arm:
             )
         if self.strength is not None and not self.values:
             raise UserError("values: none are given; give one or more of the strength")
+        if self.main is not None and self.main not in self.values:
+            raise UserError(f"main: {self.main} is not allowed; give one of {list(self.values)}")
 
     @property
     def main_value(self) -> float:
         """The strength that stands for the editor."""
         if self.strength is None:
             return float("nan")
-        return self.values[-1] if self.main is None else self.main
+        return max(self.values) if self.main is None else self.main
 
     def can(self, task: str) -> bool:
-        """Whether it knows a task; only students with learned tokens have not seen all."""
-        if self.student is None or self.student.conditioning == "text":
-            return True
-        return task in self.student.tasks.names
+        """Whether it knows a task; a student knows those that it was trained on."""
+        return self.student is None or task in self.student.tasks.names
 
     @torch.no_grad()
     def cuts(
@@ -119,6 +119,7 @@ class Arm:
         if self.student is None:
             return Cut(float("nan"), batch["image"], 0.0, 0.0)
         self.student.to(teacher.device)  # type: ignore[arg-type]
+        edit_with_student(self.student.eval(), teacher, batch, tasks)  # warm-up
         start = perf_counter()
         x = edit_with_student(self.student.eval(), teacher, batch, tasks).cpu()
         return Cut(float("nan"), x, (perf_counter() - start) / len(scenes), 0.0)

@@ -15,17 +15,22 @@ ALL = "all"
 """The edit of the rows that are means over all kinds of edit."""
 
 
-def table(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, Any]]:
+def table(
+    rows: Sequence[Row], metrics: Sequence[str], pooled: bool = False
+) -> list[dict[str, Any]]:
     """The means of every editor, kind of edit and strength, in the order of the rows.
 
-    Each editor and strength also has a row of the edit "all": the mean over its kinds of edit, each
-    of which counts the same. "<metric>_spread" is the standard deviation of the seeds' means.
+    An editor that was asked for all kinds of edit also has a row of the edit "all" for each
+    strength. "<metric>_spread" is the standard deviation of the seeds' means.
 
     Args:
         rows: With "editor", "edit", "strength" and "seed" beside the metrics.
         metrics: Columns to average; what no row has is NaN.
+        pooled: Whether in "all" every picture counts the same, as in PIE-Bench's tables, or every
+            kind of edit.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
+    kinds = {row["edit"] for row in rows}
     for row in rows:
         groups.setdefault((row["editor"], row["strength"], row["edit"]), []).append(row)
     settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -37,8 +42,9 @@ def table(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, Any]]:
     for (editor, strength), lines in settings.items():
         parts = [groups[editor, strength, line["edit"]] for line in lines]
         total = {"editor": editor, "edit": ALL, "strength": strength}
-        total |= {"n": sum(line["n"] for line in lines), **_means(parts, metrics)}
-        found += [*lines, total]
+        whole = [[row for part in parts for row in part]] if pooled else parts
+        total |= {"n": sum(line["n"] for line in lines), **_means(whole, metrics)}
+        found += [*lines, total] if len(lines) == len(kinds) else lines
     return found
 
 
@@ -53,7 +59,7 @@ def main_rows(lines: Sequence[Row], main: Mapping[str, float | None]) -> list[Ro
 
 
 def summary(lines: Sequence[Row], metrics: Sequence[str], spread: Sequence[str] = ()) -> str:
-    """Markdown of the means over all edits: a line an editor.
+    """Markdown of the means over all edits: a line an editor that was asked for all of them.
 
     Args:
         lines: Of one strength for each editor.
