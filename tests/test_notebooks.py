@@ -101,7 +101,7 @@ def test_there_are_three() -> None:
 def test_notebook_is_stripped(path: Path) -> None:
     book = json.loads(path.read_text(encoding="utf-8"))
     assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)
-    assert book["metadata"].keys() <= {"kernelspec", "language_info"}
+    assert book["metadata"].keys() == {"kernelspec"}
     assert book["metadata"]["kernelspec"]["name"] == "python3"
     names = [cell["id"] for cell in book["cells"]]
     assert len(set(names)) == len(names)
