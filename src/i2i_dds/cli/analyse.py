@@ -94,7 +94,8 @@ def main(cfg: DictConfig) -> Path:
         columns = list(lines[0])
         write_csv(folder / "rows.csv", list(found.rows[0]), found.rows)
         write_csv(folder / "table.csv", columns, lines)
-        write_text(folder / "table.md", markdown(columns, lines))
+        shown = [*found.keys, *(_listed(cfg.measures) if "measures" in cfg else found.measures)]
+        write_text(folder / "table.md", markdown(shown, lines))
         with replacing(folder / f"{study}.png") as partial:
             _figure(study, cfg, lines, partial)
         if found.picture is not None:
@@ -131,7 +132,8 @@ def _descents(cfg: DictConfig) -> Findings:
                     update(done, total)
                 if held.seed == seeds[0]:
                     pictures[name] = held.teacher.decode(last[:SHOWN])
-            sheet = _sheet(held, pictures) if sheet is None else sheet
+            changes = any(variant.target == "target" for variant in variants.values())
+            sheet = _sheet(held, pictures, changes) if sheet is None else sheet
     return Findings(rows, ("variant", "iteration"), TRACED, sheet)
 
 
@@ -220,14 +222,15 @@ def _counted(rows: Iterator[Any], held: Held, label: str) -> Iterator[Any]:
             yield row
 
 
-def _sheet(held: Held, pictures: Mapping[str, Any]) -> Any:
-    """What the variants ended with, beside the source and the exact answer."""
+def _sheet(held: Held, pictures: Mapping[str, Any], changes: bool) -> Any:
+    """What the variants ended with, beside the source and, if they are to change it, the answer."""
     from i2i_dds.data.images import to_pil
     from i2i_dds.evaluation.grid import grid
 
-    columns = {"source": held.batch["image"], **pictures, "exact answer": held.batch["truth"]}
+    columns = {"source": held.batch["image"], **pictures}
+    columns |= {"exact answer": held.batch["truth"]} if changes else {}
     shown = {name: [to_pil(one) for one in x[:SHOWN]] for name, x in columns.items()}
-    return grid(shown, list(held.batch["target"])[:SHOWN], side=112)
+    return grid(shown, list(held.batch["target" if changes else "source"])[:SHOWN], side=112)
 
 
 def _listed(value: Any) -> list[Any]:
