@@ -25,7 +25,7 @@ edit: $(VENV)/.ready  ## edit without training: make edit ARGS="image=cat.png pr
 	$(PY) scripts/edit.py $(ARGS)
 
 gallery: $(VENV)/.ready  ## draw docs/gallery.png anew
-	$(PY) scripts/benchmark.py n=1 pictures=1 'seeds=[0]' out=outputs/gallery \
+	$(PY) scripts/benchmark.py n=4 'seeds=[0]' out=outputs/gallery \
 	    'editors=[sds,dds,dds_auto_mask,cycle_sde,diffedit_cycle_sde]' $(ARGS)
 	cp outputs/gallery/gallery.png docs/gallery.png
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +55,7 @@ def write_summary(
 def _sheets(
     folder: Path, editors: Sequence[str], scenes: Mapping[str, Scenes], pictures: int
 ) -> None:
-    """Pictures of each kind of edit, and the first of every kind in one sheet."""
+    """Pictures of each kind of edit, and one of every kind in one sheet: each another scene."""
     from i2i_dds.runs import write_image
     from i2i_dds.studies.benchmark.pictures import contact_sheet
 
@@ -65,9 +64,8 @@ def _sheets(
         first = [there.read(number) for number in range(min(pictures, len(there.names)))]
         captions[edit] = {scene["key"]: scene["target"] for scene in first}
     sheets = {f"sheets/{edit}": shown for edit, shown in captions.items()}
-    sheets["gallery"] = {
-        key: words for shown in captions.values() for key, words in islice(shown.items(), 1)
-    }
+    turns = [list(shown.items()) for shown in captions.values() if shown]
+    sheets["gallery"] = dict(shown[turn % len(shown)] for turn, shown in enumerate(turns))
     for name, shown in sheets.items():
         sheet = contact_sheet(folder / "pictures", editors, shown)
         if sheet is not None:
