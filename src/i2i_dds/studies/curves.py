@@ -19,6 +19,7 @@ TITLES = {
     "steps_taken": "steps taken",
     "cosine": "cosine with a matched pair's SDS direction",
     "norm": "gradient, RMS entry",
+    "between": "its deviation across pictures",
     "collapse": "collapse",
 }
 
