@@ -91,7 +91,7 @@ def test_every_shipped_file_is_a_valid_set(name: str) -> None:
     tasks = shipped(name)
     assert tasks.name == name
     assert all(task.instruction for task in tasks)
-    if "animals" not in name:
+    if "animals" not in name and name != "edits":
         assert tasks.names == (name,)
 
 
@@ -110,7 +110,9 @@ def test_prompts_say_what_the_scene_and_its_counterfactual_are(name: str) -> Non
     for task in shipped(name):
         for number, scene in enumerate(scenes("train", 200, seed=5, **task.source)):
             words = caption(scene, np.random.default_rng(number))
-            truth = task.truth(scene)
+            truth, leaves_out = task.truth(scene), "" in task.replace.values()
+            if leaves_out and not task.matches(words):
+                continue  # the captioner left it out already
             assert task.accepts(scene.to_dict(), words)
             assert {key for key in ATTRIBUTES if getattr(scene, key) != getattr(truth, key)} == set(
                 task.target
@@ -120,7 +122,11 @@ def test_prompts_say_what_the_scene_and_its_counterfactual_are(name: str) -> Non
             for attribute, before in task.source.items():
                 if attribute == "species":  # named in every caption, and then in no target
                     assert truth.species in prompts.target and before not in prompts.target
-            if task.append is None:
+            if leaves_out:  # all the other words stay, in their order
+                taken = [word for word in re.split(r"[ ,]+", words) if word not in prompts.target]
+                assert taken in (["wearing", "glasses"], ["with", "glasses"], ["glasses"])
+                assert ",," not in prompts.target and " ," not in prompts.target
+            elif task.append is None:
                 # From the same random numbers the captioner draws the same words for both.
                 assert prompts.target == caption(truth, np.random.default_rng(number))
 
