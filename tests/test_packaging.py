@@ -32,7 +32,7 @@ def test_version_is_the_installed_one() -> None:
     assert i2i_dds.__version__.count(".") == 2
     try:
         installed = version("i2i-dds")
-    except PackageNotFoundError:
+    except PackageNotFoundError:  # the tests also run from a checkout that is only on the path
         pytest.skip("i2i-dds is not installed here, only on the path")
     assert installed == i2i_dds.__version__
 

@@ -143,7 +143,7 @@ def real_item() -> tuple[Path, DragItem]:
     """The first photograph with a drag that I2I_DDS_DATA holds."""
     root = Path(os.environ.get("I2I_DDS_DATA", ""))
     words = sorted(root.rglob("prompt.json")) if "I2I_DDS_DATA" in os.environ else []
-    if not words:
+    if not words:  # photographs are no part of the repository; see CONTRIBUTING
         pytest.skip("I2I_DDS_DATA names no folder that holds an item with a prompt.json")
     return words[0].parent, load_item(words[0].parent)
 

@@ -217,7 +217,7 @@ def test_critter_items_are_the_held_out_edits():
 
 def test_published_items_load():
     root = Path(os.environ.get("I2I_DDS_DATA", "")) / "piebench"
-    if "I2I_DDS_DATA" not in os.environ or not root.is_dir():
+    if "I2I_DDS_DATA" not in os.environ or not root.is_dir():  # not ours to ship: CONTRIBUTING
         pytest.skip("I2I_DDS_DATA names no folder that holds piebench")
     items = items_of(root)
     assert len(items) == 700

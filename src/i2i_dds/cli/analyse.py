@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.app import entry_point, resolved, run_dir
-from i2i_dds.cli.checks import Rule, check, choice, flag, integer, number, optional, several, text
+from i2i_dds.cli.checks import (
+    Rule,
+    check,
+    choice,
+    flag,
+    integer,
+    listed,
+    number,
+    optional,
+    several,
+    text,
+)
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
@@ -94,7 +105,7 @@ def main(cfg: DictConfig) -> Path:
         columns = list(lines[0])
         write_csv(folder / "rows.csv", list(found.rows[0]), found.rows)
         write_csv(folder / "table.csv", columns, lines)
-        shown = [*found.keys, *(_listed(cfg.measures) if "measures" in cfg else found.measures)]
+        shown = [*found.keys, *(listed(cfg.measures) if "measures" in cfg else found.measures)]
         write_text(folder / "table.md", markdown(shown, lines))
         with replacing(folder / f"{study}.png") as partial:
             _figure(study, cfg, lines, partial)
@@ -119,7 +130,7 @@ def _descents(cfg: DictConfig) -> Findings:
     from i2i_dds.studies.descent import TRACED, trace
 
     variants = {name: instantiate(part) for name, part in chosen(cfg).items()}
-    seeds, at = _listed(cfg.seeds), sorted(set(_listed(cfg.at)))
+    seeds, at = listed(cfg.seeds), sorted(set(listed(cfg.at)))
     rows, pictures, sheet = [], {}, None
     with progress(f"Descents of {len(variants)} kinds") as update:
         done, total = 0, len(seeds) * len(variants) * len(at)
@@ -144,7 +155,7 @@ def chosen(cfg: DictConfig) -> dict[str, Any]:
         UserError: One of them is not there.
     """
     there = {str(name): part for name, part in cfg.variants.items()}
-    names = list(there) if cfg.only is None else _listed(cfg.only)
+    names = list(there) if cfg.only is None else listed(cfg.only)
     for name in names:
         if name not in there:
             raise UserError(f"only: {name!r} is not allowed; give some of {', '.join(there)}")
@@ -154,7 +165,7 @@ def chosen(cfg: DictConfig) -> dict[str, Any]:
 def _cosine(cfg: DictConfig) -> Findings:
     from i2i_dds.studies.directions import cosines
 
-    settled = _listed(cfg.t), cfg.noises, cfg.guidance
+    settled = listed(cfg.t), cfg.noises, cfg.guidance
     rows = [
         {**row, "seed": held.seed}
         for held in _held(cfg)
@@ -169,7 +180,7 @@ def _gradients(cfg: DictConfig) -> Findings:
     from i2i_dds.studies.directions import norms
 
     editor = instantiate(cfg.editor)
-    settled = editor, _listed(cfg.iterations), _listed(cfg.t), cfg.noises
+    settled = editor, listed(cfg.iterations), listed(cfg.t), cfg.noises
     rows = [
         {**row, "seed": held.seed}
         for held in _held(cfg)
@@ -184,13 +195,13 @@ def _figure(study: str, cfg: DictConfig, lines: Sequence[Mapping[str, Any]], pat
     from i2i_dds.studies.curves import bars, curves
 
     if study == "student":
-        bars(lines, "variant", _listed(cfg.measures), path)
+        bars(lines, "variant", listed(cfg.measures), path)
     elif study == "cosine":
         curves(lines, "t", "pair", ["cosine"], path)
     elif study == "gradients":
         curves(lines, "t", "curve", ["norm", "between"], path)
     else:
-        curves(lines, "iteration", "variant", _listed(cfg.measures), path)
+        curves(lines, "iteration", "variant", listed(cfg.measures), path)
 
 
 def _held(cfg: DictConfig) -> Iterator[Held]:
@@ -204,11 +215,9 @@ def _held(cfg: DictConfig) -> Iterator[Held]:
 
     teacher = instantiate(cfg.teacher)
     tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
-    evaluator, size = (
-        Evaluator(tasks, teacher, load_judge(cfg.judge)),
-        scene_size(cfg.size, teacher),
-    )
-    for seed in _listed(cfg.seeds):
+    evaluator = Evaluator(tasks, teacher, load_judge(cfg.judge))
+    size = scene_size(cfg.size, teacher)
+    for seed in listed(cfg.seeds):
         yield held(evaluator, cfg.split, cfg.n, seed, size)
 
 
@@ -231,7 +240,3 @@ def _sheet(held: Held, pictures: Mapping[str, Any], changes: bool) -> Any:
     columns |= {"exact answer": held.batch["truth"]} if changes else {}
     shown = {name: [to_pil(one) for one in x[:SHOWN]] for name, x in columns.items()}
     return grid(shown, list(held.batch["target" if changes else "source"])[:SHOWN], side=112)
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if OmegaConf.is_list(value) else [value]

@@ -14,6 +14,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.cli.checks import listed
 from i2i_dds.cli.resume import check_same
 from i2i_dds.errors import UserError
 
@@ -30,9 +31,8 @@ def students(cfg: DictConfig) -> Any:
     from i2i_dds.cli.progress import progress
 
     folder, rows = Path(cfg.folder).absolute(), []
-    seeds = list(cfg.seeds) if OmegaConf.is_list(cfg.seeds) else [cfg.seeds]
     variants, task = chosen(cfg), HydraConfig.get().runtime.choices["task"]
-    runs = [(name, list(own), seed) for seed in seeds for name, own in variants.items()]
+    runs = [(name, list(own), seed) for seed in listed(cfg.seeds) for name, own in variants.items()]
     with progress(f"Training {len(runs)} students") as update:
         for done, (name, own, seed) in enumerate(runs):
             update(done, len(runs))

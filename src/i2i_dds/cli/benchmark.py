@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.app import entry_point, run_dir
-from i2i_dds.cli.checks import check, choice, integer, number, optional, several, text
+from i2i_dds.cli.checks import check, choice, integer, listed, number, optional, several, text
 from i2i_dds.cli.drag import say
 from i2i_dds.cli.resume import check_same, settings, threads
 from i2i_dds.errors import UserError
@@ -76,7 +76,7 @@ def main(cfg: DictConfig) -> Path:
         wanted = ", ".join(BENCHMARKS)
         raise UserError(f"data: {cfg.benchmark!r} is not allowed; give one of {wanted}")
     for key in ("iterations", "descending", "t0"):
-        cfg[key] = _listed(cfg[key])
+        cfg[key] = listed(cfg[key])
     with threads(cfg.threads), process_group() as (rank, world):
         data = benchmark(cfg, instantiate(cfg.teacher))
         arms = _arms(cfg, data)
@@ -97,10 +97,10 @@ def main(cfg: DictConfig) -> Path:
                     update(done, len(mine))
         gather(None)
         if rank == 0:
-            first = _listed(cfg.seeds)[0]
+            first = listed(cfg.seeds)[0]
             shown = {edit: run.scenes[first, edit] for edit in run.data.edits}
             main = {name: arm.main_value for name, arm in arms.items()}
-            curves = _listed(cfg.seeds)[: cfg.curve_seeds]
+            curves = listed(cfg.seeds)[: cfg.curve_seeds]
             rows = run.rows(units)
             write_summary(run.folder, run.data, main, rows, shown, cfg.pictures, curves)
     return run.folder
@@ -113,7 +113,7 @@ def _arms(cfg: DictConfig, data: Benchmark) -> dict[str, Arm]:
     from i2i_dds.student.load import check_fits, load_student
     from i2i_dds.studies.benchmark.arms import Arm
 
-    names = list(cfg.arms) if cfg.editors is None else _listed(cfg.editors)
+    names = list(cfg.arms) if cfg.editors is None else listed(cfg.editors)
     for name in names:
         if name not in cfg.arms:
             raise UserError(f"editors: {name!r} is not allowed; give some of {', '.join(cfg.arms)}")
@@ -171,7 +171,7 @@ class _Run:
     def units(self) -> list[_Unit]:
         """All there is to do: batches of the first scenes first, so that n may grow."""
         names = {place: scenes.names for place, scenes in self.scenes.items()}
-        size, curves = self.cfg.batch_size, _listed(self.cfg.seeds)[: self.cfg.curve_seeds]
+        size, curves = self.cfg.batch_size, listed(self.cfg.seeds)[: self.cfg.curve_seeds]
         return [
             _Unit(name, edit, seed, first, list(part), seed in curves)
             for first in range(0, max(map(len, names.values())), size)
@@ -185,7 +185,7 @@ class _Run:
         """By seed and kind of edit."""
         return {
             (seed, edit): self.data.scenes(edit, seed)
-            for seed in _listed(self.cfg.seeds)
+            for seed in listed(self.cfg.seeds)
             for edit in self.data.edits
         }
 
@@ -234,7 +234,7 @@ class _Run:
 
     def _shown(self, unit: _Unit) -> int:
         """How many of a batch's pictures are kept: the first ones of the first seed."""
-        first = _listed(self.cfg.seeds)[0]
+        first = listed(self.cfg.seeds)[0]
         return max(0, self.cfg.pictures - unit.first) if unit.seed == first else 0
 
     def rows(self, units: Sequence[_Unit]) -> list[dict[str, Any]]:
@@ -255,7 +255,3 @@ def weights_digest(student: Any) -> str:
 
 def _same(a: float, b: float) -> bool:
     return a == b or (math.isnan(a) and math.isnan(b))
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if OmegaConf.is_list(value) else [value]

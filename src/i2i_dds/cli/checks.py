@@ -114,6 +114,11 @@ def several(rule: Rule) -> Rule:
     )
 
 
+def listed(value: Any) -> list[Any]:
+    """What :func:`several` accepts, as a list."""
+    return list(value) if OmegaConf.is_list(value) else [value]
+
+
 def optional(rule: Rule) -> Rule:
     """What ``rule`` accepts, or null."""
     return replace(

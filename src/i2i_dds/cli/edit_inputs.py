@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.cli.checks import listed
 from i2i_dds.data.edits import SceneEdits
 from i2i_dds.data.images import fit, list_images, load_image, load_mask, to_tensor
 from i2i_dds.editing.batches import EditItem
@@ -37,10 +38,10 @@ class Inputs:
 
 def picture_inputs(cfg: DictConfig, teacher: Teacher) -> Inputs:
     """Every picture of ``image`` with every prompt of ``prompt.target``."""
-    paths = list_images(_several(cfg.image))
-    sources = _one_for_each(_several(cfg.prompt.source), len(paths), "prompt.source")
+    paths = list_images(listed(cfg.image))
+    sources = _one_for_each(listed(cfg.prompt.source), len(paths), "prompt.source")
     masks = _one_for_each(_masks(cfg.mask), len(paths), "mask")
-    targets, size = _several(cfg.prompt.target), _size(cfg.size)
+    targets, size = listed(cfg.prompt.target), _size(cfg.size)
     items, files = [], {}
     for path, words, masked in zip(paths, sources, masks, strict=True):
         picture = load_image(path)
@@ -81,7 +82,7 @@ def check_picture_inputs(cfg: DictConfig) -> None:
         )
     if cfg.mask == SCENE_MASK and not Path(SCENE_MASK).is_file():
         raise UserError("mask: 'scene' is for source=critters; give a picture file")
-    list_images(_several(cfg.image))
+    list_images(listed(cfg.image))
     _masks(cfg.mask)
 
 
@@ -124,12 +125,8 @@ def scene_size(size: Any, teacher: Teacher) -> int:
     return size
 
 
-def _several(value: Any) -> list[Any]:
-    return list(value) if OmegaConf.is_list(value) else [value]
-
-
 def _masks(value: Any) -> list[Any]:
-    return [None] if value in (None, AUTO_MASK) else list_images(_several(value), "mask")
+    return [None] if value in (None, AUTO_MASK) else list_images(listed(value), "mask")
 
 
 def _size(value: Any) -> Any:

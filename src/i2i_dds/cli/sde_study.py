@@ -10,7 +10,18 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.app import entry_point, resolved, run_dir
-from i2i_dds.cli.checks import Rule, check, choice, flag, integer, number, optional, several, text
+from i2i_dds.cli.checks import (
+    Rule,
+    check,
+    choice,
+    flag,
+    integer,
+    listed,
+    number,
+    optional,
+    several,
+    text,
+)
 from i2i_dds.cli.drag import SETTINGS
 from i2i_dds.errors import UserError
 
@@ -89,7 +100,7 @@ def _inpainting(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
     from i2i_dds.metrics.clip import Clip
     from i2i_dds.studies.samplers import images, inpainting, reconstruction
 
-    ratios, samplers, steps = (_listed(cfg[key]) for key in ("ratios", "samplers", "steps"))
+    ratios, samplers, steps = (listed(cfg[key]) for key in ("ratios", "samplers", "steps"))
     settings = [(ratio, name, count) for ratio in ratios for name in samplers for count in steps]
     scenes, clip = _scenes(cfg, teacher), Clip.load(cfg.clip)
 
@@ -114,9 +125,9 @@ def _translation(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
     known = {"sdedit": ("sde", "ode"), "diffedit": ("sde", "ode", "cycle_sde")}
     settings = [
         (editor, sampler, t0)
-        for editor in _listed(cfg.editors)
-        for sampler in _listed(cfg.samplers)
-        for t0 in _listed(cfg.t0)
+        for editor in listed(cfg.editors)
+        for sampler in listed(cfg.samplers)
+        for t0 in listed(cfg.t0)
         if sampler in known[editor]
     ]
     if not settings:
@@ -149,12 +160,12 @@ def _dragging(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
     from i2i_dds.studies.drags import drag_row
 
     drag, lora = instantiate(cfg.drag), instantiate(cfg.lora)
-    items = critter_items(cfg.split, cfg.n, cfg.seed, _listed(cfg.kinds), _side(teacher))
-    settings = [("sampler", name, {"sampler": name}, cfg.n) for name in _listed(cfg.samplers)]
+    items = critter_items(cfg.split, cfg.n, cfg.seed, listed(cfg.kinds), _side(teacher))
+    settings = [("sampler", name, {"sampler": name}, cfg.n) for name in listed(cfg.samplers)]
     for key, values in cfg.sensitivity.items():
         if key not in {field.name for field in fields(drag)}:
             raise UserError(f"sensitivity.{key}: no setting of a drag; give steps, t0, radius, ...")
-        for value in _listed(values):
+        for value in listed(values):
             check(OmegaConf.create({key: value}), {key: SETTINGS[key]})
             settings.append((key, value, {key: value}, cfg.n_sensitivity))
 
@@ -204,7 +215,3 @@ def _side(teacher: Any) -> int:
     from i2i_dds.cli.edit_inputs import native_size
 
     return native_size(teacher)
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if OmegaConf.is_list(value) else [value]
