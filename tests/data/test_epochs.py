@@ -1,15 +1,11 @@
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from i2i_dds.data.epochs import EpochLoader, EpochPlan, ShardReader, epoch_order
-from i2i_dds.data.shards import Sample, write_shards
+from i2i_dds.data.epochs import EpochLoader, EpochPlan, epoch_order
 from i2i_dds.errors import UserError
 
 
@@ -143,37 +139,3 @@ def test_broken_samples_are_counted_and_refused_past_a_limit() -> None:
 def test_impossible_counts_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(UserError, match=f"data.{next(iter(bad))}: "):
         loader(**bad)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    image = Image.fromarray(np.zeros((4, 4, 3), np.uint8))
-    made = [Sample(key=f"k{i}", image=image, caption=str(i), scene=None) for i in range(11)]
-    write_shards(made, tmp_path / "s", 4)
-    return tmp_path / "s"
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_shard_reader_gives_each_sample_to_one_rank_and_worker(folder: Path, workers: int) -> None:
-    def keys(rank: int) -> list[str]:
-        reader = ShardReader(folder, seed=1, rank=rank, world=2, epoch=3)
-        own = DataLoader(reader, None, num_workers=workers, generator=torch.Generator())
-        return [sample["key"] for sample in own]
-
-    both = keys(0) + keys(1)
-    assert len(both) == len(set(both)) == 10  # 11 samples, one left over
-
-
-def test_shard_reader_passes_over_what_was_consumed(folder: Path) -> None:
-    whole = [sample["key"] for sample in ShardReader(folder, epoch=1)]
-    rest = ShardReader(folder, epoch=1, consumed=4)
-    assert [sample["key"] for sample in rest] == whole[4:] and len(rest) == 7
-    assert whole != [sample["key"] for sample in ShardReader(folder, epoch=2)]
-
-
-def test_shard_reader_gives_up_past_its_limit(folder: Path) -> None:
-    path = folder / "shard-00001.tar"
-    path.write_bytes(path.read_bytes().replace(b"\x89PNG", b"\x88PNG"))
-    assert len(list(ShardReader(folder, max_broken=4))) == 7
-    with pytest.raises(UserError, match="more than 3 pictures"):
-        list(ShardReader(folder, max_broken=3))

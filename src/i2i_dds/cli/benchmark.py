@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.app import entry_point, run_dir
 from i2i_dds.cli.checks import check, choice, integer, listed, number, optional, several, text
-from i2i_dds.cli.drag import say
+from i2i_dds.cli.progress import progress, say
 from i2i_dds.cli.resume import check_same, settings, threads
 from i2i_dds.errors import UserError
 
@@ -68,7 +68,6 @@ def main(cfg: DictConfig) -> Path:
 
     from i2i_dds.cli.benchmark_data import benchmark
     from i2i_dds.cli.benchmark_summary import write_summary
-    from i2i_dds.cli.progress import progress
     from i2i_dds.training.processes import gather, process_group
 
     check(cfg, _RULES)

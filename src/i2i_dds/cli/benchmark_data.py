@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.cli.drag import say
+from i2i_dds.cli.progress import say
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:

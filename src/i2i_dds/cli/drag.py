@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check, choice, flag, integer, number, optional, several, text
+from i2i_dds.cli.progress import progress, say
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ def main(cfg: DictConfig) -> Path:
     from hydra.utils import instantiate
 
     from i2i_dds.cli.drag_run import dragged_item, lora_of, request_of, write_pictures
-    from i2i_dds.cli.progress import progress
     from i2i_dds.editing.drag_items import cells_of
     from i2i_dds.editing.handles import collapsed
     from i2i_dds.runs import run_folder
@@ -158,10 +158,3 @@ def _numbers(
 
         result["metrics"] = truth_numbers(truth, dragged.x, downscale)
     write_json(folder / "result.json", {**result, "config": settings})
-
-
-def say(note: str) -> None:
-    """A note for a person, on standard error."""
-    from rich.console import Console
-
-    Console(stderr=True).print(note, soft_wrap=True, markup=False)

@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 
 from i2i_dds.cli.app import entry_point, run_dir
 from i2i_dds.cli.checks import check, choice, integer, optional, several, text
-from i2i_dds.cli.drag import SETTINGS, say
+from i2i_dds.cli.drag import SETTINGS
+from i2i_dds.cli.progress import progress, say
 from i2i_dds.cli.resume import check_same, settings, threads
 from i2i_dds.errors import UserError
 
@@ -56,7 +57,6 @@ def main(cfg: DictConfig) -> Path:
     """Drags this process's share of what is left; the first process writes the summary."""
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.progress import progress
     from i2i_dds.training.processes import gather, process_group
 
     check(cfg, _RULES)

@@ -1,4 +1,4 @@
-"""A progress bar on standard error, whose standard output ends with the run folder alone."""
+"""Progress and notes on standard error: standard output ends with the run folder alone."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,3 +24,10 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
         yield update
     finally:
         bar.stop()
+
+
+def say(note: str) -> None:
+    """A note for a person, on standard error."""
+    from rich.console import Console
+
+    Console(stderr=True).print(note, soft_wrap=True, markup=False)

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
-from i2i_dds.data.shards import BrokenSample, Sample, Shards
 from i2i_dds.errors import UserError
 
 
@@ -158,48 +157,3 @@ class EpochLoader:
                 f"data.max_broken: more than {self.max_broken} pictures could not be decoded "
                 f"(the first is {self.broken[0]}); make the shards again or allow more"
             )
-
-
-class ShardReader(IterableDataset):
-    """One epoch of a shard folder as a stream of samples, for plain loops over pictures.
-
-    Each sample goes to exactly one (rank, worker), in the order of (seed, epoch); every rank gets
-    `len(reader)` samples, and the fewer than `world` that are left over are dropped.
-    """
-
-    def __init__(
-        self,
-        folder: Any,
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
-        epoch: int = 0,
-        consumed: int = 0,
-        max_broken: int = 16,
-    ) -> None:
-        """See the class; `consumed` samples of this rank's epoch are passed over."""
-        self.shards = folder if isinstance(folder, Shards) else Shards(folder)
-        self.seed, self.rank, self.world = seed, rank, world
-        self.epoch, self.consumed, self.max_broken = epoch, consumed, max_broken
-
-    def __len__(self) -> int:
-        return len(self.shards) // self.world - self.consumed
-
-    def __iter__(self) -> Iterator[Sample]:
-        order = epoch_order(len(self.shards), self.seed, self.epoch)
-        stop = len(self.shards) // self.world * self.world
-        mine = order[self.rank : stop : self.world][self.consumed :]
-        worker = get_worker_info()
-        if worker is not None:
-            mine = mine[worker.id :: worker.num_workers]
-        broken = 0
-        for index in mine:
-            try:
-                yield self.shards.read(index)
-            except BrokenSample as error:
-                broken += 1
-                if broken > self.max_broken:
-                    raise UserError(
-                        f"data.max_broken: more than {self.max_broken} pictures of "
-                        f"'{self.shards.folder}' could not be decoded (the last is {error})"
-                    ) from error
