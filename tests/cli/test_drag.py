@@ -61,7 +61,8 @@ def test_without_arguments_a_critter_is_dragged(run) -> None:
     assert found["name"] == "test-0-head-00000" and found["prompt"] and not found["collapsed"]
     assert not found["everything_editable"] and found["nonfinite"] == 0
     assert set(found["metrics"]) == {
-        *("kind", "arrived", "arrived_source", "psnr_truth", "psnr_truth_source"),
+        *("kind", "arrived", "arrived_source", "within_cell", "score"),
+        *("psnr_truth", "psnr_truth_source"),
     }
     assert found["metrics"]["psnr_truth"] != found["metrics"]["psnr_truth_source"]
     assert found["seconds"] > 0 and found["evaluations"] > 0

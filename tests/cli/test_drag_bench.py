@@ -22,7 +22,8 @@ FAST = {
     "data": "critters",
 }
 METRICS = {
-    *("n", "failed", "arrived", "arrived_source", "psnr_truth", "psnr_truth_source"),
+    *("n", "failed", "arrived", "arrived_source", "within_cell", "score"),
+    *("psnr_truth", "psnr_truth_source"),
     *("md_dragdiffusion", "md_regiondrag", "image_fidelity", "seconds_per_item"),
     *("lora_seconds_per_item", "evaluations_per_item", "nonfinite"),
 }

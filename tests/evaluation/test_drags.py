@@ -12,6 +12,7 @@ from i2i_dds.editing.drag_items import Dragged, DragRequest
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.drag_summary import drag_metrics, summary_table
 from i2i_dds.evaluation.drags import DragMeter, DragRow, outside_equal, truth_numbers
+from i2i_dds.metrics.arrival import LEAST
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -59,6 +60,15 @@ def test_both_things_must_arrive(truth):
     half = truth_numbers(truth, to_tensor(picture((8, 0), (0, 20))), 4)
     assert half["arrived"] == 0
     assert half["psnr_truth_source"] < half["psnr_truth"] < there["psnr_truth"]
+
+
+def test_a_thing_in_its_place_that_is_hardly_alike_is_told_from_one_that_arrived(truth):
+    answer = to_tensor(truth.truth)
+    noise = torch.randn(answer.shape, generator=torch.Generator().manual_seed(0))
+    smeared = truth_numbers(truth, answer + 0.9 * noise, 4)
+    assert (smeared["arrived"], smeared["within_cell"]) == (0, 1)
+    assert 0 < smeared["score"] < LEAST < truth_numbers(truth, answer, 4)["score"]
+    assert truth_numbers(truth, to_tensor(truth.item.image), 4)["within_cell"] == 0
 
 
 def test_a_source_that_passes_by_chance_is_told(truth):
@@ -126,9 +136,9 @@ def test_features_that_the_teacher_has_not_are_refused_at_once(teacher, settings
 
 
 ROWS = [
-    DragRow("a", "head", arrived=1.0, arrived_source=0.0, psnr_truth=20.0, psnr_truth_source=15.0,
+    DragRow("a", "head", arrived=1.0, arrived_source=0.0, within_cell=1.0, psnr_truth=20.0, psnr_truth_source=15.0,
             md_dragdiffusion=3.0, md_regiondrag=10.0, pairs=1, evaluations=10),
-    DragRow("b", "ear", arrived=0.0, arrived_source=1.0, psnr_truth=10.0, psnr_truth_source=17.0,
+    DragRow("b", "ear", arrived=0.0, arrived_source=1.0, within_cell=1.0, psnr_truth=10.0, psnr_truth_source=17.0,
             md_dragdiffusion=9.0, md_regiondrag=20.0, pairs=2, evaluations=30, nonfinite=3),
     DragRow("c", error="no such file"),
 ]  # fmt: skip
@@ -138,6 +148,7 @@ def test_metrics_by_hand():
     metrics = drag_metrics(ROWS, {"a": 1.0, "b": 2.0, "c": 99.0}, {"a": 8.0, "b": 4.0, "c": 0.0})
     assert (metrics["n"], metrics["failed"], metrics["nonfinite"]) == (3, 1, 3)
     assert (metrics["arrived"], metrics["arrived_source"]) == (0.5, 0.5)
+    assert metrics["within_cell"] == 1.0
     assert (metrics["psnr_truth"], metrics["psnr_truth_source"]) == (15.0, 16.0)
     assert metrics["md_dragdiffusion"] == (3 + 9 + 9) / 3  # over pairs
     assert metrics["md_regiondrag"] == 15.0  # over items

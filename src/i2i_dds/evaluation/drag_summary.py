@@ -9,7 +9,7 @@ from typing import Any
 from i2i_dds.evaluation.drags import DragRow
 
 _MEANS = (
-    *("arrived", "arrived_source", "psnr_truth", "psnr_truth_source", "psnr_source"),
+    *("arrived", "arrived_source", "within_cell", "score", "psnr_truth", "psnr_truth_source", "psnr_source"),
     *("outside_equal", "image_fidelity"),
 )
 
@@ -18,6 +18,8 @@ _COLUMNS = {
     "failed": "failed",
     "arrived": "arrived",
     "arrived_source": "arrived, source",
+    "within_cell": "most alike within a cell",
+    "score": "correlation there",
     "psnr_truth": "PSNR to truth, dB",
     "psnr_truth_source": "of the source, dB",
     "psnr_source": "PSNR to source, dB",
@@ -28,8 +30,8 @@ _COLUMNS = {
     "lora_seconds_per_item": "and for its LoRA",
     "evaluations_per_item": "UNet evaluations an item",
 }
-_PERCENT = ("arrived", "arrived_source")
-_DIGITS = {"n": 0, "failed": 0, "evaluations_per_item": 0, "image_fidelity": 3}
+_PERCENT = ("arrived", "arrived_source", "within_cell")
+_DIGITS = {"n": 0, "failed": 0, "evaluations_per_item": 0, "image_fidelity": 3, "score": 2}
 
 
 def drag_metrics(

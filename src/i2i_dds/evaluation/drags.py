@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from i2i_dds.data.images import to_pil, to_tensor
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.editing.drag_items import Dragged, DragRequest
 from i2i_dds.errors import UserError
-from i2i_dds.metrics.arrival import arrived
+from i2i_dds.metrics.arrival import Arrival, arrived
 from i2i_dds.metrics.dift import unet_features
 from i2i_dds.metrics.drag import (
     REGIONDRAG_SIDE,
@@ -37,6 +38,9 @@ class DragRow:
         error: Why it could not be done; empty if it was.
         arrived: 1 if each thing is found within one latent cell of its target, else 0.
         arrived_source: The same of the untouched picture, which now and then passes by chance.
+        within_cell: 1 if the place that resembles each thing most lies within one latent cell of
+            its target, however little it does, else 0; `arrived` asks for a likeness too.
+        score: The correlation at that place, in [-1, 1]; of several things the least.
         psnr_truth: The result against the exact answer, dB.
         psnr_truth_source: The untouched picture against it, dB: what doing nothing scores.
         psnr_source: The result against the untouched picture, dB.
@@ -56,6 +60,8 @@ class DragRow:
     error: str = ""
     arrived: float = _NAN
     arrived_source: float = _NAN
+    within_cell: float = _NAN
+    score: float = _NAN
     psnr_truth: float = _NAN
     psnr_truth_source: float = _NAN
     psnr_source: float = _NAN
@@ -182,19 +188,21 @@ def truth_numbers(truth: TruthItem, x: Tensor, tolerance: float) -> dict[str, An
     """
     answer, source = to_tensor(truth.truth), to_tensor(truth.item.image)
 
-    def all_there(picture: Tensor) -> float:
-        return float(
-            all(
-                arrived(picture, answer, to_tensor(template), before, tolerance).success
-                for template, before in zip(truth.templates, ways, strict=True)
-            )
-        )
-
     ways = [(handle[0] - target[0], handle[1] - target[1]) for handle, target in truth.item.points]
+
+    def found(picture: Tensor) -> list[Arrival]:
+        return [
+            arrived(picture, answer, to_tensor(template), before, tolerance)
+            for template, before in zip(truth.templates, ways, strict=True)
+        ]
+
+    things = found(x)
     return {
         "kind": truth.kind,
-        "arrived": all_there(x),
-        "arrived_source": all_there(source),
+        "arrived": float(all(thing.success for thing in things)),
+        "arrived_source": float(all(thing.success for thing in found(source))),
+        "within_cell": float(all(math.hypot(*thing.offset) <= tolerance for thing in things)),
+        "score": min(thing.score for thing in things),
         "psnr_truth": psnr(x[None], answer[None]).item(),
         "psnr_truth_source": psnr(source[None], answer[None]).item(),
     }
