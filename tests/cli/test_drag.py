@@ -81,6 +81,8 @@ def test_an_own_picture_with_points_and_mask(run) -> None:
     assert "lora" not in found and "LoRA" not in done.err
     assert "points: pair 2 lies within one latent cell and will not move" in done.err
     assert "everything may change" not in done.err
+    assert "points: pair 2 lies outside the mask, where nothing may change" in done.err
+    assert "pair 1" not in done.err
     assert found["handles"] == [[[2, 2], [6, 2]], [[2, 5], [2, 5]]] and found["collapsed"] == [2]
     assert found["points"] == [[[8, 8], [24, 8]], [[10, 20], [11, 21]]]
     assert not found["everything_editable"] and found["drag_steps"] == 2
@@ -197,6 +199,7 @@ def test_a_real_photograph_from_command_to_pictures(run, pocket) -> None:
         (("t0=0",), "t0: 0 is not allowed; give a number of at most 1 above 0"),
         (("t0=1.01",), "t0: 1.01 is not allowed; give a number of at most 1 above 0"),
         (("steps=0",), "steps: 0 is not allowed; give a whole number of at least 1"),
+        (("steps=1001",), "steps: 1001 is not allowed; give 1 to 1000"),
         (("lora.steps=0",), "steps: 0 is not allowed; give a whole number above 0"),
         (("sampler=ddim",), "sampler: 'ddim' is not allowed; give one of cycle_sde, sde, ode"),
         (("order=random",), "order: 'random' is not allowed; give one of simultaneous, seq"),

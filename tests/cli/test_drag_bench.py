@@ -145,6 +145,58 @@ def test_a_broken_item_is_counted_and_the_others_go_on(run, published: Path) -> 
     assert metrics(again.folder)["failed"] == 0 and after == {"items/a/y.json"}
 
 
+def test_an_item_that_fails_as_none_should_is_counted_too(run, monkeypatch) -> None:
+    from i2i_dds.cli import drag_run
+
+    def failing(item: Any, *others: Any) -> Any:
+        if "00001" in item.name:
+            raise ZeroDivisionError("of all things")
+        return request_of(item, *others)
+
+    request_of = drag_run.request_of
+    monkeypatch.setattr(drag_run, "request_of", failing)
+    done = run("use_lora=false")
+    assert "of all things" in done.err and "Traceback" in done.err
+    assert [row["error"] for row in table(done.folder / "rows.csv")] == ["", "of all things", ""]
+    assert (metrics(done.folder)["n"], metrics(done.folder)["failed"]) == (3, 1)
+
+    monkeypatch.setattr(drag_run, "request_of", request_of)
+    half = done.folder / "items" / "test-0-head-00000.json"
+    half.write_text(half.read_text()[:20])
+    again = run("use_lora=false")
+    assert "1 of 3 items are finished already" in again.err
+    assert metrics(again.folder)["failed"] == 0
+
+
+def test_settings_typed_beside_have_folders_of_their_own(typed) -> None:
+    """So that a sweep over them, or a second command, goes on with rows of its own."""
+    fast = [f"{key}={value}" for key, value in FAST.items() if key not in ("out", "n", "data")]
+    common = "data=critters", "use_lora=false", *fast
+    first = typed(main, *common, "n=1").folder
+    more = typed(main, *common, "n=2")
+    assert more.folder == first and "1 of 2 items are finished already" in more.err
+    assert first.name == "critters-cycle_sde-seed0" and first.parent.parent.name == "drag_bench"
+    other = typed(main, *common, "n=1", "t0=0.4").folder
+    assert other.name == first.name and other != first and "t0=0.4" in other.parent.name
+
+
+def test_distances_in_another_teachers_features(run, tmp_path: Path) -> None:
+    from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+
+    build_random_stable_diffusion(tmp_path / "other", "tiny", seed=1)
+    own = run("n=1", "use_lora=false", "out=own")
+    others = run("n=1", "use_lora=false", "out=others", "features.teacher=other")
+    rows = [table(done.folder / "rows.csv")[0] for done in (own, others)]
+    distances = {"md_dragdiffusion", "md_regiondrag"}
+    assert {key for key in rows[0] if rows[0][key] != rows[1][key]} <= distances
+    pictures = [
+        (done.folder / "pictures" / row["name"] / "dragged.png").read_bytes()
+        for done, row in zip((own, others), rows, strict=True)
+    ]
+    assert pictures[0] == pictures[1]
+    assert run("n=1", "features.teacher=nowhere", "out=no").sentence.startswith("error: ")
+
+
 def test_of_broken_items_alone_nothing_is_measured(run, published: Path) -> None:
     done = run("data=dragbench_d", f"root={published / 'a' / 'y'}", "n=null", "lora.steps=1")
     assert done.code == 2
@@ -195,6 +247,7 @@ def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
         (("size=30",), "size: 30 is not allowed for scenes; give one side, a multiple of 4"),
         (("threads=0",), "threads: 0 is not allowed; give a whole number of at least 1"),
         (("t0=0",), "t0: 0 is not allowed; give a number of at most 1 above 0"),
+        (("steps=1001",), "steps: 1001 is not allowed; give 1 to 1000"),
         (("steps=0",), "steps: 0 is not allowed; give a whole number of at least 1"),
         (("sampler=ddim",), "sampler: 'ddim' is not allowed; give one of cycle_sde, sde, ode"),
         (("features.block=2",), "features.block: 2 is not allowed; give 0 to 1, which this"),

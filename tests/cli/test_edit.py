@@ -207,6 +207,29 @@ def test_every_editor_from_command_to_pictures(run, editor, rows) -> None:
         assert shares == pytest.approx(white) and 0 < min(shares) < 1
 
 
+@pytest.mark.parametrize("editor", ["zero_shot", "inpaint"])
+def test_an_empty_mask_holds_nothing_back_and_that_is_said(run, tmp_path, editor: str) -> None:
+    Image.new("L", (32, 32), 0).save(tmp_path / "empty.png")
+    Image.new("L", (32, 32), 255).save(tmp_path / "full.png")
+    done = {
+        name: run(*IMAGE, f"editor={editor}", f"mask={name}.png", f"paths.suffix=-{name}")
+        for name in ("empty", "full")
+    }
+    note = "mask: all of 'empty.png' is black, so everything may change"
+    assert note in done["empty"].err and "mask:" not in done["full"].err
+    edits = [next((one.folder / "edited").iterdir()).read_bytes() for one in done.values()]
+    assert edits[0] == edits[1]
+    assert (
+        json.loads((done["empty"].folder / "result.json").read_text())["items"][0]["distance"] > 0
+    )
+
+
+def test_that_no_mask_is_found_is_said(run) -> None:
+    same = "prompt.source=a cat", "prompt.target=a cat"
+    done = run("image=photos/cat0.png", *same, "mask=auto", "automask.noises=1")
+    assert "mask: none was found for 'cat0', which stays as it is" in done.err
+
+
 def test_dds_in_a_mask_that_it_finds(run) -> None:
     folder = run("n=2", "mask=auto", "automask.threshold=0.9", "automask.noises=1").folder
     result = json.loads((folder / "result.json").read_text())

@@ -78,6 +78,14 @@ def test_dragging_varies_one_setting_at_a_time(run):
             ("study=dragging", "+sensitivity.colour=[1]", "use_lora=false"),
             "sensitivity.colour: no",
         ),
+        (
+            ("study=dragging", "sensitivity=null", "n=2", "steps=1001", "use_lora=false"),
+            "steps: 1001 is not allowed; give 1 to 1000",
+        ),
+        (
+            ("study=dragging", "sensitivity.steps=[1001]", "use_lora=false"),
+            "steps: 1001 is not allowed; give 1 to 1000",
+        ),
         (("study=inpainting", "clip=nowhere"), "clip: 'nowhere' holds no CLIP; give pocket"),
     ],
 )

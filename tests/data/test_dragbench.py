@@ -119,6 +119,8 @@ def test_other_broken_files_are_refused(tmp_path):
         [[1, 2, 3]],
         [[1, 2, 3, True]],
         [[1, 2, 3, float("nan")]],
+        [[1, 2, 3, float("inf")]],
+        [[1, 2, 3, 10**400]],  # that no float holds
     ],
 )
 def test_typed_points_are_checked(points):

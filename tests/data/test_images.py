@@ -36,6 +36,7 @@ def test_load_image_reads_what_was_saved(tmp_path: Path, suffix: str) -> None:
 def test_load_image_lays_transparency_over_white_and_turns_upright(tmp_path: Path) -> None:
     Image.new("RGBA", (2, 1), (10, 20, 30, 0)).save(tmp_path / "a.png")
     assert load_image(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
+    assert load_image(tmp_path / "a.png", ground="black").getpixel((0, 0)) == (0, 0, 0)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     picture(6, 4).save(tmp_path / "b.png", exif=exif)
@@ -154,3 +155,12 @@ def test_tensors_and_pictures_round_trip() -> None:
     assert to_pil(outside).getpixel((0, 0)) == (0, 255, 0)
     grey = torch.tensor([[[0.0, 1.0]]])
     assert to_tensor(to_pil(grey)).equal(grey)
+
+
+def test_a_mask_painted_on_transparency_is_white_where_it_was_painted(tmp_path: Path) -> None:
+    layer = Image.new("RGBA", (4, 4), (255, 255, 255, 0))
+    layer.paste((255, 255, 255, 255), (0, 0, 2, 4))
+    layer.save(tmp_path / "mask.png")
+    assert np.array_equal(
+        np.array(load_mask(tmp_path / "mask.png", (4, 4))), [[255, 255, 0, 0]] * 4
+    )

@@ -136,9 +136,11 @@ def test_features_that_the_teacher_has_not_are_refused_at_once(teacher, settings
 
 
 ROWS = [
-    DragRow("a", "head", arrived=1.0, arrived_source=0.0, within_cell=1.0, psnr_truth=20.0, psnr_truth_source=15.0,
+    DragRow("a", "head", arrived=1.0, arrived_source=0.0, within_cell=1.0,
+            psnr_truth=20.0, psnr_truth_source=15.0,
             md_dragdiffusion=3.0, md_regiondrag=10.0, pairs=1, evaluations=10),
-    DragRow("b", "ear", arrived=0.0, arrived_source=1.0, within_cell=1.0, psnr_truth=10.0, psnr_truth_source=17.0,
+    DragRow("b", "ear", arrived=0.0, arrived_source=1.0, within_cell=1.0,
+            psnr_truth=10.0, psnr_truth_source=17.0,
             md_dragdiffusion=9.0, md_regiondrag=20.0, pairs=2, evaluations=30, nonfinite=3),
     DragRow("c", error="no such file"),
 ]  # fmt: skip

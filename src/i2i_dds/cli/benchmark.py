@@ -68,7 +68,7 @@ def main(cfg: DictConfig) -> Path:
 
     from i2i_dds.cli.benchmark_data import benchmark
     from i2i_dds.cli.benchmark_summary import write_summary
-    from i2i_dds.training.processes import gather, process_group
+    from i2i_dds.training.processes import gather, on_first, process_group
 
     check(cfg, _RULES)
     if cfg.benchmark not in BENCHMARKS:
@@ -80,9 +80,7 @@ def main(cfg: DictConfig) -> Path:
         data = benchmark(cfg, instantiate(cfg.teacher))
         arms = _arms(cfg, data)
         run = _Run(cfg, run_dir(), arms, data)
-        if rank == 0:
-            run.check_settings()
-        gather(None)
+        on_first(run.check_settings)
         units = run.units()
         left = [unit for unit in units if not run.finished(unit)]
         if rank == 0 and len(left) < len(units):

@@ -56,7 +56,13 @@ def main(cfg: DictConfig) -> Path:
     """Drags, writes the run folder and returns it."""
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.drag_run import dragged_item, lora_of, request_of, write_pictures
+    from i2i_dds.cli.drag_run import (
+        dragged_item,
+        first_timestep,
+        lora_of,
+        request_of,
+        write_pictures,
+    )
     from i2i_dds.editing.drag_items import cells_of
     from i2i_dds.editing.handles import collapsed
     from i2i_dds.runs import run_folder
@@ -69,11 +75,16 @@ def main(cfg: DictConfig) -> Path:
     assert item is not None
     request = request_of(item, teacher, cfg.size, cfg.fit)
     # Before the LoRA is trained, which would take minutes for nothing.
+    first_timestep(drag, teacher)
     for still in collapsed(cells_of(request, teacher.downscale)):
         say(f"points: pair {still + 1} lies within one latent cell and will not move")
     if item.mask is None or not item.mask.getbbox():
         why = "none is given" if item.mask is None else "all of it is black"
         say(f"mask: {why}, so everything may change")
+    else:
+        for number, pair in enumerate(item.points, 1):
+            if not any(item.mask.getpixel((int(x), int(y))) for x, y in pair):
+                say(f"points: pair {number} lies outside the mask, where nothing may change")
     with run_folder(run_dir()) as folder:
         with progress("LoRA") as update:
             lora = lora_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 BENCHMARKS = ("critters", "dragbench_s", "dragbench_d")
 """What ``data=`` takes; in the config it is ``benchmark``, for ``conf/data`` is of training."""
 
+_log = logging.getLogger(__name__)
+
 CRITTERS = 64
 """Items where n is not given."""
 
@@ -34,13 +37,14 @@ _RULES = {
     "split": choice("train", "val", "test"),
     "kinds": several(choice("head", "accessory", "ear")),
     "threads": optional(integer(min=1)),
+    "features.teacher": optional(text()),
     "features.t": integer(min=0),
     "features.block": integer(min=0),
     "features.ensemble": integer(min=1),
     "features.regiondrag_side": optional(integer(min=64)),
 }
 
-_FREE = ("n", "paths", "out", "lora_dir", "root")
+_FREE = ("n", "paths", "out", "name", "lora_dir", "root")
 """Settings that may differ when a benchmark goes on."""
 
 
@@ -57,7 +61,8 @@ def main(cfg: DictConfig) -> Path:
     """Drags this process's share of what is left; the first process writes the summary."""
     from hydra.utils import instantiate
 
-    from i2i_dds.training.processes import gather, process_group
+    from i2i_dds.cli.drag_run import first_timestep
+    from i2i_dds.training.processes import gather, on_first, process_group
 
     check(cfg, _RULES)
     if cfg.benchmark not in BENCHMARKS:
@@ -66,9 +71,8 @@ def main(cfg: DictConfig) -> Path:
     with threads(cfg.threads), process_group() as (rank, world):
         bench = _Bench(cfg, run_dir(), *map(instantiate, (cfg.drag, cfg.lora, cfg.teacher)))
         entries, meter = _entries(cfg, bench.teacher), _meter(cfg, bench.teacher, rank)
-        if rank == 0:
-            check_same(bench.folder, settings(cfg, _FREE))
-        gather(None)
+        first_timestep(bench.drag, bench.teacher)  # before anything is kept
+        on_first(lambda: check_same(bench.folder, settings(cfg, _FREE)))
         left = [entry for entry in entries if not bench.finished(entry.name)]
         if rank == 0 and len(left) < len(entries):
             say(f"{len(entries) - len(left)} of {len(entries)} items are finished already")
@@ -115,7 +119,13 @@ def _meter(cfg: DictConfig, teacher: Any, rank: int) -> DragMeter:
         fidelity = None
         if rank == 0:
             say(f"{error} (its column stays empty)")
-    return DragMeter(teacher, cfg.seed, **cfg.features, fidelity=fidelity)
+    features = {key: value for key, value in cfg.features.items() if key != "teacher"}
+    if cfg.features.teacher is not None:
+        from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+
+        settled = teacher.device, teacher.dtype
+        teacher = StableDiffusionTeacher.load(cfg.features.teacher, *settled)
+    return DragMeter(teacher, cfg.seed, **features, fidelity=fidelity)
 
 
 @dataclass(frozen=True)
@@ -136,19 +146,22 @@ class _Bench:
         pictures = self.folder / "pictures" / name / PICTURE
         if not path.is_file() or not pictures.is_file():
             return False
-        return not json.loads(path.read_text(encoding="utf-8"))["row"]["error"]
+        try:
+            return not json.loads(path.read_text(encoding="utf-8"))["row"]["error"]
+        except (ValueError, KeyError):  # half of a file, of a disk that was full
+            return False
 
     def do(self, entry: _Entry, meter: DragMeter) -> None:
         """One item from its files to its row; what cannot be done is a row too."""
-        from torch import OutOfMemoryError
-
         from i2i_dds.evaluation.drags import DragRow
         from i2i_dds.runs import write_json
 
         try:
             kept = self._done(entry, meter)
-        except (UserError, OutOfMemoryError) as error:
-            sentence = " ".join(str(error).split())
+        except Exception as error:  # whatever one item has, the others shall be dragged
+            sentence = " ".join(str(error).split()) or type(error).__name__
+            if not isinstance(error, UserError):
+                _log.warning("%s", entry.name, exc_info=error)
             say(f"{entry.name}: {sentence}")
             kept = {
                 "row": DragRow(entry.name, error=sentence).values(),

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
 
+from i2i_dds.cli.edit_inputs import side
 from i2i_dds.data.dragbench import DragItem, TruthItem
-from i2i_dds.data.images import fit, to_pil, to_tensor
+from i2i_dds.data.images import fit, fit_mask, to_pil, to_tensor
 from i2i_dds.editing.drag import Drag
 from i2i_dds.editing.drag_items import Dragged, DragRequest, drag_item
 from i2i_dds.editing.interface import EditStep
-from i2i_dds.errors import UserError
 from i2i_dds.evaluation.drag_picture import marked
 from i2i_dds.evaluation.drag_sheet import PICTURE
 from i2i_dds.evaluation.grid import grid
@@ -36,19 +36,23 @@ def request_of(item: DragItem, teacher: Teacher, size: Any, mode: str) -> DragRe
         UserError: The picture is of another size and may not be resized, or nothing is left of
             the mask at its new size.
     """
-    side = tuple(size) if OmegaConf.is_list(size) else size
-    picture = fit(item.image, teacher.downscale, side, mode)
-    mask = None if item.mask is None else fit(item.mask, teacher.downscale, side, mode)
-    if mask is not None and item.mask is not None and item.mask.getbbox() and not mask.getbbox():
-        raise UserError(
-            f"mask: nothing of its white part is left at {mask.width}x{mask.height}; "
-            "give a larger one, or a larger size"
-        )
+    settled = teacher.downscale, side(size), mode
+    picture = fit(item.image, *settled)
+    mask = None if item.mask is None else fit_mask(item.mask, *settled)
     return DragRequest(
         *(item.name, to_tensor(picture), item.prompt, item.points),
         size=item.image.size,
         mask=None if mask is None else to_tensor(mask),
     )
+
+
+def first_timestep(drag: Drag, teacher: Teacher) -> int:
+    """Where the way back begins.
+
+    Raises:
+        UserError: The teacher's schedule has no such steps; asked before anything is trained.
+    """
+    return teacher.schedule.pairs(drag.steps, drag.t0)[0][0]
 
 
 def lora_of(
@@ -88,8 +92,7 @@ def dragged_item(
         return drag_item(drag, teacher, request, cfg.seed, on_step)
     from i2i_dds.editing.lora_teacher import CosineScale, LoraTeacher
 
-    end = teacher.schedule.pairs(drag.steps, drag.t0)[0][0]
-    scale = CosineScale(cfg.lora_high, cfg.lora_low, max(1, end))
+    scale = CosineScale(cfg.lora_high, cfg.lora_low, max(1, first_timestep(drag, teacher)))
     with LoraTeacher(teacher, lora.file, scale) as learned:
         return drag_item(drag, learned, request, cfg.seed, on_step)
 

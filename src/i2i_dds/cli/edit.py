@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check, choice, flag, integer, number, optional, several, text
+from i2i_dds.cli.progress import progress, say
 
 if TYPE_CHECKING:
     from i2i_dds.cli.edit_inputs import Inputs
@@ -72,7 +73,6 @@ def main(cfg: DictConfig) -> Path:
     from hydra.utils import instantiate
 
     from i2i_dds.cli import edit_inputs as inputs_of
-    from i2i_dds.cli.progress import progress
     from i2i_dds.editing.batches import edit_items
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.runs import run_folder
@@ -108,10 +108,18 @@ def main(cfg: DictConfig) -> Path:
             settled = editor, teacher, inputs.items, cfg.seed, cfg.batch_size
             for edited in edit_items(*settled, frames, on_step, automask):
                 run.add(edited, evaluator)
+                _tell_of_empty_masks(edited)
                 finished += len(edited.items)
             update(n, n)  # where all stopped early, too
         run.finish(settings, teacher.evaluations)
     return run_dir()
+
+
+def _tell_of_empty_masks(edited: Edited) -> None:
+    if edited.found is not None:
+        for item, mask in zip(edited.items, edited.found.mask, strict=True):
+            if not mask.any():
+                say(f"mask: none was found for '{item.name}', which stays as it is")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.checks import listed
+from i2i_dds.cli.progress import say
 from i2i_dds.data.edits import SceneEdits
-from i2i_dds.data.images import fit, list_images, load_image, load_mask, to_tensor
+from i2i_dds.data.images import fit, fit_mask, list_images, load_image, load_mask, to_tensor
 from i2i_dds.editing.batches import EditItem
 from i2i_dds.errors import UserError
 from i2i_dds.tasks import TaskSet
@@ -41,15 +42,14 @@ def picture_inputs(cfg: DictConfig, teacher: Teacher) -> Inputs:
     paths = list_images(listed(cfg.image))
     sources = _one_for_each(listed(cfg.prompt.source), len(paths), "prompt.source")
     masks = _one_for_each(_masks(cfg.mask), len(paths), "mask")
-    targets, size = listed(cfg.prompt.target), _size(cfg.size)
+    targets, size = listed(cfg.prompt.target), side(cfg.size)
     items, files = [], {}
     for path, words, masked in zip(paths, sources, masks, strict=True):
         picture = load_image(path)
         x = to_tensor(fit(picture, teacher.downscale, size, cfg.fit))
         mask = None
         if masked is not None:
-            held = load_mask(masked, picture.size)
-            mask = to_tensor(fit(held, teacher.downscale, size, cfg.fit))
+            mask = to_tensor(_mask(masked, picture.size, teacher.downscale, size, cfg.fit))
         for number, target in enumerate(targets, 1):
             name = _unused(path.stem if len(targets) == 1 else f"{path.stem}-{number}", files)
             items.append(EditItem(name, path.name, x, words, target, mask))
@@ -119,22 +119,32 @@ def scene_size(size: Any, teacher: Teacher) -> int:
     size = native_size(teacher) if size is None else size
     if not isinstance(size, int) or size % teacher.downscale:
         raise UserError(
-            f"size: {_size(size)} is not allowed for scenes; "
+            f"size: {side(size)} is not allowed for scenes; "
             f"give one side, a multiple of {teacher.downscale}"
         )
     return size
+
+
+def side(value: Any) -> Any:
+    """``size`` as a config has it, a list among others, in the form that pictures are fitted to."""
+    return tuple(value) if OmegaConf.is_list(value) else value
 
 
 def _masks(value: Any) -> list[Any]:
     return [None] if value in (None, AUTO_MASK) else list_images(listed(value), "mask")
 
 
-def _size(value: Any) -> Any:
-    return tuple(value) if OmegaConf.is_list(value) else value
-
-
 def _shown(value: Any) -> str:
     return repr(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+
+
+def _mask(path: Path, whole: tuple[int, int], downscale: int, size: Any, mode: str) -> Any:
+    """A user's mask; an empty one holds nothing back, as in a drag."""
+    held = load_mask(path, whole)
+    if not held.getbbox():
+        say(f"mask: all of '{path}' is black, so everything may change")
+        held.paste(255, (0, 0, *whole))
+    return fit_mask(held, downscale, size, mode)
 
 
 def _one_for_each(values: Sequence[Any], count: int, key: str) -> Sequence[Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check, choice, integer, number, optional, several, text
@@ -32,12 +32,12 @@ _RULES = {
     "steps": integer(min=1),
     "lr": number(above=0),
     "seed": integer(min=0),
-    "cache": text(),
+    "lora_dir": text(),
     "draws": integer(min=1),
     "t0": number(above=0, max=1),
     "sample_steps": integer(min=1),
-    "scale_high": number(min=0),
-    "scale_low": number(min=0),
+    "lora_high": number(min=0),
+    "lora_low": number(min=0),
 }
 
 
@@ -65,13 +65,13 @@ def main(cfg: DictConfig) -> Path:
     _check_input(cfg)
     settings, teacher = instantiate(cfg.lora), instantiate(cfg.teacher)
     subject = _subject(cfg, teacher)
-    end = max(1, round(cfg.t0 * len(teacher.schedule)))
-    scale = CosineScale(cfg.scale_high, cfg.scale_low, end)
+    end = max(1, teacher.schedule.pairs(cfg.sample_steps, cfg.t0)[0][0])
+    scale = CosineScale(cfg.lora_high, cfg.lora_low, end)
 
     with run_folder(run_dir()) as folder:
         with progress(f"LoRA, {settings.steps} steps") as update:
             kept = lora_for(
-                *(teacher, subject.x, subject.prompt, settings, cfg.cache),
+                *(teacher, subject.x, subject.prompt, settings, cfg.lora_dir),
                 on_step=lambda done: update(done.step + 1, done.steps),
             )
         z, words = teacher.encode(subject.x[None]), teacher.embed([subject.prompt])
@@ -103,19 +103,18 @@ def _check_input(cfg: DictConfig) -> None:
 
 
 def _subject(cfg: DictConfig, teacher: Teacher) -> _Subject:
-    from i2i_dds.cli.edit_inputs import native_size
+    from i2i_dds.cli.edit_inputs import native_size, side
     from i2i_dds.critters import render
     from i2i_dds.data.images import fit, load_image, to_tensor
     from i2i_dds.data.sources import captioned_scenes
 
-    size = OmegaConf.to_object(cfg.size) if OmegaConf.is_config(cfg.size) else cfg.size
-    side: Any = tuple(size) if isinstance(size, list) else size
+    size = side(cfg.size)
     if cfg.image is not None:
-        picture = fit(load_image(cfg.image), teacher.downscale, side, cfg.fit)
+        picture = fit(load_image(cfg.image), teacher.downscale, size, cfg.fit)
         return _Subject(to_tensor(picture), cfg.prompt, cfg.image)
     (scene,) = captioned_scenes(cfg.split, 1, cfg.seed)
-    drawn = render(scene.scene, native_size(teacher) if not isinstance(side, int) else side)
-    picture = fit(drawn, teacher.downscale, side, cfg.fit)
+    drawn = render(scene.scene, native_size(teacher) if not isinstance(size, int) else size)
+    picture = fit(drawn, teacher.downscale, size, cfg.fit)
     return _Subject(to_tensor(picture), scene.caption, scene.key)
 
 

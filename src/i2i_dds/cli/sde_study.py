@@ -155,23 +155,26 @@ def _translation(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
 def _dragging(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.drag_run import dragged_item, lora_of, request_of
+    from i2i_dds.cli.drag_run import dragged_item, first_timestep, lora_of, request_of
     from i2i_dds.data.dragbench import critter_items
     from i2i_dds.studies.drags import drag_row
 
     drag, lora = instantiate(cfg.drag), instantiate(cfg.lora)
     items = critter_items(cfg.split, cfg.n, cfg.seed, listed(cfg.kinds), _side(teacher))
     settings = [("sampler", name, {"sampler": name}, cfg.n) for name in listed(cfg.samplers)]
-    for key, values in cfg.sensitivity.items():
+    for key, values in (cfg.sensitivity or {}).items():
         if key not in {field.name for field in fields(drag)}:
             raise UserError(f"sensitivity.{key}: no setting of a drag; give steps, t0, radius, ...")
         for value in listed(values):
             check(OmegaConf.create({key: value}), {key: SETTINGS[key]})
             settings.append((key, value, {key: value}, cfg.n_sensitivity))
 
+    drags = [replace(drag, **change) for *_, change, _ in settings]
+    for changed in drags:  # before the first of them has taken its time
+        first_timestep(changed, teacher)
+
     def made() -> Iterator[Made]:
-        for varied, value, change, n in settings:
-            changed = replace(drag, **change)
+        for (varied, value, _, n), changed in zip(settings, drags, strict=True):
             done = []
             for truth in items[:n]:
                 request = request_of(truth.item, teacher, None, "error")

@@ -14,7 +14,6 @@ run code and are never read.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ Points = tuple[tuple[Point, Point], ...]
 _LAYOUTS = {"prompt.json": "origin_image.png", "drag_instruction.json": "original_image.png"}
 _FILES = {*_LAYOUTS, *_LAYOUTS.values(), "mask.png"}
 _WANTED = "; ".join(f"{image}, mask.png and {words}" for words, image in _LAYOUTS.items())
+_LARGEST = 2**53  # of the numbers in a file of points
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,10 @@ def _is_list(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that a float holds; NaN is in no range."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return -_LARGEST <= value <= _LARGEST
 
 
 def _plain(row: Any) -> Any:

@@ -22,8 +22,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MODES = ("error", "resize", "crop")
 
 
-def decode(data: bytes) -> Image.Image:
-    """A picture file's bytes -> RGB, upright, transparency laid over white.
+def decode(data: bytes, ground: str = "white") -> Image.Image:
+    """A picture file's bytes -> RGB, upright, transparency laid over the colour `ground`.
 
     Raises:
         OSError, ValueError, Image.DecompressionBombError: not a whole picture of `FORMATS`.
@@ -33,22 +33,23 @@ def decode(data: bytes) -> Image.Image:
         image.load()
     except SyntaxError as error:  # what Pillow raises for some broken headers
         raise OSError(str(error)) from error
-    return _to_rgb(ImageOps.exif_transpose(image))
+    return _to_rgb(ImageOps.exif_transpose(image), ground)
 
 
-def load_image(path: str | Path, key: str = "image") -> Image.Image:
+def load_image(path: str | Path, key: str = "image", ground: str = "white") -> Image.Image:
     """The picture in a file, as RGB.
 
     Args:
         path: a PNG, JPEG, WebP or BMP file.
         key: the config key to name in an error.
+        ground: the colour under what is transparent.
 
     Raises:
         UserError: the file is missing, unreadable, too large or of another format.
     """
     data = _read(Path(path), key)
     try:
-        return decode(data)
+        return decode(data, ground)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         reason = str(error) if isinstance(error, Image.DecompressionBombError) else ""
         raise UserError(
@@ -60,6 +61,8 @@ def load_image(path: str | Path, key: str = "image") -> Image.Image:
 def load_mask(path: str | Path, size: tuple[int, int], key: str = "mask") -> Image.Image:
     """The mask in a file, as an 8-bit grey picture; white may change, black stays.
 
+    What is transparent stays too, so that white paint on an empty layer is a mask.
+
     Args:
         path: a picture file.
         size: (width, height) of the picture it belongs to, as that is in its own file.
@@ -68,7 +71,7 @@ def load_mask(path: str | Path, size: tuple[int, int], key: str = "mask") -> Ima
     Raises:
         UserError: unreadable, or of another size.
     """
-    mask = load_image(path, key).convert("L")
+    mask = load_image(path, key, ground="black").convert("L")
     if mask.size != tuple(size):
         raise UserError(
             f"{key}: '{path}' is {_shape(mask.size)} but its picture is {_shape(size)}; "
@@ -143,6 +146,23 @@ def fit(
     return ImageOps.fit(image, wanted, filter_)
 
 
+def fit_mask(
+    mask: Image.Image, downscale: int, size: int | Sequence[int] | None, mode: str
+) -> Image.Image:
+    """A mask at the size that `fit` gives its picture.
+
+    Raises:
+        UserError: as `fit` does, or nothing of its white part is left.
+    """
+    fitted = fit(mask, downscale, size, mode)
+    if mask.getbbox() and not fitted.getbbox():
+        raise UserError(
+            f"mask: nothing of its white part is left at {_shape(fitted.size)}; "
+            "give a larger one, or a larger size"
+        )
+    return fitted
+
+
 def to_tensor(image: Image.Image) -> Tensor:
     """Picture -> (3, H, W) in [-1, 1]; a grey one -> (1, H, W) in [0, 1], as masks are used."""
     array = np.array(image if image.mode == "L" else image.convert("RGB"), dtype=np.float32)
@@ -187,14 +207,14 @@ def _read(path: Path, key: str) -> bytes:
         raise UserError(f"{key}: '{path}' {reason}; give a picture file") from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, ground: str) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey
         levels = np.asarray(image, dtype=np.float64) / 257
         return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
+        under = Image.new("RGBA", image.size, ground)
+        return Image.alpha_composite(under, image).convert("RGB")
     return image.convert("RGB")
 
 

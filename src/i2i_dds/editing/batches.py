@@ -149,6 +149,8 @@ def _edit_batch(
     edited = teacher.decode(z).cpu()
     seconds = (perf_counter() - start) / len(items)
     pictures = tuple(teacher.decode(z).cpu() for z in kept) if frames else ()
+    if found is not None:
+        found = FoundMask(found.mask.cpu(), found.strength.cpu())
     return Edited(items, edited, seconds, nonfinite, tuple(points), pictures, found)
 
 

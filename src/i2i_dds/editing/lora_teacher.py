@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,15 +97,6 @@ class LoraTeacher:
         if self._layers:
             self._layers = []
             self.plain.unet.unload_lora()
-
-    @contextmanager
-    def switched_off(self) -> Iterator[None]:
-        """Within it, this object answers as the plain teacher, to the bit."""
-        layers, self._layers = self._layers, []
-        try:
-            yield
-        finally:
-            self._layers = layers
 
     @property
     def unet(self) -> Any:

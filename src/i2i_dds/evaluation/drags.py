@@ -130,7 +130,8 @@ class DragMeter:
         """One item's row."""
         known: dict[str, Any] = {}
         if truth is not None:
-            known |= truth_numbers(truth, dragged.x, self.teacher.downscale)
+            cell = dragged.x.shape[-1] / dragged.z.shape[-1]  # of the teacher that dragged
+            known |= truth_numbers(truth, dragged.x, cell)
         known |= self.distances(item, dragged.x)
         both = request.x[None], dragged.x[None]
         if self.fidelity is not None:

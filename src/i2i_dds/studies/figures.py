@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def inpainting(rows: Sequence[Row], path: Path) -> None:
     figure, axes = panels(list(columns.values()))
     ratios = sorted({row["ratio"] for row in rows})
     for axis, key in zip(axes, columns, strict=True):
-        for style, ratio in zip(_STYLES, ratios, strict=False):
+        for style, ratio in zip(cycle(_STYLES), ratios, strict=False):
             part = [row for row in rows if row["ratio"] == ratio]
             _lines(axis, part, "steps", key, style, f" {ratio:.0%} hole")
         axis.axhline(floor[key], color="#999999", lw=1, label="reconstruction")
@@ -45,8 +46,13 @@ def translation(rows: Sequence[Row], path: Path) -> None:
 
 
 def dragging(rows: Sequence[Row], path: Path) -> None:
-    """What arrived and the gain: samplers as bars, then a panel for each varied setting."""
+    """What arrived as bars and the gain, of samplers, then of each varied setting.
+
+    All panels have one scale: what matters little looks so.
+    """
     varied = list(dict.fromkeys(row["varied"] for row in rows))
+    gains = [row["psnr_truth_gain"] for row in rows]
+    room = 0.05 * (max(gains) - min(gains)) or 1.0
     figure, axes = panels(varied)
     for axis, name in zip(axes, varied, strict=True):
         part = [row for row in rows if row["varied"] == name]
@@ -57,6 +63,7 @@ def dragging(rows: Sequence[Row], path: Path) -> None:
         axis.set_ylabel("arrived", color="#2a5cdc")
         gain = axis.twinx()
         gain.plot(places, [row["psnr_truth_gain"] for row in part], "o-", color="#e07b00")
+        gain.set_ylim(min(gains) - room, max(gains) + room)
         gain.set_ylabel("gain in PSNR to truth, dB", color="#e07b00")
     save(figure, axes, path)
 

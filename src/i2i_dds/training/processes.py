@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch.distributed as dist
+
+from i2i_dds.errors import UserError
 
 
 def place() -> tuple[int, int]:
@@ -26,6 +28,23 @@ def gather(value: Any) -> list[Any]:
     found: list[Any] = [None] * world
     dist.all_gather_object(found, value)
     return found
+
+
+def on_first(action: Callable[[], None]) -> None:
+    """Lets the first process act while the others wait; all must call it.
+
+    Raises:
+        UserError: The first process did; on all, so that none waits for one that has left.
+    """
+    refusal = None
+    if place()[0] == 0:
+        try:
+            action()
+        except UserError as error:
+            refusal = error
+    refusal = gather(refusal)[0]
+    if refusal is not None:
+        raise refusal
 
 
 @contextmanager
