@@ -17,6 +17,7 @@ from PIL import Image
 from i2i_dds.cli.app import config_dir
 from i2i_dds.cli.benchmark import main
 from i2i_dds.data.piebench import critter_items, write_items
+from i2i_dds.studies.benchmark import pictures
 from i2i_dds.tasks import TaskSet
 
 EDITORS = [
@@ -126,11 +127,24 @@ def test_it_goes_on_and_grows_but_does_not_mix_settings(run) -> None:
     assert stamps(folder).keys() == after.keys()
 
 
-def test_of_later_seeds_only_the_main_strength_is_measured(run) -> None:
-    settled = ("editors=[sdedit_sde]", "task=cat2lion", "n=1", "t0=[0.2,0.6]", "seeds=[0,1]")
-    lines = table(run(*settled).folder / "table.csv")
-    found = {line["strength"]: line["n"] for line in lines if line["edit"] == "all"}
-    assert found == {"0.2": "1", "0.6": "2"}
+def test_every_strength_is_measured_of_the_first_scenes_and_seeds_alone(run, monkeypatch) -> None:
+    drawn, frontier = [], pictures.frontier
+
+    def kept(lines: Any, *others: Any) -> None:
+        drawn.append(lines)
+        frontier(lines, *others)
+
+    monkeypatch.setattr(pictures, "frontier", kept)
+    settled = ("editors=[sdedit_sde]", "task=cat2lion", "n=2", "t0=[0.2,0.6]", "seeds=[0,1]")
+
+    def counts(*arguments: str) -> dict[str, str]:
+        lines = table(run(*settled, "batch_size=1", *arguments).folder / "table.csv")
+        return {line["strength"]: line["n"] for line in lines if line["edit"] == "all"}
+
+    assert counts("curve_n=1") == {"0.2": "1", "0.6": "4"}
+    # The frontier's points are all of the one scene.
+    assert {(line["strength"], line["n"]) for line in drawn[0]} == {(0.2, 1), (0.6, 1)}
+    assert counts() == {"0.2": "2", "0.6": "4"}  # of the first seed alone
 
 
 def test_students_stand_beside_the_editors_on_the_tasks_they_know(run, pocket, tmp_path) -> None:

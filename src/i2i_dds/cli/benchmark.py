@@ -31,6 +31,7 @@ _RULES = {
     "n": optional(integer(min=1)),
     "seeds": several(integer(min=0)),
     "curve_seeds": integer(min=0),
+    "curve_n": optional(integer(min=1)),
     "editors": optional(several(text())),
     "guidance": number(min=0),
     "lr": number(above=0),
@@ -55,7 +56,7 @@ _RULES = {
 }
 
 _FREE = (
-    *("n", "seeds", "curve_seeds", "editors", "pictures", "paths", "out"),
+    *("n", "seeds", "curve_seeds", "curve_n", "editors", "pictures", "paths", "out"),
     *("arms", "students", "sizes", "setting"),
 )
 """Settings that may differ when a benchmark goes on, or that are looked at editor by editor."""
@@ -97,9 +98,9 @@ def main(cfg: DictConfig) -> Path:
             first = listed(cfg.seeds)[0]
             shown = {edit: run.scenes[first, edit] for edit in run.data.edits}
             main = {name: arm.main_value for name, arm in arms.items()}
-            curves = listed(cfg.seeds)[: cfg.curve_seeds]
-            rows = run.rows(units)
-            write_summary(run.folder, run.data, main, rows, shown, cfg.pictures, curves)
+            curve = run.rows([unit for unit in units if unit.every])
+            kept = run.folder, run.data, main, run.rows(units), curve
+            write_summary(*kept, shown, cfg.pictures)
     return run.folder
 
 
@@ -168,14 +169,19 @@ class _Run:
     def units(self) -> list[_Unit]:
         """All there is to do: batches of the first scenes first, so that n may grow."""
         names = {place: scenes.names for place, scenes in self.scenes.items()}
-        size, curves = self.cfg.batch_size, listed(self.cfg.seeds)[: self.cfg.curve_seeds]
+        size = self.cfg.batch_size
         return [
-            _Unit(name, edit, seed, first, list(part), seed in curves)
+            _Unit(name, edit, seed, first, list(part), self._every(seed, first))
             for first in range(0, max(map(len, names.values())), size)
             for name, arm in self.arms.items()
             for (seed, edit), found in names.items()
             if (part := found[first : first + size]) and arm.can(edit)
         ]
+
+    def _every(self, seed: int, first: int) -> bool:
+        """Whether a batch is measured at every strength, and makes the frontier."""
+        few = self.cfg.curve_n is not None and first >= self.cfg.curve_n
+        return not few and seed in listed(self.cfg.seeds)[: self.cfg.curve_seeds]
 
     @cached_property
     def scenes(self) -> dict[tuple[int, str], Scenes]:

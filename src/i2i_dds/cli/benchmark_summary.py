@@ -16,9 +16,9 @@ def write_summary(
     data: Benchmark,
     main: Mapping[str, float],
     rows: Sequence[Mapping[str, Any]],
+    curve: Sequence[Mapping[str, Any]],
     scenes: Mapping[str, Scenes],
     pictures: int,
-    curve_seeds: Sequence[int],
 ) -> None:
     """Writes them beside the rows.
 
@@ -27,10 +27,10 @@ def write_summary(
         data: What was measured.
         main: Editor -> the strength that stands for it; NaN of one that has none.
         rows: One an edited picture, their numbers as JSON has them.
+        curve: Those of them that are of every strength; the frontier is theirs alone, so that all
+            of its points are of the same scenes.
         scenes: By kind of edit, of the seed whose pictures were kept.
         pictures: How many of each kind are shown.
-        curve_seeds: Those of which every strength was measured; the frontier is theirs alone, so
-            that all of its points are of the same scenes.
     """
     from i2i_dds.evaluation.summary import write_csv
     from i2i_dds.runs import replacing, write_json, write_text
@@ -45,8 +45,7 @@ def write_summary(
     parts += [f"**{name}**\n\n{by_edit(shown, name)}" for name in data.by_edit]
     write_text(folder / "table.md", "\n".join(parts))
     with replacing(folder / "frontier.png") as partial:
-        curve = [row for row in rows if row["seed"] in curve_seeds] or rows
-        frontier(table(curve, data.metrics, data.pooled), data.axes, partial)
+        frontier(table(curve or rows, data.metrics, data.pooled), data.axes, partial)
     _sheets(folder, list(main), scenes, pictures)
     write_json(folder / "table.json", {"main": shown, "lines": lines})
     _report(summary(shown, [*data.spread, "seconds"]))
