@@ -1,4 +1,6 @@
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from i2i_dds.editing.interface import EditBatch, finish
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import Gradient, finite
 from i2i_dds.scores.sds import SDS
 from i2i_dds.studies.descent import PROBES, UnsharedNoise, Variant, delta_loss, trace
 
@@ -38,6 +41,20 @@ def test_items_that_stopped_stay_and_their_steps_are_counted(make_held):
     stop = ZeroShot(lr=0.05, guidance=1.0, stop=lambda done: torch.tensor([True, done.step >= 2]))
     (early, z3), (late, z9) = trace(Variant(stop), make_held(), [3, 9])
     assert torch.equal(z3, z9) and early["steps_taken"] == late["steps_taken"] == (1 + 3) / 2
+    assert early["steps_deviation"] == 1
+    (_, z2), _ = trace(Variant(stop), make_held(), [2, 3])
+    last = ((z2 - z3) / EDITOR.lr)[1]  # of the one that took the third step
+    assert early["gradient_norm"] == pytest.approx(last.square().mean().sqrt().item())
+
+
+def test_entries_that_were_not_finite_are_counted(make_held):
+    def spoilt(*arguments: Any, **more: Any) -> Gradient:
+        value = DDS()(*arguments, **more).value.clone()
+        value[0, 0, 0, :2] = float("nan")
+        return finite(value)
+
+    (first, _), (last, _) = trace(Variant(replace(EDITOR, score=spoilt)), make_held(), [1, 3])
+    assert (first["nonfinite"], last["nonfinite"]) == (2, 6)
 
 
 @pytest.mark.parametrize("prompts", [("caption", "caption"), ("target", "target")])

@@ -21,6 +21,7 @@ from i2i_dds.cli.checks import (
     several,
     text,
 )
+from i2i_dds.cli.progress import progress, say
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
@@ -126,7 +127,6 @@ def _find(study: str, cfg: DictConfig) -> Findings:
 def _descents(cfg: DictConfig) -> Findings:
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.progress import progress
     from i2i_dds.studies.descent import TRACED, trace
 
     variants = {name: instantiate(part) for name, part in chosen(cfg).items()}
@@ -143,6 +143,8 @@ def _descents(cfg: DictConfig) -> Findings:
                     update(done, total)
                 if held.seed == seeds[0]:
                     pictures[name] = held.teacher.decode(last[:SHOWN])
+                if rows[-1]["nonfinite"]:
+                    say(f"{name}: {rows[-1]['nonfinite']} gradient entries were not finite")
             changes = any(variant.target == "target" for variant in variants.values())
             sheet = _sheet(held, pictures, changes) if sheet is None else sheet
     return Findings(rows, ("variant", "iteration"), TRACED, sheet)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from i2i_dds.diffusion.randomness import item_generators, randn
-from i2i_dds.editing.interface import EditBatch
+from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.editing.optimise import Score, ZeroShot
 from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
@@ -19,7 +19,10 @@ from i2i_dds.studies.held_out import MEASURES, Held
 from i2i_dds.teacher.interface import Teacher
 
 PROMPTS = ("caption", "target", "empty", "another")
-TRACED = (*MEASURES, "drift", "gradient_norm", "delta_loss", "steps_taken")
+TRACED = (
+    *(*MEASURES, "drift", "gradient_norm", "delta_loss"),
+    *("steps_taken", "steps_deviation", "nonfinite"),
+)
 PROBES = 19
 """Timesteps of the delta loss, as many as FlowEdit's appendix has (Kulikov et al., ICCV 2025)."""
 
@@ -72,27 +75,24 @@ def trace(
     Yields:
         (numbers, latents) for each of `at`. Beside those of :meth:`Held.measures` the numbers are
         "iteration", "drift" (root mean square distance from the source's latent), "gradient_norm"
-        (root mean square of the step's gradient), "delta_loss" (see :func:`delta_loss`, else NaN)
-        and "steps_taken" (mean over items: fewer than the iteration where a rule stopped them).
+        (root mean square of the step's gradient over the items that took it), "delta_loss" (see
+        :func:`delta_loss`, else NaN), "steps_taken" (mean over items: fewer than the iteration
+        where a rule stopped them), "steps_deviation" (standard deviation over items) and
+        "nonfinite" (gradient entries that were replaced by 0 so far).
     """
     batch, scale = variant.batch(held), variant.editor.guidance if probe else None
     left, z = sorted(set(at)), held.z
+    way = _Way(torch.zeros(len(z)))
     if left and left[0] == 0:
-        left.pop(0)
-        yield _numbers(held, batch, z, 0, float("nan"), 0.0, scale), z
-    taken = torch.zeros(len(z))
-    norm = float("nan")
+        yield _numbers(held, batch, z, left.pop(0), way, scale), z
     if left:
         editor = replace(variant.editor, steps=left[-1])
         for step in editor(held.teacher, batch):
-            taken += torch.ones(len(z)) if step.going is None else step.going.float().cpu()
-            z = step.z
-            norm = step.gradient_norm.square().mean().sqrt().item() / z[0].numel() ** 0.5
+            z, way = step.z, way.after(step)
             while left and left[0] == step.step + 1:
-                count = left.pop(0)
-                yield _numbers(held, batch, z, count, norm, taken.mean().item(), scale), z
+                yield _numbers(held, batch, z, left.pop(0), way, scale), z
     for count in left:  # every item had stopped before
-        yield _numbers(held, batch, z, count, norm, taken.mean().item(), scale), z
+        yield _numbers(held, batch, z, count, way, scale), z
 
 
 @torch.no_grad()
@@ -148,19 +148,31 @@ class UnsharedNoise:
         return Gradient(here.value - there.value, here.nonfinite + there.nonfinite)
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How far a descent has come: the steps of each item, the last gradient, what was replaced."""
+
+    taken: Tensor
+    norm: float = float("nan")
+    nonfinite: int = 0
+
+    def after(self, step: EditStep) -> _Way:
+        took = torch.ones(len(step.z)) if step.going is None else step.going.float().cpu()
+        squares = step.gradient_norm.float().cpu().square() / step.z[0].numel()
+        norm = ((squares * took).sum() / took.sum()).sqrt().item()
+        return _Way(self.taken + took, norm, self.nonfinite + step.nonfinite)
+
+
 def _numbers(
-    held: Held,
-    batch: EditBatch,
-    z: Tensor,
-    count: int,
-    norm: float,
-    taken: float,
-    scale: float | None,
+    held: Held, batch: EditBatch, z: Tensor, count: int, way: _Way, scale: float | None
 ) -> dict[str, float]:
     loss = float("nan") if scale is None else delta_loss(held, batch, z, scale)
     found: dict[str, Any] = {"iteration": count, **held.measures(z)}
     drift = (z - held.z).square().mean().sqrt().item()
-    return found | {"drift": drift, "gradient_norm": norm, "delta_loss": loss, "steps_taken": taken}
+    found |= {"drift": drift, "gradient_norm": way.norm, "delta_loss": loss}
+    found |= {"steps_taken": way.taken.mean().item()}
+    found |= {"steps_deviation": way.taken.std(correction=0).item()}
+    return found | {"nonfinite": way.nonfinite}
 
 
 def _prompts(kind: str, held: Held) -> list[str]:
