@@ -126,6 +126,10 @@ def test_students_are_trained_once_and_then_only_read(run, pocket, monkeypatch) 
         (("study=guidance", "at=[-1]"), "at: [-1] is not allowed; give a whole number of at lea"),
         (("study=prompts", "variants.right.source=none"), "source: 'none' is not allowed; give"),
         (("study=noise", "only=[none]"), "only: 'none' is not allowed; give some of shared, ind"),
+        (
+            ("study=student", "task=smile2frown"),
+            "task: 'smile2frown' is not allowed, for 'four tasks, one network' learns cat2lion, ",
+        ),
         (("study=student", "max_steps=0"), "max_steps: 0 is not allowed; give a whole number"),
     ],
 )

@@ -30,7 +30,15 @@ COLUMNS = [
     *("psnr_backdrop", "ssim_truth", "clip_direction", "sharpness", "seconds", "evaluations"),
 ]
 FILES = {
-    *("frontier.png", "gallery.png", "pictures", "rows.csv", "settings.json", "sheets"),
+    *(
+        "frontier.png",
+        "frontiers",
+        "gallery.png",
+        "pictures",
+        "rows.csv",
+        "settings.json",
+        "sheets",
+    ),
     *("table.csv", "table.json", "table.md", "units"),
 }
 
@@ -85,6 +93,7 @@ def test_every_editor_on_every_kind_of_edit(run, tmp_path: Path) -> None:
     assert sheet.width == (len(EDITORS) + 2) * (96 + 6) + 6
     assert Image.open(folder / "gallery.png").height == 6 + 16 + 6 * (96 + 6 + 16)
     assert Image.open(folder / "frontier.png").width > 800
+    assert {path.stem for path in (folder / "frontiers").iterdir()} == {*edits} - {"all"}
     assert "**success**" in (folder / "table.md").read_text()
 
 
@@ -188,13 +197,17 @@ def untimed(lines: list[dict[str, str]]) -> list[dict[str, Any]]:
 def test_piebench_from_its_files_to_the_published_measures(run, tmp_path: Path) -> None:
     write_items(tmp_path / "pie", critter_items(task("animals"), "test", 2, size=32))
     settled = ("data=piebench", "root=pie", "editors=[nothing,dds,dds_mask]", "n=null")
-    folder = run(*settled).folder
-    lines = table(folder / "table.csv")
+    done = run(*settled)
+    folder, lines = done.folder, table(done.folder / "table.csv")
     assert list(lines[0])[4:13] == [
         *("structure_distance", "psnr", "lpips", "mse", "ssim", "clip_whole", "clip_edited"),
         *("seconds", "evaluations"),
     ]
     assert {line["edit"] for line in lines} == {"1", "2", "3", "4", "all"}
+    units = {"psnr (dB)", "mse (x 10^4)", "ssim (x 10^2)", "clip_whole (100 x cosine)"}
+    header = (folder / "table.md").read_text().splitlines()[0]
+    assert units <= {cell.strip() for cell in header.split("|")}
+    assert all(name in done.err for name in ("mse", "ssim", "clip_whole", "clip_edited"))
     assert {line["n"] for line in lines if line["edit"] == "all"} == {"8"}
     found = {line["editor"]: line for line in lines if line["edit"] == "all"}
     assert float(found["nothing"]["psnr"]) == pytest.approx(106.02, abs=0.01)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,30 @@ def test_an_edit_goes_the_way_of_its_prompts(clip):
     back = clip.direction(x, y, words(lions), words(CATS))
     torch.testing.assert_close(back, -there, atol=1e-5, rtol=0)
     assert there.mean() > 0.3
+
+
+def test_scores_are_those_of_transformers_own_forward(clip):
+    """CLIPModel's logits are cosines times its scale, and its embeddings have a direction each."""
+    lions = [scene.replace(species="lion") for scene in CATS]
+    x, y, own, other = pictures(CATS), pictures(lions), words(CATS), words(lions)
+
+    def asked(picture: torch.Tensor, prompts: list[str]) -> Any:
+        pixels = ((picture + 1) / 2 - clip._mean) / clip._std
+        length = clip.model.config.text_config.max_position_embeddings
+        tokens = clip.tokenizer(
+            prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        )
+        with torch.no_grad():
+            return clip.model(input_ids=tokens["input_ids"], pixel_values=pixels)
+
+    before, after = asked(x, own), asked(y, other)
+    cosines = before.logits_per_image.diagonal() / clip.model.logit_scale.exp()
+    torch.testing.assert_close(clip.score(x, own), cosines)
+    i, j = ((one.image_embeds.numpy(), one.text_embeds.numpy()) for one in (before, after))
+    ways = [j[part] - i[part] for part in (0, 1)]
+    lengths = np.linalg.norm(ways[0], axis=1) * np.linalg.norm(ways[1], axis=1)
+    expected = (ways[0] * ways[1]).sum(1) / lengths
+    assert clip.direction(y, x, other, own).numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_distance_is_zero_for_equal_pictures_and_grows(clip):

@@ -14,6 +14,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.cli.app import config_dir
 from i2i_dds.cli.checks import listed
 from i2i_dds.cli.resume import check_same
 from i2i_dds.errors import UserError
@@ -32,6 +33,8 @@ def students(cfg: DictConfig) -> Any:
 
     folder, rows = Path(cfg.folder).absolute(), []
     variants, task = chosen(cfg), HydraConfig.get().runtime.choices["task"]
+    for name, own in variants.items():
+        _check_task(task, name, own)
     runs = [(name, list(own), seed) for seed in listed(cfg.seeds) for name, own in variants.items()]
     with progress(f"Training {len(runs)} students") as update:
         for done, (name, own, seed) in enumerate(runs):
@@ -51,6 +54,20 @@ def students(cfg: DictConfig) -> Any:
             rows.append({"variant": name, "seed": seed, **dict.fromkeys(NUMBERS, _NAN), **known})
         update(len(runs), len(runs))
     return Findings(rows, ("variant",), NUMBERS)
+
+
+def _check_task(task: str, name: str, own: Sequence[str]) -> None:
+    """Before anything is trained: a variant of several tasks is measured on this one."""
+    for part in own:
+        key, _, several = part.partition("=")
+        if key == "task":
+            defaults = OmegaConf.load(config_dir() / "task" / f"{several}.yaml").defaults
+            names = [one for one in defaults if one != "_self_"]
+            if task not in names:
+                raise UserError(
+                    f"task: {task!r} is not allowed, for '{name}' learns {', '.join(names)}; "
+                    "give one of these, or leave it out by only="
+                )
 
 
 def _arguments(cfg: DictConfig, task: str, own: Sequence[str], seed: int, run: Path) -> list[str]:

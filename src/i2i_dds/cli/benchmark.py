@@ -212,6 +212,9 @@ class _Run:
         # Embeddings are kept, so else the first editor of a batch would pay for the others.
         self.data.teacher.embed([*batch["source"], *batch["target"], ""])
         for cut in arm.cuts(self.data.teacher, scenes, self.data.tasks, unit.seed, unit.every):
+            if cut.nonfinite:
+                where = f"{unit.arm}, {unit.edit}, seed {unit.seed}"
+                say(f"{where}: {cut.nonfinite} entries of gradients or latents were not finite")
             if _same(cut.strength, arm.main_value):
                 self._pictures(unit, scenes, cut.x)
             for name, numbers in zip(unit.names, self.data.meter(batch, cut.x), strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,9 @@ class Benchmark:
         metrics: Their names, in the order of tables.
         spread: Those shown with the standard deviation over seeds.
         by_edit: Those shown for each kind of edit.
+        printed: Those that a person sees at the end.
         axes: Of the frontier's panels: across, upwards, title.
+        units: Of metrics, for the headers of tables.
         pooled: Whether in means over all edits every picture counts the same, or every kind.
     """
 
@@ -59,7 +61,9 @@ class Benchmark:
     metrics: Sequence[str]
     spread: Sequence[str]
     by_edit: Sequence[str]
+    printed: Sequence[str]
     axes: Sequence[tuple[str, str, str]]
+    units: Mapping[str, str] = field(default_factory=dict)
     pooled: bool = False
 
 
@@ -95,6 +99,7 @@ def _critters(cfg: DictConfig, teacher: Teacher) -> Benchmark:
         metrics=(*TRUTH_COLUMNS, *COSTS, *MORE_COLUMNS),
         spread=("success", "psnr_truth_gain", "psnr_backdrop"),
         by_edit=("success", "psnr_truth_gain", "psnr_backdrop"),
+        printed=("success", "psnr_truth_gain", "psnr_backdrop", "seconds"),
         axes=(
             ("psnr_backdrop", "success", "success against preservation"),
             ("psnr_backdrop", "psnr_truth_gain", "nearness to the answer against preservation"),
@@ -126,7 +131,9 @@ def _piebench(cfg: DictConfig, teacher: Teacher) -> Benchmark:
         metrics=(*UNITS, *COSTS),
         spread=("psnr", "clip_edited"),
         by_edit=("psnr", "clip_edited"),
+        printed=(*UNITS, "seconds"),
         axes=(("psnr", "clip_edited", "edit against preservation"),),
+        units=UNITS,
         pooled=True,
     )
 

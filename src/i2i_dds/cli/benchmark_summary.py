@@ -41,14 +41,18 @@ def write_summary(
     lines = table(rows, data.metrics, data.pooled)
     write_csv(folder / "table.csv", list(lines[0]), lines)
     shown = main_rows(lines, {name: None if math.isnan(v) else v for name, v in main.items()})
-    parts = [summary(shown, data.metrics, data.spread)]
+    parts = [summary(shown, data.metrics, data.spread, data.units)]
     parts += [f"**{name}**\n\n{by_edit(shown, name)}" for name in data.by_edit]
     write_text(folder / "table.md", "\n".join(parts))
+    points = table(curve or rows, data.metrics, data.pooled)
     with replacing(folder / "frontier.png") as partial:
-        frontier(table(curve or rows, data.metrics, data.pooled), data.axes, partial)
+        frontier(points, data.axes, partial)
+    for edit in data.edits:  # in these a student of one task has its place
+        with replacing(folder / "frontiers" / f"{edit}.png") as partial:
+            frontier(points, data.axes, partial, edit)
     _sheets(folder, list(main), scenes, pictures)
     write_json(folder / "table.json", {"main": shown, "lines": lines})
-    _report(summary(shown, [*data.spread, "seconds"]))
+    _report(summary(shown, data.printed, units=data.units))
 
 
 def _sheets(
@@ -72,8 +76,12 @@ def _sheets(
 
 
 def _report(table: str) -> None:
-    """The table, for a person, on standard error."""
+    """The table, for a person, on standard error; as it is where it would not fit."""
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console(stderr=True).print(Markdown(table))
+    console = Console(stderr=True)
+    if max(map(len, table.splitlines())) <= console.width:
+        console.print(Markdown(table))
+    else:
+        console.print(table, soft_wrap=True, markup=False, highlight=False)

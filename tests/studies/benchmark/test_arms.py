@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.inversion import Inversion
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.errors import UserError
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import Gradient, finite
 from i2i_dds.studies.benchmark.arms import Arm
 
 
@@ -66,6 +69,19 @@ def test_masks_given_and_found(analytic, scenes):
     changed = (cut.x != untouched).any(1)
     assert changed.any() and not changed.all()
     assert cut.evaluations == 2 * 4 + 3 * 4  # finding the mask counts
+
+
+def test_entries_that_were_not_finite_come_with_the_cut(analytic, scenes):
+    def spoilt(*arguments: Any, **more: Any) -> Gradient:
+        value = DDS()(*arguments, **more).value.clone()
+        value[0, 0, 0, 0] = float("nan")
+        return finite(value)
+
+    editor = ZeroShot(lr=0.05, guidance=2.0, score=spoilt)
+    on_the_way = Arm(editor, "iterations", [1, 3]).cuts(analytic, scenes, None, 0, every=True)
+    assert [cut.nonfinite for cut in on_the_way] == [1, 3]
+    at_the_end = Arm(editor, "steps", [2]).cuts(analytic, scenes, None, 0, every=True)
+    assert [cut.nonfinite for cut in at_the_end] == [2]
 
 
 @pytest.mark.parametrize(

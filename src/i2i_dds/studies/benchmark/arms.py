@@ -32,12 +32,14 @@ class Cut(NamedTuple):
         x: The edited pictures, (B, 3, H, W) in [-1, 1].
         seconds: For each picture.
         evaluations: Rows of the teacher's noise predictor for each picture.
+        nonfinite: Entries of the batch's gradients or latents that were NaN or infinite.
     """
 
     strength: float
     x: Tensor
     seconds: float
     evaluations: float
+    nonfinite: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,26 +131,29 @@ class Arm:
         settled = teacher, items, seed, len(items)
         (done,) = edit_items(editor, *settled, automask=self.automask)
         used = (teacher.evaluations - before) / len(items)
-        return Cut(value, done.x, done.seconds, used)
+        return Cut(value, done.x, done.seconds, used, done.nonfinite)
 
     def _iterations(self, teacher: Teacher, scenes: Scenes, seed: int) -> Iterator[Cut]:
         """One run, its latents after some of the iterations decoded."""
         items, asked, kept = self._items(scenes), teacher.evaluations, {}
-        start = perf_counter()
+        start, bad = perf_counter(), 0
 
         def on_step(step: EditStep) -> None:
+            nonlocal bad
+            bad += step.nonfinite
             if step.step + 1 in self.values:
-                kept[step.step + 1] = step.z, perf_counter() - start, teacher.evaluations - asked
+                spent = perf_counter() - start, teacher.evaluations - asked
+                kept[step.step + 1] = step.z, *spent, bad
 
         longest = replace(self.editor, steps=int(max(self.values)))
         settled = teacher, items, seed, len(items)
         list(edit_items(longest, *settled, on_step=on_step, automask=self.automask))
         n = len(items)
-        for count, (z, seconds, evaluations) in kept.items():
+        for count, (z, seconds, evaluations, nonfinite) in kept.items():
             begun = perf_counter()
             x = teacher.decode(z).cpu()
             seconds += perf_counter() - begun
-            yield Cut(count, x, seconds / n, evaluations / n)
+            yield Cut(count, x, seconds / n, evaluations / n, nonfinite)
 
     def _items(self, scenes: Scenes) -> list[EditItem]:
         return [

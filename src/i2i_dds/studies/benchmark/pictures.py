@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from PIL import Image
 
 from i2i_dds.evaluation.grid import grid
@@ -35,7 +36,7 @@ def frontier(
             points = [line for line in drawn if line["editor"] == editor]
             points.sort(key=lambda line: _order(line["strength"]))
             x, y = ([line[name] for line in points] for name in (across, upwards))
-            colour, marker = f"C{number % 10}", "os^Dv"[number // 10 % 5]
+            colour, marker = matplotlib.colormaps["tab20"](number % 20), "os^Dv"[number // 20 % 5]
             axis.plot(x, y, "-", marker=marker, ms=4, color=colour, label=editor, alpha=0.85)
             if len(points) > 1 and not any(map(math.isnan, (x[-1], y[-1]))):
                 axis.annotate(

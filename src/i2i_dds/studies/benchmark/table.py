@@ -58,26 +58,34 @@ def main_rows(lines: Sequence[Row], main: Mapping[str, float | None]) -> list[Ro
     return [line for line in lines if line["strength"] == main[line["editor"]]]
 
 
-def summary(lines: Sequence[Row], metrics: Sequence[str], spread: Sequence[str] = ()) -> str:
+def summary(
+    lines: Sequence[Row],
+    metrics: Sequence[str],
+    spread: Sequence[str] = (),
+    units: Mapping[str, str] | None = None,
+) -> str:
     """Markdown of the means over all edits: a line an editor that was asked for all of them.
 
     Args:
         lines: Of one strength for each editor.
         metrics: Columns to show; one that no line has is left out.
         spread: Those to show with the standard deviation over seeds.
+        units: Of some of them, for the header.
     """
     totals = [line for line in lines if line["edit"] == ALL]
     shown = [name for name in metrics if any(_known(line[name]) for line in totals)]
+    named = units or {}
+    headers = {name: f"{name} ({named[name]})" if name in named else name for name in shown}
     cells = [
         {
             "editor": line["editor"],
             "strength": line["strength"],
             "n": line["n"],
-            **{name: _cell(line, name, name in spread) for name in shown},
+            **{headers[name]: _cell(line, name, name in spread) for name in shown},
         }
         for line in totals
     ]
-    return markdown(["editor", "strength", "n", *shown], cells)
+    return markdown(["editor", "strength", "n", *headers.values()], cells)
 
 
 def by_edit(lines: Sequence[Row], metric: str) -> str:
@@ -120,5 +128,5 @@ def _known(value: Any) -> bool:
 def _cell(line: Row, name: str, spread: bool) -> Any:
     value, around = line[name], line[f"{name}_spread"]
     if spread and _known(value) and _known(around):
-        return f"{value:.3g} ± {around:.1g}"
+        return f"{value:.3g} ± {around:.1g}" if around < 9.5 else f"{value:.3g} ± {around:.0f}"
     return value
