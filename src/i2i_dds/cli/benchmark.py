@@ -36,6 +36,7 @@ _RULES = {
     "guidance": number(min=0),
     "lr": number(above=0),
     "iterations": several(integer(min=1)),
+    "iterations_main": integer(min=1),
     "descending": several(integer(min=1)),
     "t_min": integer(min=0, max=999),
     "t_max": integer(min=1, max=1000),
@@ -77,6 +78,11 @@ def main(cfg: DictConfig) -> Path:
         raise UserError(f"data: {cfg.benchmark!r} is not allowed; give one of {wanted}")
     for key in ("iterations", "descending", "t0"):
         cfg[key] = listed(cfg[key])
+    for key in ("iterations", "t0"):
+        if cfg[f"{key}_main"] not in cfg[key]:
+            raise UserError(
+                f"{key}_main: {cfg[f'{key}_main']} is not allowed; give one of {cfg[key]}"
+            )
     with threads(cfg.threads), process_group() as (rank, world):
         data = benchmark(cfg, instantiate(cfg.teacher))
         arms = _arms(cfg, data)
