@@ -229,7 +229,7 @@ def test_piebench_from_its_files_to_the_published_measures(run, tmp_path: Path) 
         (("n=null",), "n: null is not allowed for critters; give a whole number of at least 1"),
         (("setting=long",), "setting: 'long' is not allowed; give one of full, quick"),
         (("t0=[0]",), "t0: [0] is not allowed; give a number of at most 1 above 0, or a list"),
-        (("t0=[0.5,0.9]",), "main: 0.6 is not allowed; give one of [0.5, 0.9]"),
+        (("t0=[0.5,0.9]",), "t0_main: 0.6 is not allowed; give one of [0.5, 0.9]"),
         (("judge=nowhere",), "judge: 'nowhere' holds no judge; give 'pocket', a folder that"),
         (("clip=nowhere",), "clip: 'nowhere' holds no CLIP; give pocket or a folder"),
         (("dino=nowhere",), "structure: 'nowhere'"),
