@@ -58,10 +58,11 @@ def curves(
 
 
 def bars(lines: Sequence[Mapping[str, Any]], by: str, measures: Sequence[str], path: Path) -> None:
-    """Measures of variants that have no way, as bars."""
+    """Measures of variants that have no way, as bars; their names stand at the left alone."""
     figure, axes = panels([TITLES.get(name, name) for name in measures])
     names = [str(line[by]) for line in lines]
     for axis, measure in zip(axes, measures, strict=True):
         axis.barh(names, [line[measure] for line in lines], color="#9db8f2")
         axis.invert_yaxis()
+        axis.tick_params(labelleft=axis.get_subplotspec().is_first_col())
     save(figure, axes, path)

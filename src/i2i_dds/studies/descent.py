@@ -172,7 +172,8 @@ def _numbers(
     found |= {"drift": drift, "gradient_norm": way.norm, "delta_loss": loss}
     found |= {"steps_taken": way.taken.mean().item()}
     found |= {"steps_deviation": way.taken.std(correction=0).item()}
-    return found | {"nonfinite": way.nonfinite}
+    found |= {"nonfinite": way.nonfinite}
+    return found
 
 
 def _prompts(kind: str, held: Held) -> list[str]:
