@@ -30,16 +30,8 @@ COLUMNS = [
     *("psnr_backdrop", "ssim_truth", "clip_direction", "sharpness", "seconds", "evaluations"),
 ]
 FILES = {
-    *(
-        "frontier.png",
-        "frontiers",
-        "gallery.png",
-        "pictures",
-        "rows.csv",
-        "settings.json",
-        "sheets",
-    ),
-    *("table.csv", "table.json", "table.md", "units"),
+    *("frontier.png", "frontiers", "gallery.png", "pictures", "rows.csv", "settings.json"),
+    *("sheets", "table.csv", "table.json", "table.md", "units"),
 }
 
 

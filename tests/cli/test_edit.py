@@ -219,9 +219,8 @@ def test_an_empty_mask_holds_nothing_back_and_that_is_said(run, tmp_path, editor
     assert note in done["empty"].err and "mask:" not in done["full"].err
     edits = [next((one.folder / "edited").iterdir()).read_bytes() for one in done.values()]
     assert edits[0] == edits[1]
-    assert (
-        json.loads((done["empty"].folder / "result.json").read_text())["items"][0]["distance"] > 0
-    )
+    result = json.loads((done["empty"].folder / "result.json").read_text())
+    assert result["items"][0]["distance"] > 0
 
 
 def test_that_no_mask_is_found_is_said(run) -> None:

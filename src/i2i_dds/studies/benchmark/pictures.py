@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from PIL import Image
 
 from i2i_dds.evaluation.grid import grid
@@ -28,6 +27,10 @@ def frontier(
         path: Where to write it.
         edit: Whose lines are drawn.
     """
+    from matplotlib import colormaps
+
+    # Its colours come in pairs: the ten strong ones first, then the ten pale ones.
+    colours = [colormaps["tab20"](number) for number in (*range(0, 20, 2), *range(1, 20, 2))]
     figure, panes = panels([title for *_, title in axes], side=5.0)
     drawn = [line for line in lines if line["edit"] == edit]
     editors = list(dict.fromkeys(line["editor"] for line in drawn))
@@ -36,7 +39,7 @@ def frontier(
             points = [line for line in drawn if line["editor"] == editor]
             points.sort(key=lambda line: _order(line["strength"]))
             x, y = ([line[name] for line in points] for name in (across, upwards))
-            colour, marker = matplotlib.colormaps["tab20"](number % 20), "os^Dv"[number // 20 % 5]
+            colour, marker = colours[number % 20], "os^Dv"[number // 10 % 5]
             axis.plot(x, y, "-", marker=marker, ms=4, color=colour, label=editor, alpha=0.85)
             if len(points) > 1 and not any(map(math.isnan, (x[-1], y[-1]))):
                 axis.annotate(
