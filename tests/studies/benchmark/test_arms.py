@@ -32,7 +32,7 @@ def scenes(analytic):
 def test_pictures_on_the_way_are_those_of_shorter_runs(analytic, scenes):
     editor = ZeroShot(lr=0.05, guidance=2.0, steps=99)
     arm = Arm(editor, "iterations", [2, 5])
-    two, five = arm.cuts(analytic, scenes, None, 0, every=False)
+    two, five = arm.cuts(analytic, scenes, None, 0, every=True)
     assert (two.strength, five.strength) == (2, 5)
     assert (two.evaluations, five.evaluations) == (8, 20)
     assert 0 < two.seconds < five.seconds
@@ -40,6 +40,16 @@ def test_pictures_on_the_way_are_those_of_shorter_runs(analytic, scenes):
         alone = Arm(replace(editor, steps=cut.strength), "steps", [cut.strength])
         (whole,) = alone.cuts(analytic, scenes, None, 0, every=True)
         assert torch.equal(whole.x, cut.x) and whole.evaluations == cut.evaluations
+
+
+def test_where_the_main_strength_is_enough_no_iteration_follows_it(analytic, scenes):
+    arm = Arm(ZeroShot(lr=0.05, guidance=2.0), "iterations", [2, 4, 9], main=4)
+    asked = analytic.evaluations
+    few = list(arm.cuts(analytic, scenes, None, 0, every=False))
+    assert analytic.evaluations - asked == 4 * 4 * len(scenes)
+    assert [cut.strength for cut in few] == [2, 4]
+    for some, all_ in zip(few, arm.cuts(analytic, scenes, None, 0, every=True), strict=False):
+        assert torch.equal(some.x, all_.x) and some.evaluations == all_.evaluations
 
 
 def test_a_strength_is_a_setting_of_the_editor(analytic, scenes):

@@ -49,7 +49,8 @@ class Arm:
     Attributes:
         editor: How; None leaves the pictures as they are.
         strength: The editor's setting that is varied; "iterations" are pictures on the way of one
-            run of all its steps, which costs nothing more; None varies nothing.
+            run (of an editor whose timesteps do not depend on how many there are), so that the
+            smaller ones cost nothing more; None varies nothing.
         values: Of that setting.
         main: The one that stands for the editor in tables; None is the largest.
         masked: Whether it is told where the edit may show.
@@ -102,12 +103,12 @@ class Arm:
             scenes: Items of `data.edits.SceneEdits` of one size.
             tasks: Whose numbers the scenes have; only students ask.
             seed: Of the noise.
-            every: All strengths, or the main one alone (and those that cost nothing more).
+            every: All strengths, or the main one alone (and those on its way).
         """
         if self.editor is None:
             yield self._pass(teacher, scenes, tasks)
         elif self.strength == ITERATIONS:
-            yield from self._iterations(teacher, scenes, seed)
+            yield from self._iterations(teacher, scenes, seed, every)
         elif self.strength is None:
             yield self._run(teacher, scenes, seed, self.editor, self.main_value)
         else:
@@ -133,9 +134,12 @@ class Arm:
         used = (teacher.evaluations - before) / len(items)
         return Cut(value, done.x, done.seconds, used, done.nonfinite)
 
-    def _iterations(self, teacher: Teacher, scenes: Scenes, seed: int) -> Iterator[Cut]:
+    def _iterations(
+        self, teacher: Teacher, scenes: Scenes, seed: int, every: bool
+    ) -> Iterator[Cut]:
         """One run, its latents after some of the iterations decoded."""
         items, asked, kept = self._items(scenes), teacher.evaluations, {}
+        end = int(max(self.values) if every else self.main_value)
         start, bad = perf_counter(), 0
 
         def on_step(step: EditStep) -> None:
@@ -145,9 +149,9 @@ class Arm:
                 spent = perf_counter() - start, teacher.evaluations - asked
                 kept[step.step + 1] = step.z, *spent, bad
 
-        longest = replace(self.editor, steps=int(max(self.values)))
+        editor = replace(self.editor, steps=end)
         settled = teacher, items, seed, len(items)
-        list(edit_items(longest, *settled, on_step=on_step, automask=self.automask))
+        list(edit_items(editor, *settled, on_step=on_step, automask=self.automask))
         n = len(items)
         for count, (z, seconds, evaluations, nonfinite) in kept.items():
             begun = perf_counter()
