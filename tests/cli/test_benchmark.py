@@ -148,6 +148,19 @@ def test_every_strength_is_measured_of_the_first_scenes_and_seeds_alone(run, mon
     assert counts() == {"0.2": "2", "0.6": "4"}  # of the first seed alone
 
 
+def test_over_another_strength_a_descent_takes_the_iterations_of_the_table(run) -> None:
+    varied = ("arms.dds.strength=guidance", "arms.dds.values=[1,2]", "arms.dds.main=2")
+    done = run(
+        "editors=[dds]", *varied, "task=cat2lion", "n=1", "iterations=[3,5]", "iterations_main=3"
+    )
+    lines = [line for line in table(done.folder / "table.csv") if line["edit"] == "all"]
+    # At guidance 1 the empty prompt is not asked.
+    assert [(line["strength"], line["evaluations"]) for line in lines] == [
+        ("1", "6.0"),
+        ("2", "12.0"),
+    ]
+
+
 def test_students_stand_beside_the_editors_on_the_tasks_they_know(run, pocket, tmp_path) -> None:
     from i2i_dds.student.build import student_from_teacher
     from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
