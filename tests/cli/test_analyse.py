@@ -130,6 +130,21 @@ def test_students_are_trained_once_and_then_only_read(run, pocket, monkeypatch) 
             ("study=student", "task=smile2frown"),
             "task: 'smile2frown' is not allowed, for 'four tasks, one network' learns cat2lion, ",
         ),
+        (
+            ("study=iterations", "measures=[success,sucess]"),
+            "measures: 'sucess' is not allowed; give some of success, ",
+        ),
+        (("study=student", "measures=[drift]"), "measures: 'drift' is not allowed; give some of"),
+        (("study=guidance", "steps=200"), "steps: "),
+        (
+            ("study=student", "guidance=2"),
+            "guidance: study=student trains, and does not read it; "
+            "give \"shared=['guidance.end=2']\"",
+        ),
+        (
+            ("study=student", "task.tasks.cat2lion.instruction=roar"),
+            "task.tasks.cat2lion.instruction: study=student gives train.py the task's name alone",
+        ),
         (("study=student", "max_steps=0"), "max_steps: 0 is not allowed; give a whole number"),
     ],
 )

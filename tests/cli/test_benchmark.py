@@ -16,14 +16,15 @@ from PIL import Image
 
 from i2i_dds.cli.app import config_dir
 from i2i_dds.cli.benchmark import main
-from i2i_dds.data.piebench import critter_items, write_items
+from i2i_dds.cli.benchmark_data import pie_scene
+from i2i_dds.data.piebench import PieItem, critter_items, write_items
 from i2i_dds.studies.benchmark import pictures
 from i2i_dds.tasks import TaskSet
 
 EDITORS = [
     *("nothing", "sds", "sds_l2", "dds", "dds_descending", "dds_mask", "dds_auto_mask", "cds"),
     *("sdedit_ode", "sdedit_sde", "ddim_inversion", "cycle_sde"),
-    *("diffedit_ode", "diffedit_sde", "diffedit_cycle_sde"),
+    *("diffedit_ode", "diffedit_sde", "diffedit_cycle_sde", "inpaint_ode", "inpaint_sde"),
 ]
 COLUMNS = [
     *("editor", "edit", "strength", "n", "success", "psnr_truth", "psnr_truth_gain"),
@@ -70,8 +71,8 @@ def test_every_editor_on_every_kind_of_edit(run, tmp_path: Path) -> None:
     assert list(dict.fromkeys(line["editor"] for line in lines)) == EDITORS
     edits = [*task("edits").names, "all"]
     assert list(dict.fromkeys(line["edit"] for line in lines)) == edits
-    # iterations 3 and 6 of the five that descend on uniform timesteps, else one strength
-    assert len(lines) == (15 + 6) * len(edits)
+    # iterations 3 and 6 of the six that descend on uniform timesteps, else one strength
+    assert len(lines) == (17 + 6) * len(edits)
     spent = {(line["editor"], line["strength"]): line["evaluations"] for line in lines}
     assert spent["nothing", ""] == "0.0" and spent["dds", "6"] == "24.0"
     assert (spent["sds", "3"], spent["dds_auto_mask", "3"]) == ("6.0", "52.0")
@@ -128,6 +129,16 @@ def test_it_goes_on_and_grows_but_does_not_mix_settings(run) -> None:
     assert stamps(folder).keys() == after.keys()
 
 
+def test_fewer_pictures_are_read_from_larger_batches_which_stay(run) -> None:
+    settled = ("editors=[sdedit_ode]", "task=cat2lion", "batch_size=2")
+    folder = run(*settled, "n=2").folder
+    before, rows = stamps(folder), table(folder / "rows.csv")
+    fewer = run(*settled, "n=1")
+    assert "1 of 1 batches are finished already" in fewer.err and stamps(folder) == before
+    assert table(folder / "rows.csv") == rows[:1]
+    assert table(run(*settled, "n=2").folder / "rows.csv") == rows and stamps(folder) == before
+
+
 def test_every_strength_is_measured_of_the_first_scenes_and_seeds_alone(run, monkeypatch) -> None:
     drawn, frontier = [], pictures.frontier
 
@@ -148,16 +159,19 @@ def test_every_strength_is_measured_of_the_first_scenes_and_seeds_alone(run, mon
     assert counts() == {"0.2": "2", "0.6": "4"}  # of the first seed alone
 
 
-def test_over_another_strength_a_descent_takes_the_iterations_of_the_table(run) -> None:
-    varied = ("arms.dds.strength=guidance", "arms.dds.values=[1,2]", "arms.dds.main=2")
-    done = run(
-        "editors=[dds]", *varied, "task=cat2lion", "n=1", "iterations=[3,5]", "iterations_main=3"
-    )
+def test_over_another_strength_an_editor_is_otherwise_that_of_the_table(run) -> None:
+    names, varied = ("dds", "cycle_sde"), []
+    for name in names:
+        arm = f"arms.{name}"
+        varied += [f"{arm}.strength=guidance", f"{arm}.values=[1,2]", f"{arm}.main=2"]
+    iterations = "iterations=[3,5]", "iterations_main=3"
+    t0 = "t0=[0.4,0.9]", "t0_main=0.4", "sampler_steps=10"
+    done = run(f"editors=[{','.join(names)}]", *varied, "task=cat2lion", "n=1", *iterations, *t0)
     lines = [line for line in table(done.folder / "table.csv") if line["edit"] == "all"]
-    # At guidance 1 the empty prompt is not asked.
-    assert [(line["strength"], line["evaluations"]) for line in lines] == [
-        ("1", "6.0"),
-        ("2", "12.0"),
+    # Rows of the network: at guidance 1 the empty prompt is not asked.
+    assert [(line["editor"], line["strength"], line["evaluations"]) for line in lines] == [
+        *(("dds", "1", "6.0"), ("dds", "2", "12.0")),
+        *(("cycle_sde", "1", "8.0"), ("cycle_sde", "2", "16.0")),
     ]
 
 
@@ -224,6 +238,13 @@ def test_piebench_from_its_files_to_the_published_measures(run, tmp_path: Path) 
     assert json.loads((folder / "table.json").read_text())["main"]
 
 
+def test_piebenchs_border_is_left_out_of_the_measures_and_not_told_to_editors() -> None:
+    item = PieItem("a", Image.new("RGB", (16, 16)), Image.new("L", (16, 16)), "", "", "", "0")
+    scene = pie_scene(item, 16, 4)
+    assert not scene["mask"].any()
+    assert not scene["measured"][:, 1:-1, 1:-1].any() and scene["measured"].sum() == 4 * 15
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -237,7 +258,7 @@ def test_piebench_from_its_files_to_the_published_measures(run, tmp_path: Path) 
         (("t0=[0.5,0.9]",), "t0_main: 0.6 is not allowed; give one of [0.5, 0.9]"),
         (("judge=nowhere",), "judge: 'nowhere' holds no judge; give 'pocket', a folder that"),
         (("clip=nowhere",), "clip: 'nowhere' holds no CLIP; give pocket or a folder"),
-        (("dino=nowhere",), "structure: 'nowhere'"),
+        (("dino=nowhere",), "dino: 'nowhere' holds no ViT"),
         (("+students.mine=nowhere",), "students.mine: 'nowhere' does not exist; give a run"),
         (("arms.dds.strength=colour",), "strength: 'colour' is no setting of this editor; give"),
     ],

@@ -260,6 +260,16 @@ def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
     config = json.loads((folder / "result.json").read_text())["config"]
     assert (config["lr"], config["guidance"]) == (0.0488, 7.5)
     assert config["editor"]["timesteps"]["t_min"] == 50
+    assert config["automask"]["threshold"] == 0.5
+
+
+def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
+    own = run("n=1", "paths.suffix=-own")
+    other = run("n=1", f"teacher.path={pocket / 'teacher'}")
+    assert "teacher.path: all settings stay those of the pocket teacher" in other.err
+    assert "teacher.path" not in own.err
+    config = json.loads((own.folder / "result.json").read_text())["config"]
+    assert config["lr"] == 0.075 and config["automask"]["threshold"] == 0.3
 
 
 @pytest.mark.parametrize(

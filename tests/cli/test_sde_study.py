@@ -70,6 +70,7 @@ def test_dragging_varies_one_setting_at_a_time(run):
     ("arguments", "message"),
     [
         ((), "study: no choice is made; give study=<choice>, one of"),
+        (("study=cosine",), "study: 'cosine' is one of scripts/analyse.py; give one of inpainting"),
         (("study=inpainting", "samplers=[cycle_sde]"), "samplers: ['cycle_sde'] is not allowed"),
         (("study=inpainting", "ratios=[0]"), "ratios: [0] is not allowed; give a number"),
         (("study=translation", "t0=[1.5]"), "t0: [1.5] is not allowed"),

@@ -47,6 +47,13 @@ def logged(folder: Path, column: str) -> list[float]:
         return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
 
 
+def test_pictures_are_as_large_as_the_teacher_wants_them(run) -> None:
+    config = json.loads((run("task=cat2lion", "data.size=null").folder / "config.json").read_text())
+    assert config["data"]["size"] is None
+    (shards,) = Path("data/shards").iterdir()
+    assert shards.name.startswith("critters-8x32-")  # the tiny teacher's: 8 cells of 4 pixels
+
+
 def test_training_ends_with_numbers_pictures_and_a_student(run) -> None:
     folder = run("task=cat2lion").folder
     assert folder.name.endswith("-cat2lion")
@@ -191,7 +198,10 @@ def test_a_teachers_numbers_yield_to_what_is_asked_for(arguments, guidance, t_mi
         (("task=cat2lion", "trainer.max_steps=0"), "trainer.max_steps: 0 is not allowed; give"),
         (("task=cat2lion", "optimizer.lr=-1"), "optimizer.lr: -1 is not allowed; give"),
         (("task=cat2lion", "guidance.fraction=2"), "guidance.fraction: 2 is not allowed; give"),
-        (("task=cat2lion", "data.size=30"), "data.size: 30 is not allowed; give a multiple of 4"),
+        (
+            ("task=cat2lion", "data.size=30"),
+            "data.size: 30 is not allowed for scenes; give one",
+        ),
         (("task=cat2lion", "judge=nobody"), "judge: 'nobody' holds no judge; give"),
         (("task=cat2lion", "ckpt_path=none.ckpt"), "ckpt_path: 'none.ckpt' does not exist; give"),
         (("task=cat2lion", "ckpt_path=last"), "ckpt_path: 'last' finds no run of this job"),

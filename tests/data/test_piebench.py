@@ -67,8 +67,8 @@ def test_an_item_is_read_as_published(tmp_path, beneath):
     assert item.target == "a slanted rusty bicycle on the wet road"
     assert item.instruction == "Make the frame rusty"
     assert (item.image.mode, item.image.size) == ("RGB", SIZE)
-    # Pixel 7 is the third of the second row; all round it is the border.
-    expected = [[1, 1, 1, 1, 1], [1, 0, 1, 0, 1], [1, 0, 0, 0, 1], [1, 1, 1, 1, 1]]
+    # Pixel 7 is the third of the second row.
+    expected = [[0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
     assert item.mask.mode == "L"
     assert (np.asarray(item.mask) / 255).tolist() == expected
 
@@ -161,9 +161,7 @@ def test_what_is_written_has_the_published_layout(tmp_path):
     (item,) = items_of(make(tmp_path / "given"))
     write_items(tmp_path / "written", [item])
     (written,) = json.loads((tmp_path / "written" / "mapping_file.json").read_text()).values()
-    # The border's rows and sides, and pixel 7.
-    mask = [0, 6, 7, 1, 9, 2, 14, 6]
-    assert written == entry(image_path="000000000000.png", mask=mask)
+    assert written == entry(image_path="000000000000.png")
     assert (tmp_path / "written" / "annotation_images" / "000000000000.png").is_file()
 
 
@@ -205,11 +203,8 @@ def test_critter_items_are_the_held_out_edits():
         scene = Scene.from_dict(edit["scene"])
         truth = TASKS[edit["task"]].truth(scene)
         assert item.image.tobytes() == render(scene, 32).tobytes()
-        mask = np.asarray(item.mask)
         expected = edit_mask(scene, truth, 32)[0].numpy() * 255
-        assert np.array_equal(mask[1:-1, 1:-1], expected[1:-1, 1:-1])
-        assert (np.delete(mask, np.s_[1:-1], 0) == 255).all()
-        assert (np.delete(mask, np.s_[1:-1], 1) == 255).all()
+        assert np.array_equal(np.asarray(item.mask), expected)
         assert (item.name, item.region) == (edit["key"], "")
         prompts = (item.source, item.target, item.instruction)
         assert prompts == (edit["source"], edit["target"], edit["instruction"])

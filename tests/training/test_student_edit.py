@@ -3,16 +3,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from i2i_dds.data.edits import SceneEdits
+from i2i_dds.data.edits import SceneEdits, collate
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.evaluation.measure import Evaluator
 from i2i_dds.student.edit import edit_with_student
 from i2i_dds.tasks import TaskSet
-from i2i_dds.training.student_edit import filled_up, held_out, measure_student
+from i2i_dds.training.student_edit import filled_up, held_out, measure_seconds, measure_student
 
 TIMES = {"seconds_per_image", "seconds_per_image_zero_shot", "zero_shot_speedup"}
 
@@ -39,6 +40,23 @@ def test_a_batch_is_filled_up_with_its_last_item() -> None:
     filled = filled_up(batch, 4)
     assert filled["key"] == ["a", "b", "b", "b"] and filled["broken"] == []
     assert filled["image"].flatten().tolist() == [0, 1, 1, 1]
+
+
+def test_zero_shot_editing_is_charged_for_each_of_its_steps(edited_student, teacher, tasks, judge):
+    data = SceneEdits(tasks, "test", 1, 0, 32)
+    batch = filled_up(collate([data[0]]), 8)
+    evaluator = Evaluator(tasks, teacher, judge)
+
+    def seconds(steps: int, **settings: Any) -> float:
+        before = teacher.evaluations
+        zero_shot = ZeroShot(steps=steps, **settings)
+        found = measure_seconds(edited_student, evaluator, batch, zero_shot)["zero_shot"]
+        assert teacher.evaluations - before == 4 * 8 * 4  # one warm-up, three timed
+        return found
+
+    # Whatever is timed, 100,000 steps take longer than one, also where a picture stops at once.
+    assert 0 < seconds(1) < seconds(100_000)
+    assert 0 < seconds(1) < seconds(100_000, stop=lambda done: True)
 
 
 def test_a_held_out_set_is_measured(edited_student, teacher, tasks, judge, data) -> None:

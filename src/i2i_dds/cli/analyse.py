@@ -100,6 +100,7 @@ def main(cfg: DictConfig) -> Path:
         known = ", ".join(_STUDIES)
         raise UserError(f"study: '{study}' is one of scripts/sde_study.py; give one of {known}")
     check(cfg, _RULES | _STUDIES[study])
+    _check_measures(study, cfg)
     with run_folder(run_dir()) as folder:
         found = _find(study, cfg)
         lines = over_seeds(found.rows, found.keys, found.measures)
@@ -114,6 +115,17 @@ def main(cfg: DictConfig) -> Path:
             write_image(folder / "pictures.png", found.picture)
         write_json(folder / "result.json", {"lines": lines, "config": resolved(cfg)})
     return run_dir()
+
+
+def _check_measures(study: str, cfg: DictConfig) -> None:
+    """Before hours of work: whether what is to be drawn will be there."""
+    from i2i_dds.cli.analyse_students import NUMBERS
+    from i2i_dds.studies.descent import TRACED
+
+    known = NUMBERS if study == "student" else TRACED
+    for name in listed(cfg.measures) if "measures" in cfg else ():
+        if name not in known:
+            raise UserError(f"measures: {name!r} is not allowed; give some of {', '.join(known)}")
 
 
 def _find(study: str, cfg: DictConfig) -> Findings:
@@ -210,7 +222,7 @@ def _held(cfg: DictConfig) -> Iterator[Held]:
     """The scenes of each seed."""
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.edit_inputs import scene_size
+    from i2i_dds.cli.sizes import scene_size
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.studies.held_out import held
     from i2i_dds.tasks import TaskSet

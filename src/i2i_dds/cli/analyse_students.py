@@ -24,6 +24,14 @@ NUMBERS = (
     "images_per_second",
 )
 _NAN = float("nan")
+_ELSEWHERE = {
+    "guidance": "guidance.end",
+    "lr": "optimizer.lr",
+    "t_min": "timesteps.t_min",
+    "t_max": "timesteps.t_max",
+    "size": "data.size",
+}
+"""Settings of the other studies, and what train.py has in their place."""
 
 
 def students(cfg: DictConfig) -> Any:
@@ -31,6 +39,7 @@ def students(cfg: DictConfig) -> Any:
     from i2i_dds.cli.analyse import Findings, chosen
     from i2i_dds.cli.progress import progress
 
+    _check_typed(HydraConfig.get().overrides.task)
     folder, rows = Path(cfg.folder).absolute(), []
     variants, task = chosen(cfg), HydraConfig.get().runtime.choices["task"]
     for name, own in variants.items():
@@ -54,6 +63,22 @@ def students(cfg: DictConfig) -> Any:
             rows.append({"variant": name, "seed": seed, **dict.fromkeys(NUMBERS, _NAN), **known})
         update(len(runs), len(runs))
     return Findings(rows, ("variant",), NUMBERS)
+
+
+def _check_typed(overrides: Sequence[str]) -> None:
+    """Refuses what the trainings would not see."""
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if key in _ELSEWHERE:
+            raise UserError(
+                f"{key}: study=student trains, and does not read it; "
+                f"give \"shared=['{_ELSEWHERE[key]}={value}']\""
+            )
+        if key.startswith("task."):
+            raise UserError(
+                f"{key}: study=student gives train.py the task's name alone; "
+                "write a conf/task/<name>.yaml and give task=<name>"
+            )
 
 
 def _check_task(task: str, name: str, own: Sequence[str]) -> None:
@@ -83,6 +108,7 @@ def _arguments(cfg: DictConfig, task: str, own: Sequence[str], seed: int, run: P
         "final.n": cfg.n,
         "hydra.run.dir": f"'{run}'",
         "optimized_metric": "null",
+        "paths.data_dir": f"'{cfg.paths.data_dir}'",
     }
     arguments = [f"{key}={value}" for key, value in settled.items() if key not in given]
     return [*arguments, *_teacher(cfg), *cfg.shared, *own]

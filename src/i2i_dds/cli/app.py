@@ -23,10 +23,12 @@ from omegaconf import DictConfig, OmegaConf
 import i2i_dds
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.memory import keep_freed_memory
+from i2i_dds.cli.progress import say
 
 Job = Callable[[DictConfig], "Path | tuple[Path, float | None]"]
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
+_TUNED = "pocket"
 _SECRET = re.compile(r"api_?key|token$|password|secret", re.IGNORECASE)
 
 
@@ -123,6 +125,7 @@ def program() -> str:
 
 
 OmegaConf.register_new_resolver("program", program, replace=True)
+OmegaConf.register_new_resolver("tenth", lambda value: value / 10, replace=True)
 
 
 def rename(arguments: Sequence[str], typed: Mapping[str, str]) -> list[str]:
@@ -155,6 +158,7 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
         single = HydraConfig.get().mode is RunMode.RUN  # of a sweep, Hydra names the failing job
         try:
             with _explained(full_error if single else "1"), _hydra_full_error(full_error):
+                _say_whose_settings(cfg)
                 result = job(cfg)
         finally:
             _remove_if_empty(run_dir())
@@ -164,6 +168,16 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
         return metric
 
     return task
+
+
+def _say_whose_settings(cfg: DictConfig) -> None:
+    """The numbers in ``conf/tuned`` go with the choice of a teacher, whatever its path is."""
+    choice = HydraConfig.get().runtime.choices.get("teacher")
+    if rank() == 0 and choice == _TUNED and cfg.teacher.path != _TUNED:
+        say(
+            f"teacher.path: all settings stay those of the {_TUNED} teacher; "
+            "for Stable Diffusion's give teacher=sd15 or teacher=sd21 beside it"
+        )
 
 
 @contextmanager

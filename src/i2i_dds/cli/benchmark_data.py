@@ -73,7 +73,7 @@ def benchmark(cfg: DictConfig, teacher: Teacher) -> Benchmark:
 
 
 def _critters(cfg: DictConfig, teacher: Teacher) -> Benchmark:
-    from i2i_dds.cli.edit_inputs import scene_size
+    from i2i_dds.cli.sizes import scene_size
     from i2i_dds.data.edits import SceneEdits
     from i2i_dds.evaluation.against_truth import MORE_COLUMNS, TRUTH_COLUMNS, TruthMeter
     from i2i_dds.evaluation.measure import Evaluator, load_judge
@@ -108,7 +108,7 @@ def _critters(cfg: DictConfig, teacher: Teacher) -> Benchmark:
 
 
 def _piebench(cfg: DictConfig, teacher: Teacher) -> Benchmark:
-    from i2i_dds.cli.edit_inputs import scene_size
+    from i2i_dds.cli.sizes import scene_size
     from i2i_dds.data.piebench import list_items, load_item
     from i2i_dds.metrics.clip import Clip
     from i2i_dds.metrics.piebench import UNITS
@@ -122,7 +122,7 @@ def _piebench(cfg: DictConfig, teacher: Teacher) -> Benchmark:
 
     def scenes(edit: str, seed: int) -> Scenes:
         records = by_kind[edit][: cfg.n]
-        read = partial(_pie_scene, size=size, down=teacher.downscale)
+        read = partial(pie_scene, size=size, down=teacher.downscale)
         return Scenes([one.name for one in records], lambda i: read(load_item(records[i])))
 
     return Benchmark(
@@ -138,17 +138,23 @@ def _piebench(cfg: DictConfig, teacher: Teacher) -> Benchmark:
     )
 
 
-def _pie_scene(item: Any, size: int, down: int) -> dict[str, Any]:
-    """An item at the size that the teacher edits."""
-    from i2i_dds.data.images import fit, to_tensor
+def pie_scene(item: Any, size: int, down: int) -> dict[str, Any]:
+    """An item at the size that the teacher edits.
 
-    picture, mask = (fit(one, down, size, "resize") for one in (item.image, item.mask))
+    "mask" is what editors are told, "measured" what the evaluation leaves out beside it.
+    """
+    from i2i_dds.data.images import fit, to_tensor
+    from i2i_dds.data.runlength import bordered
+
+    parts = item.image, item.mask, bordered(item.mask)
+    picture, mask, measured = (fit(one, down, size, "resize") for one in parts)
     return {
         "key": item.name,
         "image": to_tensor(picture),
         "source": item.source,
         "target": item.target,
         "mask": (to_tensor(mask) > 0).float(),
+        "measured": (to_tensor(measured) > 0).float(),
     }
 
 
@@ -163,7 +169,7 @@ class _PieMeter:
     def __call__(self, batch: Mapping[str, Any], x: Tensor) -> list[dict[str, float]]:
         from i2i_dds.metrics.piebench import UNITS, measure
 
-        settled = batch["image"], x.nan_to_num(-1.0), batch["mask"], batch["target"]
+        settled = batch["image"], x.nan_to_num(-1.0), batch["measured"], batch["target"]
         found = measure(*settled, self.clip, self.structure, self.lpips)
         unknown = dict.fromkeys(UNITS, float("nan"))
         columns = {name: values.tolist() for name, values in found.items()}
@@ -191,4 +197,4 @@ def _structure(cfg: DictConfig) -> Any:
     """The structure distance where its ViT is given."""
     from i2i_dds.metrics.structure import StructureDistance
 
-    return None if cfg.dino is None else StructureDistance.load(cfg.dino)
+    return None if cfg.dino is None else StructureDistance.load(cfg.dino, key="dino")

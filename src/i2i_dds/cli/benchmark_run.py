@@ -90,13 +90,14 @@ class Run:
         }
 
     def finished(self, unit: Unit) -> bool:
-        """Whether a batch has a file, of just these pictures and of as many strengths."""
+        """Whether a batch has a file, of these pictures and maybe more, and of its strengths."""
         path, shown = self.folder / unit.path, unit.names[: self._shown(unit)]
         folder = self.folder / "pictures" / unit.arm
         if not all(file.is_file() for file in (path, *(folder / f"{n}.png" for n in shown))):
             return False
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return kept["names"] == list(unit.names) and kept["every"] >= unit.every
+        first = kept["names"][: len(unit.names)]
+        return first == list(unit.names) and kept["every"] >= unit.every
 
     def do(self, unit: Unit) -> None:
         """One batch from its pictures to its rows."""
@@ -141,9 +142,12 @@ class Run:
         return max(0, self.cfg.pictures - unit.first) if unit.seed == first else 0
 
     def rows(self, units: Sequence[Unit]) -> list[dict[str, Any]]:
-        """Of all batches, whoever made them."""
-        paths = [self.folder / unit.path for unit in units]
-        return [row for path in paths for row in json.loads(path.read_text("utf-8"))["rows"]]
+        """Of all batches and their pictures, whoever made them."""
+        found = []
+        for unit in units:
+            kept, names = json.loads((self.folder / unit.path).read_text("utf-8")), set(unit.names)
+            found += [row for row in kept["rows"] if row["name"] in names]
+        return found
 
 
 def _weights_digest(student: Any) -> str:

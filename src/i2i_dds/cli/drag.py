@@ -132,7 +132,7 @@ def _refuse(cfg: DictConfig, keys: Sequence[str], why: str) -> None:
 
 
 def _critter(cfg: DictConfig, teacher: Any) -> TruthItem:
-    from i2i_dds.cli.edit_inputs import scene_size
+    from i2i_dds.cli.sizes import scene_size
     from i2i_dds.data.dragbench import critter_items
 
     size = scene_size(cfg.size, teacher)

@@ -90,7 +90,7 @@ def main(cfg: DictConfig) -> Path:
 
 
 def _entries(cfg: DictConfig, teacher: Any) -> list[_Entry]:
-    from i2i_dds.cli.edit_inputs import scene_size
+    from i2i_dds.cli.sizes import scene_size
     from i2i_dds.data.dragbench import critter_items, list_items, load_item
 
     if cfg.benchmark == "critters":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from PIL import Image
 
-from i2i_dds.cli.edit_inputs import side
+from i2i_dds.cli.sizes import side
 from i2i_dds.data.dragbench import DragItem, TruthItem
 from i2i_dds.data.images import fit, fit_mask, to_pil, to_tensor
 from i2i_dds.editing.drag import Drag

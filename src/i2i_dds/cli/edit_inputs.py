@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.checks import listed
 from i2i_dds.cli.progress import say
+from i2i_dds.cli.sizes import scene_size, side
 from i2i_dds.data.edits import SceneEdits
 from i2i_dds.data.images import fit, fit_mask, list_images, load_image, load_mask, to_tensor
 from i2i_dds.editing.batches import EditItem
@@ -101,33 +102,6 @@ def check_scene_inputs(cfg: DictConfig) -> None:
             f"mask: {_shown(cfg.mask)} goes with image=<picture>; "
             "scenes take 'scene', 'auto' or null"
         )
-
-
-def native_size(teacher: Teacher) -> int:
-    """The side in pixels that the teacher was trained at; 64 where it does not say."""
-    config = getattr(getattr(teacher, "unet", None), "config", None)
-    cells = getattr(config, "sample_size", None)
-    return cells * teacher.downscale if isinstance(cells, int) else 64
-
-
-def scene_size(size: Any, teacher: Teacher) -> int:
-    """The side in pixels that scenes are drawn at: ``size``, or where that is None the native one.
-
-    Raises:
-        UserError: It is not one side that the teacher's autoencoder takes.
-    """
-    size = native_size(teacher) if size is None else size
-    if not isinstance(size, int) or size % teacher.downscale:
-        raise UserError(
-            f"size: {side(size)} is not allowed for scenes; "
-            f"give one side, a multiple of {teacher.downscale}"
-        )
-    return size
-
-
-def side(value: Any) -> Any:
-    """``size`` as a config has it, a list among others, in the form that pictures are fitted to."""
-    return tuple(value) if OmegaConf.is_list(value) else value
 
 
 def _masks(value: Any) -> list[Any]:

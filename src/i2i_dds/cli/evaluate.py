@@ -29,6 +29,7 @@ def main(cfg: DictConfig) -> Path:
     """Measures, writes the run folder on the first process, and returns it."""
     from hydra.utils import instantiate
 
+    from i2i_dds.cli.sizes import data_module
     from i2i_dds.evaluation.grid import grid
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.runs import run_folder, write_image, write_json
@@ -42,7 +43,7 @@ def main(cfg: DictConfig) -> Path:
     tasks = _tasks(cfg, student)
     judge, teacher = load_judge(cfg.judge), instantiate(cfg.teacher)
     check_fits(student, teacher)
-    data = instantiate(cfg.data, tasks=tasks)
+    data = data_module(cfg.data, teacher, tasks)
     with process_group() as (rank, _):
         dataset = held_out(data, cfg.split, cfg.n)
         evaluator = Evaluator(tasks, teacher, judge)

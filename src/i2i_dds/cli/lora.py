@@ -103,7 +103,7 @@ def _check_input(cfg: DictConfig) -> None:
 
 
 def _subject(cfg: DictConfig, teacher: Teacher) -> _Subject:
-    from i2i_dds.cli.edit_inputs import native_size, side
+    from i2i_dds.cli.sizes import native_size, side
     from i2i_dds.critters import render
     from i2i_dds.data.images import fit, load_image, to_tensor
     from i2i_dds.data.sources import captioned_scenes

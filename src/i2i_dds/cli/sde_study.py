@@ -75,6 +75,9 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.studies.figures import FIGURES
 
     study = HydraConfig.get().runtime.choices["study"]
+    if study not in _STUDIES:
+        known = ", ".join(_STUDIES)
+        raise UserError(f"study: '{study}' is one of scripts/analyse.py; give one of {known}")
     check(cfg, _RULES | _STUDIES[study])
     teacher = instantiate(cfg.teacher)
     rows: list[dict[str, Any]] = []
@@ -215,6 +218,6 @@ def _sheet(x_src: Any, x: Any, words: Sequence[str], row: dict[str, Any], shown:
 
 
 def _side(teacher: Any) -> int:
-    from i2i_dds.cli.edit_inputs import native_size
+    from i2i_dds.cli.sizes import native_size
 
     return native_size(teacher)

@@ -96,15 +96,11 @@ def _parts(cfg: DictConfig, tasks: TaskSet) -> tuple[EditTraining, EditDataModul
     """Builds everything from its part of the config."""
     from hydra.utils import instantiate
 
+    from i2i_dds.cli.sizes import data_module
     from i2i_dds.training.module import EditTraining
 
     teacher = instantiate(cfg.teacher)
-    data = instantiate(cfg.data, tasks=tasks)
-    if data.size % teacher.downscale:
-        raise UserError(
-            f"data.size: {data.size} is not allowed; give a multiple of {teacher.downscale}, "
-            "the factor of the teacher's autoencoder"
-        )
+    data = data_module(cfg.data, teacher, tasks)
     module = EditTraining(
         student=instantiate(cfg.student)(teacher, tasks, seed=cfg.seed),
         teacher=teacher,

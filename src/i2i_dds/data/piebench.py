@@ -11,8 +11,9 @@
 | `blended_word` | the edited word in the one prompt and in the other, or nothing |
 | `mask` | start, length, start, length ... over the pixels row by row |
 
-The layout is that of the README of github.com/cure-lab/PnPInversion. As in its evaluation, the
-outermost rows and columns always belong to the mask, because annotations err at the border.
+The layout is that of the README of github.com/cure-lab/PnPInversion. Its evaluation counts the
+outermost rows and columns to the mask (`runlength.bordered`), because annotations err at the
+border; here a mask is as it was annotated, for editors are told of it too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from PIL import Image
 from i2i_dds.data.brackets import with_brackets, without_brackets
 from i2i_dds.data.edits import SceneEdits
 from i2i_dds.data.images import load_image, to_pil
-from i2i_dds.data.runlength import bordered, decode_runs, encode_runs
+from i2i_dds.data.runlength import decode_runs, encode_runs
 from i2i_dds.data.sources import Split
 from i2i_dds.errors import UserError
 from i2i_dds.runs import run_folder, write_text
@@ -47,8 +48,8 @@ class PieItem:
     Attributes:
         name: the id, unique in its benchmark.
         image: RGB.
-        mask: mode L and of the picture's size; white (255) where the edit belongs and along the
-            border, black (0) elsewhere.
+        mask: mode L and of the picture's size; white (255) where the edit belongs, black (0)
+            elsewhere.
         source: describes the picture.
         target: describes what it should become.
         instruction: the edit as an order.
@@ -123,7 +124,7 @@ def _plain(name: str, what: str) -> str:
 
 
 def load_item(record: PieRecord) -> PieItem:
-    """The item of a record, with the prompts' brackets taken off and the mask's border set.
+    """The item of a record, with the prompts' brackets taken off.
 
     Raises:
         UserError: a key is missing or of the wrong kind, the picture is missing, broken or not
@@ -134,7 +135,7 @@ def load_item(record: PieRecord) -> PieItem:
     return PieItem(
         name=record.name,
         image=image,
-        mask=bordered(decode_runs(runs, image.size, f"{record.where} mask")),
+        mask=decode_runs(runs, image.size, f"{record.where} mask"),
         source=without_brackets(_text(record, "original_prompt")),
         target=without_brackets(_text(record, "editing_prompt")),
         instruction=_text(record, "editing_instruction"),
@@ -148,8 +149,7 @@ def write_items(root: str | Path, items: Iterable[PieItem]) -> None:
 
     Args:
         root: the folder to make; aside first, so that it is never half there.
-        items: they may be made one by one. A mask whose border is black comes back with a white
-            one.
+        items: they may be made one by one.
 
     Raises:
         UserError: `root` holds files, or an item would come back as another one: an id twice, a
@@ -171,8 +171,7 @@ def critter_items(
 ) -> list[PieItem]:
     """n held-out Critters scenes of each task; see `SceneEdits`.
 
-    The mask is where the edit may show, with PIE-Bench's border; `kind` is the task's number in
-    the set, from 1.
+    The mask is where the edit may show; `kind` is the task's number in the set, from 1.
 
     Raises:
         UserError: as `SceneEdits`.
@@ -185,7 +184,7 @@ def _critter_item(edit: dict[str, Any]) -> PieItem:
     return PieItem(
         name=edit["key"],
         image=to_pil(edit["image"]),
-        mask=bordered(to_pil(edit["mask"])),
+        mask=to_pil(edit["mask"]),
         source=edit["source"],
         target=edit["target"],
         instruction=edit["instruction"],

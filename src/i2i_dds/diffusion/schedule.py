@@ -130,11 +130,11 @@ class NoiseSchedule:
 
         The grid has ``steps`` timesteps, ``i * floor(T / steps) + 1`` as Stable Diffusion's DDIM
         has (so 30 steps of 1000 begin at 958); ``t_start < 1`` keeps its lower
-        ``t_start * steps`` of them. Each u is the next t of the same list.
+        ``t_start * steps`` of them, rounded and at least one. Each u is the next t of the list.
 
         Raises:
-            UserError: ``steps`` is not in [1, T], its grid would leave out a tenth of the noise or
-                more, or ``t_start`` is not in (0, 1].
+            UserError: ``steps`` is not in [1, T], T is so far from a multiple of it that a tenth
+                of the timesteps or more would be left over, or ``t_start`` is not in (0, 1].
         """
         total = len(self)
         if not 1 <= steps <= total:

@@ -44,7 +44,11 @@ class StructureDistance:
 
     @classmethod
     def load(
-        cls, path: str = DINO, device: str = "cpu", local_files_only: bool = False
+        cls,
+        path: str = DINO,
+        device: str = "cpu",
+        local_files_only: bool = False,
+        key: str = "structure",
     ) -> StructureDistance:
         """The ViT of a folder in transformers' format, or of a hub id.
 
@@ -55,6 +59,7 @@ class StructureDistance:
             path: Folder or hub id, weights as safetensors.
             device: Where it is to compute.
             local_files_only: True never downloads.
+            key: What errors call it.
 
         Raises:
             UserError: No whole ViT is there and it cannot be downloaded.
@@ -64,9 +69,9 @@ class StructureDistance:
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             if not _is_hub_id(path):
                 raise UserError(
-                    f"structure: '{path}' holds no ViT ({_first_line(error)}); {_get(DINO)}"
+                    f"{key}: '{path}' holds no ViT ({_first_line(error)}); {_get(DINO)}"
                 ) from error
-            model = _download(path, local_files_only)
+            model = _download(path, local_files_only, key)
         return cls(model.to(device))
 
     def __call__(self, x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
@@ -131,7 +136,7 @@ def _read(source: str, cached: bool) -> Any:
     return model
 
 
-def _download(source: str, forbidden: bool) -> Any:
+def _download(source: str, forbidden: bool, key: str) -> Any:
     reason = "local_files_only is set"
     if not forbidden:
         try:
@@ -141,7 +146,7 @@ def _download(source: str, forbidden: bool) -> Any:
         except Exception as error:  # whichever the client library of the day raises
             reason = _first_line(error)
     raise UserError(
-        f"structure: '{source}' is not on this machine and could not be downloaded ({reason}); "
+        f"{key}: '{source}' is not on this machine and could not be downloaded ({reason}); "
         f"{_get(source)}"
     )
 

@@ -52,6 +52,13 @@ def test_where_the_main_strength_is_enough_no_iteration_follows_it(analytic, sce
         assert torch.equal(some.x, all_.x) and some.evaluations == all_.evaluations
 
 
+def test_after_all_have_stopped_more_iterations_change_nothing(analytic, scenes):
+    editor = ZeroShot(lr=0.05, guidance=2.0, stop=lambda done: done.step == 2)
+    three, five, nine = Arm(editor, "iterations", [3, 5, 9]).cuts(analytic, scenes, None, 0, True)
+    assert torch.equal(three.x, five.x) and torch.equal(three.x, nine.x)
+    assert three.evaluations == five.evaluations == nine.evaluations == 3 * 4
+
+
 def test_a_strength_is_a_setting_of_the_editor(analytic, scenes):
     arm = Arm(Inversion(steps=10, guidance=1.0), "t0", [0.3, 0.6, 0.9], main=0.6)
     assert arm.main_value == 0.6

@@ -122,7 +122,7 @@ class Arm:
         if self.student is None:
             return Cut(float("nan"), batch["image"], 0.0, 0.0)
         self.student.to(teacher.device)  # type: ignore[arg-type]
-        edit_with_student(self.student.eval(), teacher, batch, tasks)  # warm-up
+        edit_with_student(self.student.eval(), teacher, batch, tasks).cpu()  # warm-up
         start = perf_counter()
         x = edit_with_student(self.student.eval(), teacher, batch, tasks).cpu()
         return Cut(float("nan"), x, (perf_counter() - start) / len(scenes), 0.0)
@@ -138,22 +138,24 @@ class Arm:
         self, teacher: Teacher, scenes: Scenes, seed: int, every: bool
     ) -> Iterator[Cut]:
         """One run, its latents after some of the iterations decoded."""
-        items, asked, kept = self._items(scenes), teacher.evaluations, {}
+        items, asked = self._items(scenes), teacher.evaluations
         end = int(max(self.values) if every else self.main_value)
+        wanted = sorted(count for count in self.values if count <= end)
+        reached: dict[float, tuple[Tensor, float, int, int]] = {}
         start, bad = perf_counter(), 0
 
         def on_step(step: EditStep) -> None:
             nonlocal bad
             bad += step.nonfinite
-            if step.step + 1 in self.values:
-                spent = perf_counter() - start, teacher.evaluations - asked
-                kept[step.step + 1] = step.z, *spent, bad
+            now = step.z, perf_counter() - start, teacher.evaluations - asked, bad
+            # Of all that are still to come: should every item stop early, they are as it is now.
+            reached.update({count: now for count in wanted if count > step.step})
 
         editor = replace(self.editor, steps=end)
         settled = teacher, items, seed, len(items)
         list(edit_items(editor, *settled, on_step=on_step, automask=self.automask))
         n = len(items)
-        for count, (z, seconds, evaluations, nonfinite) in kept.items():
+        for count, (z, seconds, evaluations, nonfinite) in reached.items():
             begun = perf_counter()
             x = teacher.decode(z).cpu()
             seconds += perf_counter() - begun
