@@ -32,7 +32,6 @@ _RULES = {
     "lr": number(above=0),
     "iterations": several(integer(min=1)),
     "iterations_main": integer(min=1),
-    "descending": several(integer(min=1)),
     "t_min": integer(min=0, max=999),
     "t_max": integer(min=1, max=1000),
     "pull": number(min=0),
@@ -66,9 +65,8 @@ def main(cfg: DictConfig) -> Path:
     if cfg.benchmark not in BENCHMARKS:
         wanted = ", ".join(BENCHMARKS)
         raise UserError(f"data: {cfg.benchmark!r} is not allowed; give one of {wanted}")
-    for key in ("iterations", "descending", "t0"):
-        cfg[key] = listed(cfg[key])
     for key in ("iterations", "t0"):
+        cfg[key] = listed(cfg[key])
         if cfg[f"{key}_main"] not in cfg[key]:
             raise UserError(
                 f"{key}_main: {cfg[f'{key}_main']} is not allowed; give one of {cfg[key]}"
