@@ -40,7 +40,8 @@ def frontier(
             points.sort(key=lambda line: _order(line["strength"]))
             x, y = ([line[name] for line in points] for name in (across, upwards))
             colour, marker = colours[number % 20], "os^Dv"[number // 10 % 5]
-            axis.plot(x, y, "-", marker=marker, ms=4, color=colour, label=editor, alpha=0.85)
+            size = 4 if len(points) > 1 else 7  # one that stands alone has no line to be seen by
+            axis.plot(x, y, "-", marker=marker, ms=size, color=colour, label=editor, alpha=0.85)
             if len(points) > 1 and not any(map(math.isnan, (x[-1], y[-1]))):
                 axis.annotate(
                     f"{points[-1]['strength']:g}", (x[-1], y[-1]), fontsize=7, color=colour,
