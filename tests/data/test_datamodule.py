@@ -209,7 +209,7 @@ def test_every_shipped_config_makes_a_data_module(
     overrides = [f"+data={choice}", "+paths=default", "+seed=3", f"paths.data_dir={tmp_path}"]
     with initialize_config_dir(str(repository / "conf"), version_base="1.3"):
         cfg = compose(overrides=overrides)
-    module = instantiate(cfg.data, tasks=TASKS)
+    module = instantiate(cfg.data, tasks=TASKS, size=64)
     assert module.tasks is TASKS and module.seed == 3
     keys = set(OmegaConf.to_container(cfg.data)) - {"_target_"}  # type: ignore[arg-type]
     assert keys == set(EditDataModule.__init__.__annotations__) - {"return", "tasks"}
