@@ -135,7 +135,7 @@ def test_students_are_trained_once_and_then_only_read(run, pocket, monkeypatch) 
             "measures: 'sucess' is not allowed; give some of success, ",
         ),
         (("study=student", "measures=[drift]"), "measures: 'drift' is not allowed; give some of"),
-        (("study=guidance", "steps=200"), "steps: "),
+        (("study=guidance", "steps=200"), "steps: no such key"),
         (
             ("study=student", "guidance=2"),
             "guidance: study=student trains, and does not read it; "

@@ -244,7 +244,7 @@ def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
         (("n=0",), "n: 0 is not allowed; give a whole number of at least 1, or null"),
         (("kinds=[head,tail]",), "kinds: ['head', 'tail'] is not allowed; give one of head, acc"),
         (("split=dev",), "split: 'dev' is not allowed; give one of train, val, test"),
-        (("size=30",), "size: 30 is not allowed for scenes; give one side, a multiple of 4"),
+        (("size=30",), "size: 30 is not allowed; give one side, a multiple of 4"),
         (("threads=0",), "threads: 0 is not allowed; give a whole number of at least 1"),
         (("t0=0",), "t0: 0 is not allowed; give a number of at most 1 above 0"),
         (("steps=1001",), "steps: 1001 is not allowed; give 1 to 1000"),

@@ -292,7 +292,7 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
         ((*IMAGE, "mask=none.png"), "mask: 'none.png' does not exist; give"),
         ((*IMAGE, "mask=scene"), "mask: 'scene' is for source=critters"),
         (("mask=odd.png",), "mask: 'odd.png' goes with image=<picture>"),
-        (("size=30",), "size: 30 is not allowed for scenes; give one side, a multiple of 4"),
+        (("size=30",), "size: 30 is not allowed; give one side, a multiple of 4"),
         (("task=cat2cow",), "task: 'cat2cow' is not among its choices; give one of add_glasses"),
         (("teacher=sd3",), "teacher: 'sd3' is not among its choices; give one of pocket"),
         (("score=dss",), "score: 'dss' is not among its choices; give one of cds, dds, sds"),

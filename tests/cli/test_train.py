@@ -200,7 +200,7 @@ def test_a_teachers_numbers_yield_to_what_is_asked_for(arguments, guidance, t_mi
         (("task=cat2lion", "guidance.fraction=2"), "guidance.fraction: 2 is not allowed; give"),
         (
             ("task=cat2lion", "data.size=30"),
-            "data.size: 30 is not allowed for scenes; give one",
+            "data.size: 30 is not allowed; give one",
         ),
         (("task=cat2lion", "judge=nobody"), "judge: 'nobody' holds no judge; give"),
         (("task=cat2lion", "ckpt_path=none.ckpt"), "ckpt_path: 'none.ckpt' does not exist; give"),

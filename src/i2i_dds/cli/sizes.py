@@ -39,8 +39,7 @@ def scene_size(size: Any, teacher: Teacher, key: str = "size") -> int:
     size = native_size(teacher) if size is None else size
     if not isinstance(size, int) or size % teacher.downscale:
         raise UserError(
-            f"{key}: {side(size)} is not allowed for scenes; "
-            f"give one side, a multiple of {teacher.downscale}"
+            f"{key}: {side(size)} is not allowed; give one side, a multiple of {teacher.downscale}"
         )
     return size
 
