@@ -1,3 +1,92 @@
-"""Image-to-image editing and training with the Delta Denoising Score of a frozen teacher."""
+"""Edit images, and train networks that do, with the Delta Denoising Score.
+
+>>> from i2i_dds import EditPipeline, example_picture
+>>> pipe = EditPipeline.from_pretrained("pocket")
+>>> out = pipe(example_picture(), source="a cat", target="a lion", num_inference_steps=2)
+>>> out.images[0].size
+(64, 64)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from i2i_dds.diffusion.schedule import NoiseSchedule
+    from i2i_dds.editing.automask import AutoMask
+    from i2i_dds.editing.drag import Drag
+    from i2i_dds.editing.inpaint import Inpaint
+    from i2i_dds.editing.inversion import Inversion
+    from i2i_dds.editing.optimise import ZeroShot
+    from i2i_dds.editing.sdedit import SDEdit
+    from i2i_dds.errors import UserError
+    from i2i_dds.pipelines.edit import EditPipeline
+    from i2i_dds.pipelines.examples import example_picture, load_teacher
+    from i2i_dds.pipelines.output import EditOutput
+    from i2i_dds.pipelines.student import Student
+    from i2i_dds.scores.cds import CDS
+    from i2i_dds.scores.dds import DDS
+    from i2i_dds.scores.sds import SDS
+    from i2i_dds.scores.sds_l2 import SDSL2
+    from i2i_dds.tasks import Task, TaskSet
+
+_HOMES = {
+    "CDS": "scores.cds",
+    "DDS": "scores.dds",
+    "SDS": "scores.sds",
+    "SDSL2": "scores.sds_l2",
+    "AutoMask": "editing.automask",
+    "Drag": "editing.drag",
+    "EditOutput": "pipelines.output",
+    "EditPipeline": "pipelines.edit",
+    "Inpaint": "editing.inpaint",
+    "Inversion": "editing.inversion",
+    "NoiseSchedule": "diffusion.schedule",
+    "SDEdit": "editing.sdedit",
+    "Student": "pipelines.student",
+    "Task": "tasks",
+    "TaskSet": "tasks",
+    "UserError": "errors",
+    "ZeroShot": "editing.optimise",
+    "example_picture": "pipelines.examples",
+    "load_teacher": "pipelines.examples",
+}
+
+__all__ = [  # noqa: RUF022
+    "CDS",
+    "DDS",
+    "SDS",
+    "SDSL2",
+    "AutoMask",
+    "Drag",
+    "EditOutput",
+    "EditPipeline",
+    "Inpaint",
+    "Inversion",
+    "NoiseSchedule",
+    "SDEdit",
+    "Student",
+    "Task",
+    "TaskSet",
+    "UserError",
+    "ZeroShot",
+    "__version__",
+    "example_picture",
+    "load_teacher",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first asked for, so that ``--help`` does not load torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'i2i_dds' has no attribute {name!r}")
+    value = getattr(import_module(f"i2i_dds.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -20,15 +20,15 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-import i2i_dds
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.memory import keep_freed_memory
 from i2i_dds.cli.progress import say
+from i2i_dds.teacher.presets import config_dir
 
 Job = Callable[[DictConfig], "Path | tuple[Path, float | None]"]
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
-_TUNED = "pocket"
+_POCKET = "pocket"
 _SECRET = re.compile(r"api_?key|token$|password|secret", re.IGNORECASE)
 
 
@@ -62,15 +62,6 @@ def entry_point(
         return main
 
     return decorate
-
-
-def config_dir() -> Path:
-    """Finds ``conf/``: the checkout's where this runs from one, else the installed package's."""
-    package = Path(i2i_dds.__file__).resolve().parent
-    checkout = package.parent.parent
-    if (checkout / "pyproject.toml").is_file() and (checkout / "conf").is_dir():
-        return checkout / "conf"
-    return package / "conf"
 
 
 def run_dir() -> Path:
@@ -171,11 +162,11 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
 
 
 def _say_whose_settings(cfg: DictConfig) -> None:
-    """The numbers in ``conf/tuned`` go with the choice of a teacher, whatever its path is."""
+    """The presets go with the choice of a teacher, whatever its path is."""
     choice = HydraConfig.get().runtime.choices.get("teacher")
-    if rank() == 0 and choice == _TUNED and cfg.teacher.path != _TUNED:
+    if rank() == 0 and choice == _POCKET and cfg.teacher.path != _POCKET:
         say(
-            f"teacher.path: all settings stay those of the {_TUNED} teacher; "
+            f"teacher.path: all settings stay those of the {_POCKET} teacher; "
             "for Stable Diffusion's give teacher=sd15 or teacher=sd21 beside it"
         )
 

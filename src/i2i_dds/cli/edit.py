@@ -32,7 +32,7 @@ _RULES = {
     "prompt.target": optional(several(text())),
     "mask": optional(several(text())),
     "size": optional(several(integer(min=1))),
-    "fit": choice("error", "resize", "crop"),
+    "fit": choice("auto", "resize", "crop", "error"),
     "n": integer(min=1),
     "split": choice("train", "val", "test"),
     "judge": optional(text()),
@@ -105,8 +105,17 @@ def main(cfg: DictConfig) -> Path:
                 taken = finished * step.steps + len(step.z) * (step.step + 1)
                 update(taken, n * step.steps)
 
-            settled = editor, teacher, inputs.items, cfg.seed, cfg.batch_size
-            for edited in edit_items(*settled, frames, on_step, automask):
+            batches = edit_items(
+                editor,
+                teacher,
+                inputs.items,
+                cfg.seed,
+                cfg.batch_size,
+                frames=frames,
+                on_step=on_step,
+                automask=automask,
+            )
+            for edited in batches:
                 run.add(edited, evaluator)
                 _tell_of_empty_masks(edited)
                 finished += len(edited.items)
@@ -136,11 +145,13 @@ class _Run:
         from i2i_dds.data.edits import collate
         from i2i_dds.data.images import to_pil
         from i2i_dds.evaluation.grid import cells
+        from i2i_dds.pipelines.pictures import restore
         from i2i_dds.runs import write_image
 
         self.done.append(edited)
         for i, (item, x) in enumerate(zip(edited.items, edited.x, strict=True)):
-            write_image(self.folder / "edited" / f"{item.name}.png", to_pil(x))
+            image = restore(x, self.inputs.sizes[item.name])
+            write_image(self.folder / "edited" / f"{item.name}.png", image)
             if edited.frames:
                 first, *others = [to_pil(frame[i]) for frame in edited.frames]
                 animation = self.folder / "animation" / f"{item.name}.gif"
@@ -192,8 +203,8 @@ class _Run:
             "file": self.inputs.files.get(item.name),
             "source": item.source,
             "target": item.target,
-            "width": x.shape[-1],
-            "height": x.shape[-2],
+            "width": self.inputs.sizes[item.name][0],
+            "height": self.inputs.sizes[item.name][1],
             "steps": last.step,
             "seconds": edited.seconds,
             "gradient_norm": last.gradient_norm,

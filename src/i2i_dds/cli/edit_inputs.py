@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from i2i_dds.cli.checks import listed
 from i2i_dds.cli.progress import say
 from i2i_dds.cli.sizes import scene_size, side
 from i2i_dds.data.edits import SceneEdits
-from i2i_dds.data.images import fit, fit_mask, list_images, load_image, load_mask, to_tensor
+from i2i_dds.data.images import list_images, load_image, load_mask
 from i2i_dds.editing.batches import EditItem
 from i2i_dds.errors import UserError
+from i2i_dds.pipelines.pictures import one_for_each, prepare
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 
@@ -31,31 +31,41 @@ class Inputs:
         items: The pictures with their prompts.
         files: Item's name -> the file it came from.
         held_out: Item's name -> the scene's entry in the data set, with its truth.
+        sizes: Item's name -> (width, height) of its result.
     """
 
     items: tuple[EditItem, ...]
     files: dict[str, str] = field(default_factory=dict)
     held_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def picture_inputs(cfg: DictConfig, teacher: Teacher) -> Inputs:
     """Every picture of ``image`` with every prompt of ``prompt.target``."""
     paths = list_images(listed(cfg.image))
-    sources = _one_for_each(listed(cfg.prompt.source), len(paths), "prompt.source")
-    masks = _one_for_each(_masks(cfg.mask), len(paths), "mask")
+    sources = one_for_each(listed(cfg.prompt.source), len(paths), "prompt.source")
+    masks = one_for_each(_masks(cfg.mask), len(paths), "mask")
     targets, size = listed(cfg.prompt.target), side(cfg.size)
-    items, files = [], {}
+    items, files, sizes = [], {}, {}
     for path, words, masked in zip(paths, sources, masks, strict=True):
         picture = load_image(path)
-        x = to_tensor(fit(picture, teacher.downscale, size, cfg.fit))
-        mask = None
-        if masked is not None:
-            mask = to_tensor(_mask(masked, picture.size, teacher.downscale, size, cfg.fit))
+        mask = None if masked is None else _mask(masked, picture.size)
         for number, target in enumerate(targets, 1):
             name = _unused(path.stem if len(targets) == 1 else f"{path.stem}-{number}", files)
-            items.append(EditItem(name, path.name, x, words, target, mask))
-            files[name] = str(path)
-    return Inputs(tuple(items), files)
+            prepared = prepare(
+                name=name,
+                key=path.name,
+                picture=picture,
+                source=words,
+                target=target,
+                mask=mask,
+                vae_scale_factor=teacher.downscale,
+                size=size,
+                fit_mode=cfg.fit,
+            )
+            items.append(prepared.item)
+            files[name], sizes[name] = str(path), prepared.size
+    return Inputs(tuple(items), files, sizes=sizes)
 
 
 def scene_inputs(cfg: DictConfig, tasks: TaskSet, teacher: Teacher) -> Inputs:
@@ -65,12 +75,17 @@ def scene_inputs(cfg: DictConfig, tasks: TaskSet, teacher: Teacher) -> Inputs:
     held_out = {scene["key"]: scene for scene in map(data.__getitem__, range(len(data)))}
     items = [
         EditItem(
-            *(key, key, scene["image"], scene["source"], scene["target"]),
+            name=key,
+            key=key,
+            x=scene["image"],
+            source=scene["source"],
+            target=scene["target"],
             mask=scene["mask"] if cfg.mask == SCENE_MASK else None,
         )
         for key, scene in held_out.items()
     ]
-    return Inputs(tuple(items), held_out=held_out)
+    sizes = {key: (size, size) for key in held_out}
+    return Inputs(tuple(items), held_out=held_out, sizes=sizes)
 
 
 def check_picture_inputs(cfg: DictConfig) -> None:
@@ -112,21 +127,12 @@ def _shown(value: Any) -> str:
     return repr(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
 
 
-def _mask(path: Path, whole: tuple[int, int], downscale: int, size: Any, mode: str) -> Any:
-    """A user's mask; an empty one holds nothing back, as in a drag."""
-    held = load_mask(path, whole)
-    if not held.getbbox():
+def _mask(path: Path, size: tuple[int, int]) -> Any:
+    """A user's mask; of an empty one it is said that it holds nothing back."""
+    mask = load_mask(path, size)
+    if not mask.getbbox():
         say(f"mask: all of '{path}' is black, so everything may change")
-        held.paste(255, (0, 0, *whole))
-    return fit_mask(held, downscale, size, mode)
-
-
-def _one_for_each(values: Sequence[Any], count: int, key: str) -> Sequence[Any]:
-    if len(values) not in (1, count):
-        raise UserError(
-            f"{key}: {len(values)} are given for {count} pictures; give one, or one for each"
-        )
-    return values if len(values) == count else list(values) * count
+    return mask
 
 
 def _unused(name: str, taken: dict[str, str]) -> str:

@@ -33,7 +33,7 @@ def decode(data: bytes, ground: str = "white") -> Image.Image:
         image.load()
     except SyntaxError as error:  # what Pillow raises for some broken headers
         raise OSError(str(error)) from error
-    return _to_rgb(ImageOps.exif_transpose(image), ground)
+    return to_rgb(ImageOps.exif_transpose(image), ground)
 
 
 def load_image(path: str | Path, key: str = "image", ground: str = "white") -> Image.Image:
@@ -207,7 +207,8 @@ def _read(path: Path, key: str) -> bytes:
         raise UserError(f"{key}: '{path}' {reason}; give a picture file") from error
 
 
-def _to_rgb(image: Image.Image, ground: str) -> Image.Image:
+def to_rgb(image: Image.Image, ground: str) -> Image.Image:
+    """8-bit RGB of any mode, transparency laid over the color `ground`."""
     if image.mode.startswith("I"):  # 16-bit grey
         levels = np.asarray(image, dtype=np.float64) / 257
         return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")

@@ -136,6 +136,25 @@ class LowVarianceTimesteps:
         return self.t_min + (x * (self.t_max - self.t_min)).long()
 
 
+_SAMPLERS = {
+    "uniform": UniformTimesteps,
+    "descending": DescendingTimesteps,
+    "stratified": StratifiedTimesteps,
+    "low_variance": LowVarianceTimesteps,
+}
+
+
+def timestep_sampler(name: str, t_min: int, t_max: int) -> TimestepSampler:
+    """The sampler of that name over [t_min, t_max).
+
+    Raises:
+        UserError: Another name than uniform, descending, stratified or low_variance.
+    """
+    if name not in _SAMPLERS:
+        raise UserError(f"timesteps: {name!r} is not allowed; give one of {', '.join(_SAMPLERS)}")
+    return _SAMPLERS[name](t_min, t_max)
+
+
 _INVERSE_PHI = (5**0.5 - 1) / 2
 
 

@@ -67,6 +67,7 @@ class Edited:
     Attributes:
         items: What was asked.
         x: The edited pictures, (B, 3, H, W) in [-1, 1].
+        z: Their latents, (B, C, h, w).
         seconds: From the pictures to the edited pictures, for each item its share.
         nonfinite: Gradient entries that were replaced by 0.
         trajectory: Every item at every step that it took.
@@ -76,6 +77,7 @@ class Edited:
 
     items: tuple[EditItem, ...]
     x: Tensor
+    z: Tensor
     seconds: float
     nonfinite: int
     trajectory: tuple[Point, ...]
@@ -151,7 +153,16 @@ def _edit_batch(
     pictures = tuple(teacher.decode(z).cpu() for z in kept) if frames else ()
     if found is not None:
         found = FoundMask(found.mask.cpu(), found.strength.cpu())
-    return Edited(items, edited, seconds, nonfinite, tuple(points), pictures, found)
+    return Edited(
+        items=items,
+        x=edited,
+        z=z.cpu(),
+        seconds=seconds,
+        nonfinite=nonfinite,
+        trajectory=tuple(points),
+        frames=pictures,
+        found=found,
+    )
 
 
 def latent_mask(items: Sequence[EditItem], downscale: int) -> Tensor | None:

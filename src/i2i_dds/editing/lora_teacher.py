@@ -83,6 +83,7 @@ class LoraTeacher:
         self.latent_channels: int = teacher.latent_channels
         self.downscale: int = teacher.downscale
         self.evaluations: int = teacher.evaluations
+        self.presets = teacher.presets
         self._layers = _put_on(teacher, Path(file))
         self._switch(False)
 

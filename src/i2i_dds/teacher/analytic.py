@@ -9,6 +9,7 @@ from torch import Tensor
 
 from i2i_dds.diffusion.schedule import NoiseSchedule
 from i2i_dds.errors import UserError
+from i2i_dds.teacher.presets import Presets, presets_for
 
 
 class GaussianMixtureTeacher:
@@ -44,6 +45,7 @@ class GaussianMixtureTeacher:
         self.schedule = schedule or NoiseSchedule.scaled_linear()
         self.latent_channels = means.shape[1]
         self.evaluations = 0
+        self.presets: Presets = presets_for("sd15")
 
     @property
     def device(self) -> torch.device:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.teacher.presets import Presets
 
 
 @runtime_checkable
@@ -25,6 +26,8 @@ class Teacher(Protocol):
     """Pixels per latent cell, along a side."""
     evaluations: int
     """Rows passed through the noise predictor so far."""
+    presets: Presets
+    """What works best with it, by editor."""
 
     @property
     def device(self) -> torch.device:

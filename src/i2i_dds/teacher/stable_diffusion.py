@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from i2i_dds.diffusion.schedule import NoiseSchedule
 from i2i_dds.teacher.checkpoint import load_parts
 from i2i_dds.teacher.placement import resolve_device, resolve_dtype
+from i2i_dds.teacher.presets import Presets, presets_for
 from i2i_dds.teacher.prompts import PromptEncoder
 
 
@@ -29,6 +30,7 @@ class StableDiffusionTeacher:
         schedule: The schedule it was trained under.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         dtype: "float32", "float16", "bfloat16", "float64", or "auto" (half on a GPU).
+        presets: Settings by editor; None is those of Stable Diffusion 1.5.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class StableDiffusionTeacher:
         schedule: NoiseSchedule,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
+        presets: Mapping[str, Any] | None = None,
     ) -> None:
         self._device = resolve_device(device)
         self._dtype = resolve_dtype(dtype, self._device)
@@ -50,6 +53,7 @@ class StableDiffusionTeacher:
         self.schedule = schedule
         self.latent_channels: int = vae.config.latent_channels
         self.downscale: int = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.presets: Presets = presets_for("sd15") if presets is None else presets
         self.evaluations = 0
         self._prompts = PromptEncoder(self.tokenizer, self.text_encoder)
 
@@ -61,6 +65,7 @@ class StableDiffusionTeacher:
         dtype: str | torch.dtype = "float32",
         revision: str | None = None,
         local_files_only: bool | None = None,
+        presets: Mapping[str, Any] | None = None,
     ) -> StableDiffusionTeacher:
         """Loads safetensors weights.
 
@@ -70,6 +75,7 @@ class StableDiffusionTeacher:
             dtype: See the class.
             revision: Branch, tag or commit of a hub id.
             local_files_only: True never downloads.
+            presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
 
         Raises:
             UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
@@ -77,7 +83,8 @@ class StableDiffusionTeacher:
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
         parts = load_parts(path, dtype, revision, local_files_only)
-        return cls(**parts, device=device, dtype=dtype)
+        presets = presets_for(path) if presets is None else presets
+        return cls(**parts, device=device, dtype=dtype, presets=presets)
 
     @property
     def device(self) -> torch.device:

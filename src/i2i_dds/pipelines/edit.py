@@ -1,0 +1,251 @@
+"""Editing with a frozen teacher, without any training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Generator
+
+from i2i_dds.editing.automask import AutoMask
+from i2i_dds.editing.batches import Edited, edit_items
+from i2i_dds.editing.interface import Editor, EditStep
+from i2i_dds.errors import UserError
+from i2i_dds.pipelines.editors import build_editor
+from i2i_dds.pipelines.output import EditOutput
+from i2i_dds.pipelines.pictures import (
+    Picture,
+    PictureItem,
+    Size,
+    as_list,
+    key_of,
+    one_for_each,
+    open_mask,
+    open_picture,
+    prepare,
+    restore,
+)
+from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+
+AUTO = "auto"
+
+
+class EditPipeline:
+    """Edits pictures towards a prompt.
+
+    >>> from i2i_dds import EditPipeline, example_picture
+    >>> pipe = EditPipeline.from_pretrained("pocket")
+    >>> out = pipe(example_picture(), source="a cat", target="a lion", seed=0)
+    >>> out.images[0].size
+    (64, 64)
+
+    Args:
+        teacher: The frozen model; its presets are the defaults of every call.
+    """
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+
+    @classmethod
+    def from_pretrained(cls, path: str = "pocket", **options: Any) -> EditPipeline:
+        """A pipeline on a teacher from disk or the hub.
+
+        Args:
+            path: "pocket", a diffusers Stable Diffusion folder, or a hub id.
+            **options: ``device``, ``dtype``, ``revision``, ``local_files_only``; see
+                :meth:`i2i_dds.teacher.stable_diffusion.StableDiffusionTeacher.load`.
+
+        Raises:
+            UserError: Nothing usable is there.
+        """
+        return cls(StableDiffusionTeacher.load(path, **options))
+
+    def __call__(
+        self,
+        images: Picture | Sequence[Picture],
+        target: str | Sequence[str],
+        source: str | Sequence[str] = "",
+        *,
+        editor: str | Editor = "zero_shot",
+        mask: Picture | Sequence[Picture] | AutoMask | None = None,
+        guidance_scale: float | None = None,
+        num_inference_steps: int | None = None,
+        strength: float | None = None,
+        lr: float | None = None,
+        score: Any = None,
+        sampler: str | None = None,
+        timesteps: str | None = None,
+        size: Size = None,
+        fit: str = "auto",
+        seed: int = 0,
+        generator: Generator | None = None,
+        batch_size: int = 8,
+        callback: Callable[[EditStep], None] | None = None,
+        progress: bool = False,
+    ) -> EditOutput:
+        """Edits every picture towards every target.
+
+        Args:
+            images: One picture or a list, see :data:`i2i_dds.pipelines.pictures.Picture`.
+            target: What they shall show.
+            source: What they show: one for all, or one for each picture. May be empty.
+            editor: A name of :data:`i2i_dds.pipelines.editors.EDITORS`, or an editor.
+            mask: Where to edit (white), one for all or one for each; "auto" has it found by
+                DiffEdit's rule, an ``AutoMask`` with settings of your own. ``editor="diffedit"``
+                without a mask finds it.
+            guidance_scale: Of classifier-free guidance; None is the teacher's preset, as for all
+                that follow.
+            num_inference_steps: Steps of descent, or of the way from noise to picture.
+            strength: How far up a sampler goes, in (0, 1].
+            lr: Step of the descent.
+            score: Of the descent: "dds", "sds", "cds", or a score.
+            sampler: "cycle_sde", "sde" or "ode".
+            timesteps: Of the descent: "uniform", "descending", "stratified", "low_variance".
+            size: At which pictures are edited; None is their own, or the nearest the VAE allows.
+            fit: "auto" gives results the pictures' own size; "resize", "crop" and "error" as
+                :func:`i2i_dds.data.images.fit` has them.
+            seed: With a picture's file name (or place in the list) it makes the picture's noise.
+            generator: Draws the seed instead.
+            batch_size: Pictures a network call; results do not depend on it beyond rounding.
+            callback: Told of each step.
+            progress: Shows a bar on standard error.
+
+        Raises:
+            UserError: An argument is not allowed; the message names it.
+        """
+        sources, targets = as_list(source), as_list(target)
+        if not targets or not all(isinstance(words, str) and words.strip() for words in targets):
+            raise UserError(f"target: {target!r} is not allowed; give a text that is not empty")
+        settings: dict[str, Any] = {}
+        asked = {
+            "guidance_scale": guidance_scale,
+            "num_inference_steps": num_inference_steps,
+            "strength": strength,
+            "lr": lr,
+            "score": score,
+            "sampler": sampler,
+            "timesteps": timesteps,
+        }
+        if isinstance(editor, str):
+            if editor == "diffedit" and mask is None:
+                mask = AUTO
+            chosen, settings = build_editor(editor, self.teacher.presets, **asked)
+            settings = {"editor": editor, **settings, "presets": self.teacher.presets["source"]}
+        else:
+            given = [name for name, value in asked.items() if value is not None]
+            if given:
+                raise UserError(f"{given[0]}: an editor of your own has its own; give it there")
+            chosen, settings = editor, {"editor": repr(editor)}
+        automask = self._automask(mask, chosen)
+        if generator is not None:
+            seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        prepared = self._items(images, sources, targets, None if automask else mask, size, fit)
+        with _bar(progress, len(prepared), callback) as on_step:
+            done = list(
+                edit_items(
+                    chosen,
+                    self.teacher,
+                    [one.item for one in prepared],
+                    seed,
+                    batch_size,
+                    on_step=on_step,
+                    automask=automask,
+                )
+            )
+        return collect(prepared, done, {**settings, "seed": seed})
+
+    def _automask(self, mask: Any, editor: Any) -> AutoMask | None:
+        if isinstance(mask, AutoMask):
+            return mask
+        if not (isinstance(mask, str) and mask == AUTO):
+            return None
+        return AutoMask(
+            threshold=self.teacher.presets["automask"]["threshold"], guidance=editor.guidance
+        )
+
+    def _items(
+        self,
+        images: Picture | Sequence[Picture],
+        sources: list[str],
+        targets: list[str],
+        mask: Any,
+        size: Size,
+        fit: str,
+    ) -> list[PictureItem]:
+        pictures = as_list(images)
+        if not pictures:
+            raise UserError("images: an empty list; give a picture, or a list of them")
+        words = one_for_each(sources, len(pictures), "source")
+        masks = one_for_each(as_list(mask), len(pictures), "mask")
+        items: list[PictureItem] = []
+        for number, picture in enumerate(pictures):
+            opened = open_picture(picture)
+            held = None if masks[number] is None else open_mask(masks[number], opened.size)
+            for target in targets:
+                items.append(
+                    prepare(
+                        name=str(len(items)),
+                        key=key_of(picture, number),
+                        picture=opened,
+                        source=words[number],
+                        target=target,
+                        mask=held,
+                        vae_scale_factor=self.teacher.downscale,
+                        size=size,
+                        fit_mode=fit,
+                    )
+                )
+        return items
+
+
+def collect(
+    prepared: Sequence[PictureItem], done: Sequence[Edited], settings: dict[str, Any]
+) -> EditOutput:
+    """Edited batches as one output, in the order of ``prepared``."""
+    images, latents, history, masks = {}, {}, {}, {}
+    sizes = {one.item.name: one.size for one in prepared}
+    for edited in done:
+        for i, item in enumerate(edited.items):
+            images[item.name] = restore(edited.x[i], sizes[item.name])
+            latents[item.name] = edited.z[i]
+            history[item.name] = tuple(p for p in edited.trajectory if p.name == item.name)
+            if edited.found is not None:
+                masks[item.name] = edited.found.mask[i]
+    return EditOutput(
+        images=tuple(images[name] for name in sizes),
+        latents=tuple(latents[name] for name in sizes),
+        history=tuple(history[name] for name in sizes),
+        masks=tuple(masks[name] for name in sizes) if masks else (),
+        settings=settings,
+        nonfinite=sum(edited.nonfinite for edited in done),
+    )
+
+
+@contextmanager
+def _bar(
+    wanted: bool, count: int, callback: Callable[[EditStep], None] | None
+) -> Iterator[Callable[[EditStep], None] | None]:
+    """``callback``, and a bar that follows it where one is wanted."""
+    if not wanted:
+        yield callback
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"Editing {count}", total=None)
+        finished = 0
+
+        def on_step(step: EditStep) -> None:
+            nonlocal finished
+            taken = finished * step.steps + len(step.z) * (step.step + 1)
+            bar.update(task, completed=taken, total=count * step.steps)
+            if step.step + 1 == step.steps:
+                finished += len(step.z)
+            if callback is not None:
+                callback(step)
+
+        yield on_step

@@ -1,0 +1,98 @@
+"""Editors by name, with a teacher's presets where nothing else is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from i2i_dds.diffusion.timesteps import timestep_sampler
+from i2i_dds.editing.inpaint import Inpaint
+from i2i_dds.editing.interface import Editor
+from i2i_dds.editing.inversion import Inversion
+from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.sdedit import SDEdit
+from i2i_dds.errors import UserError
+from i2i_dds.scores.cds import CDS
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.sds import SDS
+from i2i_dds.teacher.presets import Presets
+
+EDITORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "zero_shot": ("zero_shot", {}),
+    "inversion": ("inversion", {}),
+    "cycle_sde": ("inversion", {"sampler": "cycle_sde"}),
+    "ddim_inversion": ("inversion", {"sampler": "ode"}),
+    "diffedit": ("inversion", {}),
+    "sdedit": ("sdedit", {}),
+    "inpaint": ("inpaint", {}),
+}
+"""Name -> whose presets it takes, and what its name fixes."""
+
+SCORES = {"dds": DDS, "sds": SDS, "cds": CDS}
+
+_ARGUMENTS = {
+    "guidance_scale": "guidance",
+    "num_inference_steps": "steps",
+    "strength": "t0",
+    "lr": "lr",
+    "score": "score",
+    "sampler": "sampler",
+    "timesteps": "timesteps",
+}
+"""Argument -> the name that presets and editors have for it."""
+
+_TAKEN = {
+    "zero_shot": ("guidance", "steps", "lr", "score", "timesteps"),
+    "inversion": ("guidance", "steps", "t0", "sampler"),
+    "sdedit": ("guidance", "steps", "t0", "sampler"),
+    "inpaint": ("guidance", "steps", "sampler"),
+}
+
+
+def build_editor(name: str, presets: Presets, **arguments: Any) -> tuple[Editor, dict[str, Any]]:
+    """The editor called ``name`` and the settings it has.
+
+    Args:
+        name: One of :data:`EDITORS`.
+        presets: Of the teacher.
+        **arguments: ``guidance_scale``, ``num_inference_steps``, ``strength``, ``lr``, ``score``,
+            ``sampler``, ``timesteps``; those that are None stay the presets'.
+
+    Raises:
+        UserError: Another name, or an argument that this editor has not or does not allow.
+    """
+    if name not in EDITORS:
+        raise UserError(f"editor: {name!r} is not allowed; give one of {', '.join(EDITORS)}")
+    family, fixed = EDITORS[name]
+    settings: dict[str, Any] = {**presets[family], **fixed}
+    for argument, value in arguments.items():
+        if value is None:
+            continue
+        key = _ARGUMENTS[argument]
+        if key not in _TAKEN[family] or key in fixed:
+            allowed = [a for a, k in _ARGUMENTS.items() if k in _TAKEN[family] and k not in fixed]
+            raise UserError(
+                f"{argument}: editor {name!r} has no such setting; it has {', '.join(allowed)}"
+            )
+        settings[key] = value
+    return _BUILDERS[family](dict(settings)), settings
+
+
+def _zero_shot(settings: dict[str, Any]) -> Editor:
+    sampler = timestep_sampler(
+        settings.pop("timesteps"), settings.pop("t_min"), settings.pop("t_max")
+    )
+    score = settings.pop("score", "dds")
+    if isinstance(score, str):
+        if score not in SCORES:
+            raise UserError(f"score: {score!r} is not allowed; give one of {', '.join(SCORES)}")
+        score = SCORES[score]()
+    return ZeroShot(score=score, timesteps=sampler, **settings)
+
+
+_BUILDERS = {
+    "zero_shot": _zero_shot,
+    "inversion": lambda settings: Inversion(**settings),
+    "sdedit": lambda settings: SDEdit(**settings),
+    "inpaint": lambda settings: Inpaint(**settings),
+}

@@ -1,0 +1,178 @@
+"""Pictures as people have them, to what an editor takes and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from i2i_dds.data.images import fit, fit_mask, load_image, load_mask, to_pil, to_rgb, to_tensor
+from i2i_dds.editing.batches import EditItem
+from i2i_dds.errors import UserError
+
+Picture: TypeAlias = "Image.Image | str | Path | np.ndarray[Any, Any] | Tensor"
+"""A PIL image; a file; an array (H, W) or (H, W, 3), of bytes or of floats in [0, 1]; or a tensor
+(3, H, W) in [-1, 1] (a mask: (1, H, W) in [0, 1])."""
+
+Size: TypeAlias = "int | Sequence[int] | None"
+"""Side of a square, (width, height), or None: the picture's own."""
+
+
+@dataclass(frozen=True)
+class PictureItem:
+    """An item to edit, and the size that its result is brought to.
+
+    Attributes:
+        item: At a size that the VAE takes.
+        size: (width, height) of the result.
+    """
+
+    item: EditItem
+    size: tuple[int, int]
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list or tuple as a list; anything else, a folder of pictures included, as one entry."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def one_for_each(values: Sequence[Any], count: int, argument: str) -> list[Any]:
+    """``values``, or its only entry ``count`` times.
+
+    Raises:
+        UserError: There are neither one nor ``count``.
+    """
+    if len(values) not in (1, count):
+        raise UserError(
+            f"{argument}: {len(values)} are given for {count} pictures; give one, or one for each"
+        )
+    return list(values) if len(values) == count else list(values) * count
+
+
+def open_picture(picture: Picture, argument: str = "images") -> Image.Image:
+    """Any :data:`Picture` as an upright RGB image.
+
+    Raises:
+        UserError: A file that cannot be read, an array of another shape, or another type.
+    """
+    if isinstance(picture, Image.Image):
+        return to_rgb(ImageOps.exif_transpose(picture), "white")
+    if isinstance(picture, (str, Path)):
+        return load_image(picture, argument)
+    if isinstance(picture, Tensor):
+        if picture.ndim != 3 or picture.shape[0] != 3:
+            raise UserError(
+                f"{argument}: a tensor of shape {tuple(picture.shape)} is no picture; "
+                "give (3, H, W) in [-1, 1], or a list of such"
+            )
+        return to_pil(picture)
+    return _from_array(picture, argument).convert("RGB")
+
+
+def open_mask(mask: Picture, size: tuple[int, int], argument: str = "mask") -> Image.Image:
+    """Any :data:`Picture` as a mask: an 8-bit gray image; white may change.
+
+    Args:
+        mask: A picture of the masked picture's size.
+        size: (width, height) of that.
+        argument: Named in an error.
+
+    Raises:
+        UserError: Unreadable, of another size, or of no shape of a mask.
+    """
+    if isinstance(mask, (str, Path)):
+        return load_mask(mask, size, argument)
+    if isinstance(mask, Image.Image):
+        found = to_rgb(mask, "black").convert("L")
+    elif isinstance(mask, Tensor):
+        if mask.ndim != 3 or mask.shape[0] != 1:
+            raise UserError(
+                f"{argument}: a tensor of shape {tuple(mask.shape)} is no mask; "
+                "give (1, H, W) in [0, 1]"
+            )
+        found = to_pil(mask)
+    else:
+        found = _from_array(mask, argument).convert("L")
+    if found.size != tuple(size):
+        raise UserError(
+            f"{argument}: it is {found.width}x{found.height} but its picture is "
+            f"{size[0]}x{size[1]}; give a mask of the picture's size"
+        )
+    return found
+
+
+def key_of(picture: Picture, number: int) -> str:
+    """What seeds a picture's noise: its file's name, or where it has none its place in the call."""
+    name = getattr(picture, "filename", None) if isinstance(picture, Image.Image) else picture
+    return Path(name).name if isinstance(name, (str, Path)) and str(name) else str(number)
+
+
+def prepare(
+    name: str,
+    key: str,
+    picture: Image.Image,
+    source: str,
+    target: str,
+    mask: Image.Image | None,
+    vae_scale_factor: int,
+    size: Size = None,
+    fit_mode: str = "auto",
+) -> PictureItem:
+    """One picture at a size that the VAE takes.
+
+    Args:
+        name: Unique in the call.
+        key: Seeds its noise.
+        picture: Any RGB picture.
+        source: What it shows; may be empty.
+        target: What it shall show.
+        mask: Of the picture's size; an empty one holds nothing back.
+        vae_scale_factor: Pixels along a latent cell's side.
+        size: At which it is edited; None is its own, or the nearest that the VAE allows.
+        fit_mode: "auto" resizes it and gives the result the picture's own size; "resize" and
+            "crop" leave the result at the size it was edited at; "error" refuses to change it.
+
+    Raises:
+        UserError: A size that is no multiple, a needed change in mode "error", or nothing of the
+            mask is left.
+    """
+    restored = fit_mode == "auto"
+    mode = "resize" if restored else fit_mode
+    fitted = fit(picture, vae_scale_factor, size, mode)
+    held = None
+    if mask is not None:
+        whole = mask if mask.getbbox() else Image.new("L", mask.size, 255)
+        held = to_tensor(fit_mask(whole, vae_scale_factor, size, mode))
+    item = EditItem(name, key, to_tensor(fitted), source, target, held)
+    return PictureItem(item, picture.size if restored else fitted.size)
+
+
+def restore(x: Tensor, size: tuple[int, int]) -> Image.Image:
+    """An edited picture x (3, H, W) in [-1, 1] as an image of (width, height) ``size``."""
+    image = to_pil(x)
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _from_array(array: Any, argument: str) -> Image.Image:
+    if not isinstance(array, np.ndarray):
+        raise UserError(
+            f"{argument}: a {type(array).__name__} is no picture; "
+            "give a PIL image, a file, an array or a tensor, or a list of them"
+        )
+    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    if not shape_fits:
+        raise UserError(
+            f"{argument}: an array of shape {array.shape} is no picture; give (H, W) or (H, W, 3)"
+        )
+    if array.dtype != np.uint8:
+        if not np.issubdtype(array.dtype, np.floating) or array.min() < 0 or array.max() > 1:
+            raise UserError(
+                f"{argument}: an array of {array.dtype} is given; give bytes, or floats from 0 to 1"
+            )
+        array = (array * 255).round().astype(np.uint8)
+    return Image.fromarray(array)
