@@ -79,7 +79,8 @@ def test_the_command_as_typed_on_a_set_of_tasks(run, pocket, tmp_path, repositor
 
 def test_pictures_times_targets_in_one_batch(run, tmp_path) -> None:
     target = "prompt.target=[a lion,a tiger]"
-    folder = run("image=photos", "prompt.source=a cat, smiling", target, "seed=1").folder
+    prompts = "prompt.source=a cat, smiling", target
+    folder = run("image=photos", *prompts, "seed=1", "timesteps=uniform").folder
     names = ["cat0-1", "cat0-2", "cat1-1", "cat1-2"]
     assert sorted(path.stem for path in (folder / "edited").iterdir()) == names
     result = json.loads((folder / "result.json").read_text())
@@ -247,7 +248,9 @@ def test_the_scenes_own_mask(run) -> None:
 def test_sizes_as_told(run, tmp_path) -> None:
     Image.new("RGB", (45, 38), "red").save(tmp_path / "odd.png")
     arguments = "image=odd.png", "prompt.target=a lion"
-    assert run(*arguments).code == 2
+    assert run(*arguments, "fit=error").code == 2
+    own = run(*arguments).folder  # edited at 44x40, and brought back
+    assert Image.open(own / "edited" / "odd.png").size == (45, 38)
     for name, size in (("resize", (44, 40)), ("crop", (44, 36))):
         folder = run(*arguments, f"fit={name}", f"paths.suffix=-{name}").folder
         assert Image.open(folder / "edited" / "odd.png").size == size
@@ -269,7 +272,7 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
     assert "teacher.path: all settings stay those of the pocket teacher" in other.err
     assert "teacher.path" not in own.err
     config = json.loads((own.folder / "result.json").read_text())["config"]
-    assert config["lr"] == 0.075 and config["automask"]["threshold"] == 0.3
+    assert config["lr"] == 0.15 and config["automask"]["threshold"] == 0.3
 
 
 @pytest.mark.parametrize(
@@ -279,9 +282,15 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
         (("image=broken.png", IMAGE[1]), "image: 'broken.png' cannot be read as a picture; give"),
         (("image=empty", IMAGE[1]), "image: 'empty' holds no picture"),
         (("source=image",), "image: none is given; give a picture file"),
-        (("image=odd.png", IMAGE[1]), "size: the picture is 45x38, wanted is 44x40 (multiples of"),
+        (
+            ("image=odd.png", IMAGE[1], "fit=error"),
+            "size: the picture is 45x38, wanted is 44x40 (multiples of",
+        ),
         ((*IMAGE, "size=33"), "size: 33 is not allowed; give positive multiples of 4"),
-        ((*IMAGE, "fit=stretch"), "fit: 'stretch' is not allowed; give one of error, resize, crop"),
+        (
+            (*IMAGE, "fit=stretch"),
+            "fit: 'stretch' is not allowed; give one of auto, resize, crop, error",
+        ),
         (("image=photos",), "prompt.target: none is given; give a text"),
         (("image=photos", "prompt.target="), "prompt.target: '' is not allowed; give a text that"),
         (("image=photos", "prompt.target=[a lion,'']"), "prompt.target: ['a lion', ''] is not"),

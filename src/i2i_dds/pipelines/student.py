@@ -38,7 +38,8 @@ class Student:
 
     def __init__(self, network: EditUNet, teacher: Teacher) -> None:
         check_fits(network, teacher, "path")
-        self.network, self.teacher = network.to(teacher.device), teacher
+        self.network, self.teacher = network, teacher
+        network.to(teacher.device)  # type: ignore[arg-type]
 
     @classmethod
     def from_pretrained(
