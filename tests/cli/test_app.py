@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from i2i_dds.cli.app import config_dir, quote_text, rank, rename, resolved
+from i2i_dds.cli.app import config_dir, quote_text, rename, resolved
 from i2i_dds.cli.explain import explain
 
 ROOT_CONFIG = """\
@@ -188,23 +188,6 @@ def test_help_shows_groups_and_settings_though_no_task_is_chosen(program: Path) 
 def test_only_rank_zero_prints_the_folder(program: Path) -> None:
     done = run(program, "task=cat2lion", RANK="1")
     assert done.returncode == 0 and done.stdout == ""
-
-
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({}, 0),
-        ({"SLURM_PROCID": "3"}, 3),
-        ({"LOCAL_RANK": "1", "SLURM_PROCID": "0"}, 1),  # Lightning's launcher in a SLURM shell
-        ({"RANK": "2", "LOCAL_RANK": "0", "SLURM_PROCID": "1"}, 2),  # torchrun under SLURM
-    ],
-)
-def test_rank(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: int) -> None:
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert rank() == expected
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from i2i_dds.cli.app import config_dir
 from i2i_dds.cli.benchmark import main
 from i2i_dds.cli.benchmark_data import pie_scene
 from i2i_dds.data.piebench import PieItem, critter_items, write_items
-from i2i_dds.studies.benchmark import pictures
+from i2i_dds.research.benchmark import pictures
 from i2i_dds.tasks import TaskSet
 
 EDITORS = [

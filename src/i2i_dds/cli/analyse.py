@@ -25,7 +25,7 @@ from i2i_dds.cli.progress import progress, say
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
-    from i2i_dds.studies.held_out import Held
+    from i2i_dds.research.held_out import Held
 
 _RULES = {
     "setting": choice("full", "quick"),
@@ -92,8 +92,8 @@ def main(cfg: DictConfig) -> Path:
 
     from i2i_dds.evaluation.summary import write_csv
     from i2i_dds.evaluation.tables import markdown
+    from i2i_dds.research.held_out import over_seeds
     from i2i_dds.runs import replacing, run_folder, write_image, write_json, write_text
-    from i2i_dds.studies.held_out import over_seeds
 
     study = HydraConfig.get().runtime.choices["study"]
     if study not in _STUDIES:
@@ -120,7 +120,7 @@ def main(cfg: DictConfig) -> Path:
 def _check_measures(study: str, cfg: DictConfig) -> None:
     """Before hours of work: whether what is to be drawn will be there."""
     from i2i_dds.cli.analyse_students import NUMBERS
-    from i2i_dds.studies.descent import TRACED
+    from i2i_dds.research.descent import TRACED
 
     known = NUMBERS if study == "student" else TRACED
     for name in listed(cfg.measures) if "measures" in cfg else ():
@@ -139,7 +139,7 @@ def _find(study: str, cfg: DictConfig) -> Findings:
 def _descents(cfg: DictConfig) -> Findings:
     from hydra.utils import instantiate
 
-    from i2i_dds.studies.descent import TRACED, trace
+    from i2i_dds.research.descent import TRACED, trace
 
     variants = {name: instantiate(part) for name, part in chosen(cfg).items()}
     seeds, at = listed(cfg.seeds), sorted(set(listed(cfg.at)))
@@ -177,7 +177,7 @@ def chosen(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _cosine(cfg: DictConfig) -> Findings:
-    from i2i_dds.studies.directions import cosines
+    from i2i_dds.research.directions import cosines
 
     settled = listed(cfg.t), cfg.noises, cfg.guidance
     rows = [
@@ -191,7 +191,7 @@ def _cosine(cfg: DictConfig) -> Findings:
 def _gradients(cfg: DictConfig) -> Findings:
     from hydra.utils import instantiate
 
-    from i2i_dds.studies.directions import norms
+    from i2i_dds.research.directions import norms
 
     editor = instantiate(cfg.editor)
     settled = editor, listed(cfg.iterations), listed(cfg.t), cfg.noises
@@ -206,7 +206,7 @@ def _gradients(cfg: DictConfig) -> Findings:
 
 
 def _figure(study: str, cfg: DictConfig, lines: Sequence[Mapping[str, Any]], path: Path) -> None:
-    from i2i_dds.studies.curves import bars, curves
+    from i2i_dds.research.curves import bars, curves
 
     if study == "student":
         bars(lines, "variant", listed(cfg.measures), path)
@@ -224,7 +224,7 @@ def _held(cfg: DictConfig) -> Iterator[Held]:
 
     from i2i_dds.cli.sizes import scene_size
     from i2i_dds.evaluation.measure import Evaluator, load_judge
-    from i2i_dds.studies.held_out import held
+    from i2i_dds.research.held_out import held
     from i2i_dds.tasks import TaskSet
 
     teacher = instantiate(cfg.teacher)

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.memory import keep_freed_memory
 from i2i_dds.cli.progress import say
+from i2i_dds.distributed import launched_rank
 from i2i_dds.teacher.presets import config_dir
 
 Job = Callable[[DictConfig], "Path | tuple[Path, float | None]"]
@@ -74,14 +75,6 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     content = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(content, dict)
     return _redacted(content)
-
-
-def rank() -> int:
-    """This process's rank among those of torchrun, SLURM or Lightning's own launcher."""
-    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
-        if os.environ.get(name, "").isdecimal():
-            return int(os.environ[name])
-    return 0
 
 
 def quote_text(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
@@ -154,7 +147,7 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
         finally:
             _remove_if_empty(run_dir())
         folder, metric = result if isinstance(result, tuple) else (result, None)
-        if rank() == 0:
+        if launched_rank() == 0:
             print(folder, flush=True)
         return metric
 
@@ -164,7 +157,7 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
 def _say_whose_settings(cfg: DictConfig) -> None:
     """The presets go with the choice of a teacher, whatever its path is."""
     choice = HydraConfig.get().runtime.choices.get("teacher")
-    if rank() == 0 and choice == _POCKET and cfg.teacher.path != _POCKET:
+    if launched_rank() == 0 and choice == _POCKET and cfg.teacher.path != _POCKET:
         say(
             f"teacher.path: all settings stay those of the {_POCKET} teacher; "
             "for Stable Diffusion's give teacher=sd15 or teacher=sd21 beside it"

@@ -15,7 +15,7 @@ from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
     from i2i_dds.cli.benchmark_data import Benchmark
-    from i2i_dds.studies.benchmark.arms import Arm
+    from i2i_dds.research.benchmark.arms import Arm
 
 BENCHMARKS = ("critters", "piebench")
 """What ``data=`` takes; in the config it is ``benchmark``, for ``conf/data`` is of training."""
@@ -59,7 +59,7 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.cli.benchmark_data import benchmark
     from i2i_dds.cli.benchmark_run import Run
     from i2i_dds.cli.benchmark_summary import write_summary
-    from i2i_dds.training.processes import gather, on_first, process_group
+    from i2i_dds.distributed import gather, on_rank_zero, process_group
 
     check(cfg, _RULES)
     if cfg.benchmark not in BENCHMARKS:
@@ -75,7 +75,7 @@ def main(cfg: DictConfig) -> Path:
         data = benchmark(cfg, instantiate(cfg.teacher))
         arms = _arms(cfg, data)
         run = Run(cfg, run_dir(), arms, data)
-        on_first(run.check_settings)
+        on_rank_zero(run.check_settings)
         units = run.units()
         left = [unit for unit in units if not run.finished(unit)]
         if rank == 0 and len(left) < len(units):
@@ -102,8 +102,8 @@ def _arms(cfg: DictConfig, data: Benchmark) -> dict[str, Arm]:
     """The editors that are asked for, by name, students last."""
     from hydra.utils import instantiate
 
+    from i2i_dds.research.benchmark.arms import Arm
     from i2i_dds.student.load import check_fits, load_student
-    from i2i_dds.studies.benchmark.arms import Arm
 
     names = list(cfg.arms) if cfg.editors is None else listed(cfg.editors)
     for name in names:

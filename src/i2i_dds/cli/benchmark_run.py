@@ -18,7 +18,7 @@ from i2i_dds.cli.resume import check_same, settings
 
 if TYPE_CHECKING:
     from i2i_dds.cli.benchmark_data import Benchmark, Scenes
-    from i2i_dds.studies.benchmark.arms import Arm
+    from i2i_dds.research.benchmark.arms import Arm
 
 _FREE = (
     *("n", "seeds", "curve_seeds", "curve_n", "editors", "pictures", "paths", "out"),
@@ -125,8 +125,8 @@ class Run:
     def _pictures(self, unit: Unit, scenes: Sequence[Mapping[str, Any]], x: Any) -> None:
         """Keeps the first seed's first pictures for the contact sheets."""
         from i2i_dds.data.images import to_pil
+        from i2i_dds.research.benchmark.pictures import SOURCE, TRUTH
         from i2i_dds.runs import write_image
-        from i2i_dds.studies.benchmark.pictures import SOURCE, TRUTH
 
         for scene, picture in list(zip(scenes, x, strict=True))[: self._shown(unit)]:
             shown = {unit.arm: picture, SOURCE: scene["image"], TRUTH: scene.get("truth")}

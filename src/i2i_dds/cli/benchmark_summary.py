@@ -33,9 +33,9 @@ def write_summary(
         pictures: How many of each kind are shown.
     """
     from i2i_dds.evaluation.summary import write_csv
+    from i2i_dds.research.benchmark.pictures import frontier
+    from i2i_dds.research.benchmark.table import by_edit, main_rows, summary, table
     from i2i_dds.runs import replacing, write_json, write_text
-    from i2i_dds.studies.benchmark.pictures import frontier
-    from i2i_dds.studies.benchmark.table import by_edit, main_rows, summary, table
 
     write_csv(folder / "rows.csv", list(rows[0]), map(dict, rows))
     lines = table(rows, data.metrics, data.pooled)
@@ -59,8 +59,8 @@ def _sheets(
     folder: Path, editors: Sequence[str], scenes: Mapping[str, Scenes], pictures: int
 ) -> None:
     """Pictures of each kind of edit, and one of every kind in one sheet: each another scene."""
+    from i2i_dds.research.benchmark.pictures import contact_sheet
     from i2i_dds.runs import write_image
-    from i2i_dds.studies.benchmark.pictures import contact_sheet
 
     captions = {}
     for edit, there in scenes.items():

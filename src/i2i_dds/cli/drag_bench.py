@@ -62,7 +62,7 @@ def main(cfg: DictConfig) -> Path:
     from hydra.utils import instantiate
 
     from i2i_dds.cli.drag_run import first_timestep
-    from i2i_dds.training.processes import gather, on_first, process_group
+    from i2i_dds.distributed import gather, on_rank_zero, process_group
 
     check(cfg, _RULES)
     if cfg.benchmark not in BENCHMARKS:
@@ -72,7 +72,7 @@ def main(cfg: DictConfig) -> Path:
         bench = _Bench(cfg, run_dir(), *map(instantiate, (cfg.drag, cfg.lora, cfg.teacher)))
         entries, meter = _entries(cfg, bench.teacher), _meter(cfg, bench.teacher, rank)
         first_timestep(bench.drag, bench.teacher)  # before anything is kept
-        on_first(lambda: check_same(bench.folder, settings(cfg, _FREE)))
+        on_rank_zero(lambda: check_same(bench.folder, settings(cfg, _FREE)))
         left = [entry for entry in entries if not bench.finished(entry.name)]
         if rank == 0 and len(left) < len(entries):
             say(f"{len(entries) - len(left)} of {len(entries)} items are finished already")

@@ -30,12 +30,12 @@ def main(cfg: DictConfig) -> Path:
     from hydra.utils import instantiate
 
     from i2i_dds.cli.sizes import data_module
+    from i2i_dds.distributed import process_group
     from i2i_dds.evaluation.grid import grid
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.runs import run_folder, write_image, write_json
     from i2i_dds.student.load import check_fits, load_student
     from i2i_dds.training.held_out import captions_of, columns_of, rows_of
-    from i2i_dds.training.processes import process_group
     from i2i_dds.training.student_edit import held_out, measure_student
 
     check(cfg, _RULES)

@@ -71,8 +71,8 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.cli.progress import progress
     from i2i_dds.evaluation.summary import write_csv
     from i2i_dds.evaluation.tables import markdown
+    from i2i_dds.research.figures import FIGURES
     from i2i_dds.runs import replacing, run_folder, write_image, write_json, write_text
-    from i2i_dds.studies.figures import FIGURES
 
     study = HydraConfig.get().runtime.choices["study"]
     if study not in _STUDIES:
@@ -101,7 +101,7 @@ def main(cfg: DictConfig) -> Path:
 
 def _inpainting(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
     from i2i_dds.metrics.clip import Clip
-    from i2i_dds.studies.samplers import images, inpainting, reconstruction
+    from i2i_dds.research.samplers import images, inpainting, reconstruction
 
     ratios, samplers, steps = (listed(cfg[key]) for key in ("ratios", "samplers", "steps"))
     settings = [(ratio, name, count) for ratio in ratios for name in samplers for count in steps]
@@ -122,7 +122,7 @@ def _translation(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
     from i2i_dds.editing.automask import AutoMask
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.metrics.clip import Clip
-    from i2i_dds.studies.samplers import images, translation, translator
+    from i2i_dds.research.samplers import images, translation, translator
     from i2i_dds.tasks import TaskSet
 
     known = {"sdedit": ("sde", "ode"), "diffedit": ("sde", "ode", "cycle_sde")}
@@ -160,7 +160,7 @@ def _dragging(cfg: DictConfig, teacher: Any) -> tuple[int, Iterator[Made]]:
 
     from i2i_dds.cli.drag_run import dragged_item, first_timestep, lora_of, request_of
     from i2i_dds.data.dragbench import critter_items
-    from i2i_dds.studies.drags import drag_row
+    from i2i_dds.research.drags import drag_row
 
     drag, lora = instantiate(cfg.drag), instantiate(cfg.lora)
     items = critter_items(cfg.split, cfg.n, cfg.seed, listed(cfg.kinds), _side(teacher))

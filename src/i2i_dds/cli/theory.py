@@ -31,10 +31,10 @@ def main(cfg: DictConfig) -> Path:
     from rich.progress import Progress
 
     from i2i_dds.evaluation.summary import write_csv
+    from i2i_dds.research.theory.figure import draw
+    from i2i_dds.research.theory.laws import mismatched
+    from i2i_dds.research.theory.report import SENTENCES, Sizes, study, summary
     from i2i_dds.runs import run_folder, write_json
-    from i2i_dds.studies.theory.figure import draw
-    from i2i_dds.studies.theory.laws import mismatched
-    from i2i_dds.studies.theory.report import SENTENCES, Sizes, study, summary
 
     sizes = Sizes(cfg.steps, cfg.particle_steps, cfg.samples, cfg.t_start)
     priors = mismatched(cfg.shift, cfg.scale, cfg.paste)

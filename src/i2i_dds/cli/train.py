@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.cli.app import entry_point, rank, resolved, run_dir
+from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check, choice, integer, number, optional, text
+from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     checkpoint = _checkpoint(cfg, settings)
     module, data, trainer = _parts(cfg, tasks)
     content = _content(checkpoint, module)
-    if rank() == 0:
+    if launched_rank() == 0:
         data.prepare_data()
         data.dataset("train")
         write_json(folder / CONFIG, settings)
@@ -163,11 +164,11 @@ def _measure(
     """The final validation: metrics.json, rows.csv and grid.png."""
     from hydra.utils import instantiate
 
+    from i2i_dds.distributed import gather
     from i2i_dds.evaluation.grid import grid
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.runs import write_image, write_json
     from i2i_dds.training.held_out import PictureTable
-    from i2i_dds.training.processes import gather
     from i2i_dds.training.student_edit import held_out, measure_student
     from i2i_dds.training.throughput import Throughput
 

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from i2i_dds.data.edits import ShardEdits, collate
 from i2i_dds.data.images import to_pil
 from i2i_dds.diffusion.randomness import item_generators
+from i2i_dds.distributed import gather
 from i2i_dds.editing.interface import EditBatch, Editor, finish
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.grid import grid
@@ -27,7 +28,6 @@ from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.training.loggers import log_pictures
-from i2i_dds.training.processes import gather
 
 SHOWN = ("success", "psnr_truth_gain", "psnr_backdrop")
 """Metrics on the progress bar."""

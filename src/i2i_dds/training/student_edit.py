@@ -15,6 +15,7 @@ from torch import Tensor
 from i2i_dds.data.datamodule import HeldOutLoader
 from i2i_dds.data.edits import SceneEdits, ShardEdits
 from i2i_dds.diffusion.randomness import item_generators
+from i2i_dds.distributed import gather, get_rank_and_world_size
 from i2i_dds.editing.interface import EditBatch
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.evaluation.measure import Evaluator
@@ -23,7 +24,6 @@ from i2i_dds.metrics.image import collapse
 from i2i_dds.student.edit import edit_with_student
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.teacher.interface import Teacher
-from i2i_dds.training.processes import gather, place
 
 ZERO_SHOT_STEPS = 3
 """Iterations of zero-shot editing that are timed, after one that is not."""
@@ -77,7 +77,7 @@ def measure_student(
     teacher = evaluator.teacher
     student.to(teacher.device)  # type: ignore[arg-type]
     student.eval()
-    rank, world = place()
+    rank, world = get_rank_and_world_size()
     rows, compared, nonfinite = [], [], 0
     for batch in HeldOutLoader(dataset, batch_size, rank, world):
         count = len(batch["key"])

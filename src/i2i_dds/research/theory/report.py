@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from i2i_dds.studies.theory.curves import Curve
-from i2i_dds.studies.theory.laws import MATCHED, Prior, data_law
-from i2i_dds.studies.theory.particles import CHUNK, Tick, cycle_of_particles, sde_of_particles
-from i2i_dds.studies.theory.quadrature import ode, sde_limit, sde_on_a_line
+from i2i_dds.research.theory.curves import Curve
+from i2i_dds.research.theory.laws import MATCHED, Prior, data_law
+from i2i_dds.research.theory.particles import CHUNK, Tick, cycle_of_particles, sde_of_particles
+from i2i_dds.research.theory.quadrature import ode, sde_limit, sde_on_a_line
 
 DIMENSIONS = (1, 2)
 

@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from i2i_dds.evaluation.grid import grid
-from i2i_dds.studies.benchmark.table import ALL, Row
-from i2i_dds.studies.figures import panels, save
+from i2i_dds.research.benchmark.table import ALL, Row
+from i2i_dds.research.figures import panels, save
 
 SOURCE, TRUTH = "source", "exact answer"
 
@@ -22,7 +22,7 @@ def frontier(
     """Each editor as a curve over its strength.
 
     Args:
-        lines: Of :func:`i2i_dds.studies.benchmark.table.table`.
+        lines: Of :func:`i2i_dds.research.benchmark.table.table`.
         axes: For each panel the column across, the column upwards and the title.
         path: Where to write it.
         edit: Whose lines are drawn.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from i2i_dds.editing.sde import Pairs
-from i2i_dds.studies.theory.laws import Prior
+from i2i_dds.research.theory.laws import Prior
 
 POINTS = 25  # of a curve
 

@@ -3,9 +3,9 @@ import torch
 
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.research.directions import PAIRS, cosines, norms
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.sds import SDS
-from i2i_dds.studies.directions import PAIRS, cosines, norms
 
 
 def test_a_pair_that_is_the_same_has_cosine_one_and_other_noise_has_not(make_held):

@@ -9,9 +9,9 @@ from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.inversion import Inversion
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.errors import UserError
+from i2i_dds.research.benchmark.arms import Arm
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import Gradient, finite
-from i2i_dds.studies.benchmark.arms import Arm
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from i2i_dds.studies.theory.laws import Mixture
+from i2i_dds.research.theory.laws import Mixture
 
 CELL = {1: 0.1, 2: 0.35}
 """Side of a cell by dimension, in standard deviations of the law's narrowest component."""

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from i2i_dds.studies.held_out import over_seeds
+from i2i_dds.research.held_out import over_seeds
 
 
 def test_sharpness_is_that_of_the_sources_reconstruction(make_held):

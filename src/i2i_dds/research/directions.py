@@ -11,10 +11,10 @@ from torch import Tensor
 
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.research.descent import Variant
+from i2i_dds.research.held_out import Held
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.sds import SDS
-from i2i_dds.studies.descent import Variant
-from i2i_dds.studies.held_out import Held
 
 PAIRS = ("truth", "same picture, target prompt", "another scene", "same scene, other noise")
 """What the SDS direction of a matched pair is compared with."""

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from i2i_dds.studies.held_out import Held
+from i2i_dds.research.held_out import Held
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
 

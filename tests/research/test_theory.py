@@ -6,12 +6,12 @@ import torch
 
 from i2i_dds.diffusion.schedule import CLEAN
 from i2i_dds.editing.sde import Stride
-from i2i_dds.studies.theory.curves import Curve, recorded
-from i2i_dds.studies.theory.divergence import count, inner_edges, kl_from_counts
-from i2i_dds.studies.theory.laws import MATCHED, Mixture, Prior, data_law, mismatched
-from i2i_dds.studies.theory.particles import cycle_of_particles, sde_of_particles
-from i2i_dds.studies.theory.quadrature import ode, sde_limit, sde_on_a_line
-from i2i_dds.studies.theory.report import Sizes, study, summary
+from i2i_dds.research.theory.curves import Curve, recorded
+from i2i_dds.research.theory.divergence import count, inner_edges, kl_from_counts
+from i2i_dds.research.theory.laws import MATCHED, Mixture, Prior, data_law, mismatched
+from i2i_dds.research.theory.particles import cycle_of_particles, sde_of_particles
+from i2i_dds.research.theory.quadrature import ode, sde_limit, sde_on_a_line
+from i2i_dds.research.theory.report import Sizes, study, summary
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
 CENTRE, STD = 0.7, 0.5
@@ -195,7 +195,7 @@ def test_the_control_of_cycle_sde_leaves_its_source_and_keeps_its_law(monkeypatc
     assert max(map(abs, control.kl)) < 5e-3
     seen = []
     monkeypatch.setattr(
-        "i2i_dds.studies.theory.particles.cycle",
+        "i2i_dds.research.theory.particles.cycle",
         lambda _, y, path, *a, **k: seen.append((y, path[0])) or iter(()),
     )
     with pytest.raises(KeyError):  # nothing was carried down

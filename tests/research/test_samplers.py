@@ -5,7 +5,7 @@ import torch
 
 from i2i_dds.editing.inversion import Inversion
 from i2i_dds.editing.sdedit import SDEdit
-from i2i_dds.studies.samplers import Ran, costs, hole, translator
+from i2i_dds.research.samplers import Ran, costs, hole, translator
 
 
 @pytest.mark.parametrize("ratio", [0.01, 0.25, 0.5, 1.0])

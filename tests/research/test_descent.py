@@ -9,10 +9,10 @@ from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.interface import EditBatch, finish
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.errors import UserError
+from i2i_dds.research.descent import PROBES, UnsharedNoise, Variant, delta_loss, trace
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import Gradient, finite
 from i2i_dds.scores.sds import SDS
-from i2i_dds.studies.descent import PROBES, UnsharedNoise, Variant, delta_loss, trace
 
 EDITOR = ZeroShot(lr=0.05, guidance=1.0)
 

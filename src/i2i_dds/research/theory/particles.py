@@ -10,10 +10,10 @@ from torch import Tensor
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.diffusion.schedule import CLEAN
 from i2i_dds.editing.sde import Pairs, Stride, cycle, forward_step, source_predictions
-from i2i_dds.studies.theory.curves import Curve, curves_of, recorded
-from i2i_dds.studies.theory.divergence import count, inner_edges, kl_from_counts
-from i2i_dds.studies.theory.laws import MATCHED, Mixture, Prior
-from i2i_dds.studies.theory.quadrature import predict
+from i2i_dds.research.theory.curves import Curve, curves_of, recorded
+from i2i_dds.research.theory.divergence import count, inner_edges, kl_from_counts
+from i2i_dds.research.theory.laws import MATCHED, Mixture, Prior
+from i2i_dds.research.theory.quadrature import predict
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
 CHUNK = 5000  # particles carried at once: they fit the processor's cache
@@ -57,7 +57,7 @@ def cycle_of_particles(
     """Cycle-SDE from histograms of ``samples`` particles; ``tick`` after each chunk.
 
     Every source x is drawn from the data law and carried up by the forward SDE, and y_T is its own
-    x_T, edited. With :data:`~i2i_dds.studies.theory.laws.MATCHED` that would return the source
+    x_T, edited. With :data:`~i2i_dds.research.theory.laws.MATCHED` that would return the source
     itself, so there y_T is another particle's x_T: the right law beside a path not its own.
     """
     tally = _Tally(teacher, pairs, priors)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from i2i_dds.diffusion.schedule import CLEAN
 from i2i_dds.editing.sde import Pairs, Stride
-from i2i_dds.studies.theory.curves import Curve, curves_of, recorded
-from i2i_dds.studies.theory.laws import Mixture, Prior
+from i2i_dds.research.theory.curves import Curve, curves_of, recorded
+from i2i_dds.research.theory.laws import Mixture, Prior
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from i2i_dds.studies.benchmark.table import by_edit, main_rows, summary, table
+from i2i_dds.research.benchmark.table import by_edit, main_rows, summary, table
 
 NAN = float("nan")
 

@@ -9,9 +9,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from i2i_dds.research.theory.curves import Curve
+from i2i_dds.research.theory.report import DIMENSIONS, SENTENCES
 from i2i_dds.runs import replacing
-from i2i_dds.studies.theory.curves import Curve
-from i2i_dds.studies.theory.report import DIMENSIONS, SENTENCES
 
 FLOOR = 1e-4  # nats; what is smaller, or by chance negative, is drawn here
 _STYLE: dict[str, dict[str, Any]] = {
@@ -31,7 +31,7 @@ def draw(path: Path, curves: Sequence[Curve], titles: dict[str, str], methods: s
 
     Args:
         path: A .png.
-        curves: Those of :func:`~i2i_dds.studies.theory.report.study`.
+        curves: Those of :func:`~i2i_dds.research.theory.report.study`.
         titles: A column's heading by the prior's name, in the order of the columns.
         methods: One line on how the curves were found.
     """

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from i2i_dds.studies.figures import panels, save
+from i2i_dds.research.figures import panels, save
 
 TITLES = {
     "success": "judge: success",
@@ -33,7 +33,7 @@ def curves(
     """Measures over x, with a band of a standard deviation over seeds.
 
     Args:
-        lines: Of :func:`i2i_dds.studies.held_out.over_seeds`.
+        lines: Of :func:`i2i_dds.research.held_out.over_seeds`.
         x: Column across.
         by: Column whose values are the lines.
         measures: Columns upwards, a panel each.

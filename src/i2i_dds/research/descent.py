@@ -13,9 +13,9 @@ from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.editing.optimise import Score, ZeroShot
 from i2i_dds.errors import UserError
+from i2i_dds.research.held_out import MEASURES, Held
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import Gradient
-from i2i_dds.studies.held_out import MEASURES, Held
 from i2i_dds.teacher.interface import Teacher
 
 PROMPTS = ("caption", "target", "empty", "another")
