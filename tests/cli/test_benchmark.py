@@ -16,9 +16,9 @@ from PIL import Image
 
 from i2i_dds.cli.app import config_dir
 from i2i_dds.cli.benchmark import main
-from i2i_dds.cli.benchmark_data import pie_scene
 from i2i_dds.data.piebench import PieItem, critter_items, write_items
 from i2i_dds.research.benchmark import pictures
+from i2i_dds.research.benchmark.sets import pie_scene
 from i2i_dds.tasks import TaskSet
 
 EDITORS = [
@@ -160,13 +160,10 @@ def test_every_strength_is_measured_of_the_first_scenes_and_seeds_alone(run, mon
 
 
 def test_over_another_strength_an_editor_is_otherwise_that_of_the_table(run) -> None:
-    names, varied = ("dds", "cycle_sde"), []
-    for name in names:
-        arm = f"arms.{name}"
-        varied += [f"{arm}.strength=guidance", f"{arm}.values=[1,2]", f"{arm}.main=2"]
+    varied = "sweep=[dds.guidance,cycle_sde.guidance]", "sweep_values=[1,2]", "sweep_default=2"
     iterations = "iterations=[3,5]", "iterations_main=3"
     t0 = "t0=[0.4,0.9]", "t0_main=0.4", "sampler_steps=10"
-    done = run(f"editors=[{','.join(names)}]", *varied, "task=cat2lion", "n=1", *iterations, *t0)
+    done = run("editors=[dds,cycle_sde]", *varied, "task=cat2lion", "n=1", *iterations, *t0)
     lines = [line for line in table(done.folder / "table.csv") if line["edit"] == "all"]
     # Rows of the network: at guidance 1 the empty prompt is not asked.
     assert [(line["editor"], line["strength"], line["evaluations"]) for line in lines] == [
@@ -189,7 +186,7 @@ def test_students_stand_beside_the_editors_on_the_tasks_they_know(run, pocket, t
     done = run("editors=[nothing]", "+students.mine=mine", "n=1", "task=cat2dog", "out=other")
     assert done.sentence.startswith("error: students.mine: it knows cat2lion, of which none is")
     done = run("editors=[dds]", "+students.dds=mine", "n=1", "out=other")
-    assert done.sentence == "error: students.dds: an editor is called so; give another name"
+    assert done.sentence == "error: students.dds: a method is called so; give another name"
 
 
 def test_two_processes_measure_the_same(run, pocket, clip, repository, tmp_path) -> None:
@@ -260,7 +257,16 @@ def test_piebenchs_border_is_left_out_of_the_measures_and_not_told_to_editors() 
         (("clip=nowhere",), "clip: 'nowhere' holds no CLIP; give pocket or a folder"),
         (("dino=nowhere",), "dino: 'nowhere' holds no ViT"),
         (("+students.mine=nowhere",), "students.mine: 'nowhere' does not exist; give a run"),
-        (("arms.dds.strength=colour",), "strength: 'colour' is no setting of this editor; give"),
+        (
+            ("sweep=dds.color", "sweep_values=[1]"),
+            "sweep.parameter: 'color' is no setting of this editor; give",
+        ),
+        (("sweep=best.lr", "sweep_values=[1]"), "sweep: 'best.lr' is not allowed; give <method>."),
+        (("sweep=dds.lr",), "sweep_values: none are given; give those of dds.lr"),
+        (
+            ("arms.dds.strength=guidance",),
+            "arms.dds.strength: no such key any more; give sweep=<method>.<setting> sweep_values=",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

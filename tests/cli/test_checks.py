@@ -1,17 +1,8 @@
 import pytest
 from omegaconf import MISSING, OmegaConf
 
-from i2i_dds.cli.checks import (
-    Rule,
-    check,
-    choice,
-    flag,
-    integer,
-    number,
-    optional,
-    several,
-    text,
-)
+from i2i_dds.checks import Rule, choice, flag, integer, number, optional, several, text
+from i2i_dds.cli.checks import check
 from i2i_dds.cli.explain import explain
 from i2i_dds.errors import UserError
 

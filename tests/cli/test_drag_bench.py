@@ -101,7 +101,7 @@ def test_critters_from_command_to_table_and_again(run, tmp_path: Path) -> None:
     before, written = stamps(folder), (folder / "rows.csv").read_bytes()
     (folder / "items" / f"{names[1]}.json").unlink()
     again = run("kinds=[head,ear]", "use_lora=false")
-    assert "2 of 3 items are finished already" in again.err and "Dragging 1" in again.err
+    assert "2 of 3 items are finished already" in again.err and "1/1" in again.err
     after = stamps(folder)
     assert {Path(path).stem for path in after if after[path] != before[path]} == {names[1]}
     assert (folder / "rows.csv").read_bytes() == written
@@ -146,21 +146,21 @@ def test_a_broken_item_is_counted_and_the_others_go_on(run, published: Path) -> 
 
 
 def test_an_item_that_fails_as_none_should_is_counted_too(run, monkeypatch) -> None:
-    from i2i_dds.cli import drag_run
+    from i2i_dds.research import drag_benchmark
 
     def failing(item: Any, *others: Any) -> Any:
         if "00001" in item.name:
             raise ZeroDivisionError("of all things")
         return request_of(item, *others)
 
-    request_of = drag_run.request_of
-    monkeypatch.setattr(drag_run, "request_of", failing)
+    request_of = drag_benchmark.request_of
+    monkeypatch.setattr(drag_benchmark, "request_of", failing)
     done = run("use_lora=false")
     assert "of all things" in done.err and "Traceback" in done.err
     assert [row["error"] for row in table(done.folder / "rows.csv")] == ["", "of all things", ""]
     assert (metrics(done.folder)["n"], metrics(done.folder)["failed"]) == (3, 1)
 
-    monkeypatch.setattr(drag_run, "request_of", request_of)
+    monkeypatch.setattr(drag_benchmark, "request_of", request_of)
     half = done.folder / "items" / "test-0-head-00000.json"
     half.write_text(half.read_text()[:20])
     again = run("use_lora=false")
@@ -215,7 +215,7 @@ def test_two_processes_make_the_same_table(pocket, tmp_path: Path, repository: P
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(tmp_path / "two")]
-    assert "Dragging 2" in done.stderr  # of three items, the first process's share
+    assert "2/2" in done.stderr  # of three items, the first process's share
     one, two = run("out=one").folder, tmp_path / "two"
     assert (one / "rows.csv").read_bytes() == (two / "rows.csv").read_bytes()
     found = [
@@ -227,10 +227,15 @@ def test_two_processes_make_the_same_table(pocket, tmp_path: Path, repository: P
 
 
 def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
-    from i2i_dds.cli import drag_bench
+    from i2i_dds.research.drag_benchmark import DragBenchmark
 
     told, before = [], torch.get_num_threads()
-    monkeypatch.setattr(drag_bench, "_summary", lambda *_: told.append(torch.get_num_threads()))
+
+    def summarize(bench: DragBenchmark, names: list[str]) -> dict[str, float]:
+        told.append(torch.get_num_threads())
+        return {}
+
+    monkeypatch.setattr(DragBenchmark, "summarize", summarize)
     run("n=1", "use_lora=false", "threads=3")
     assert told == [3] and torch.get_num_threads() == before
 

@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.memory import keep_freed_memory
-from i2i_dds.cli.progress import say
 from i2i_dds.distributed import launched_rank
+from i2i_dds.errors import UserError
+from i2i_dds.progress import notify
 from i2i_dds.teacher.presets import config_dir
 
 Job = Callable[[DictConfig], "Path | tuple[Path, float | None]"]
@@ -34,7 +35,10 @@ _SECRET = re.compile(r"api_?key|token$|password|secret", re.IGNORECASE)
 
 
 def entry_point(
-    config_name: str, text: Sequence[str] = (), typed: Mapping[str, str] | None = None
+    config_name: str,
+    text: Sequence[str] = (),
+    typed: Mapping[str, str] | None = None,
+    moved: Mapping[str, str] | None = None,
 ) -> Callable[[Job], Callable[[], None]]:
     """Makes a console command of a function that takes a composed config.
 
@@ -44,6 +48,7 @@ def entry_point(
             taken literally, commas and brackets included, unless it is quoted, a list or a sweep.
         typed: What is typed for a key, where the key's name is not: as typed -> the key. Hydra
             takes a name that is also a folder of ``conf/`` for a choice of that group.
+        moved: Keys and groups that are gone -> what to give instead.
 
     Returns:
         A decorator. The function it takes returns its run folder, or (run folder, metric) where
@@ -58,6 +63,7 @@ def entry_point(
             sys.argv[1:] = rename(quote_text(sys.argv[1:], text), typed or {})
             # With the switch on, Hydra raises what it would otherwise print in several lines.
             with _explained(full_error), _hydra_full_error("1"):
+                refuse_moved(sys.argv[1:], moved or {})
                 _run(_task(job, full_error), config_name)
 
         return main
@@ -75,6 +81,22 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     content = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(content, dict)
     return _redacted(content)
+
+
+def overrides() -> list[str]:
+    """What was typed for the running job, with secrets redacted."""
+    pairs = (one.partition("=") for one in HydraConfig.get().overrides.task)
+    return [
+        f"{key}{equals}{'<redacted>' if _SECRET.search(key) else value}"
+        for key, equals, value in pairs
+    ]
+
+
+def settings_of(cfg: DictConfig, free: Collection[str]) -> dict[str, Any]:
+    """Every setting that results depend on, by dotted key; ``free`` are those they do not."""
+    from i2i_dds.runs import flatten, plain
+
+    return flatten({key: value for key, value in plain(resolved(cfg)).items() if key not in free})
 
 
 def quote_text(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
@@ -121,6 +143,19 @@ def rename(arguments: Sequence[str], typed: Mapping[str, str]) -> list[str]:
     ]
 
 
+def refuse_moved(arguments: Sequence[str], moved: Mapping[str, str]) -> None:
+    """Refuses keys that are gone.
+
+    Raises:
+        UserError: Naming the first of them, and what to give instead.
+    """
+    for argument in arguments:
+        key = argument.lstrip("+~").partition("=")[0]
+        for gone, instead in moved.items():
+            if key == gone or key.startswith(f"{gone}."):
+                raise UserError(f"{key}: no such key any more; {instead}")
+
+
 def _run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Calls Hydra; ``--help`` leaves out a group of which nothing is chosen, rather than fail."""
     while True:
@@ -158,7 +193,7 @@ def _say_whose_settings(cfg: DictConfig) -> None:
     """The presets go with the choice of a teacher, whatever its path is."""
     choice = HydraConfig.get().runtime.choices.get("teacher")
     if launched_rank() == 0 and choice == _POCKET and cfg.teacher.path != _POCKET:
-        say(
+        notify(
             f"teacher.path: all settings stay those of the {_POCKET} teacher; "
             "for Stable Diffusion's give teacher=sd15 or teacher=sd21 beside it"
         )

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.cli.app import entry_point, run_dir
-from i2i_dds.cli.checks import check, choice, integer, listed, number, optional, several, text
-from i2i_dds.cli.progress import progress, say
-from i2i_dds.cli.resume import threads
+from i2i_dds.checks import choice, integer, number, optional, several, text
+from i2i_dds.cli.app import entry_point, run_dir, settings_of
+from i2i_dds.cli.checks import check, listed
 from i2i_dds.errors import UserError
+from i2i_dds.progress import notify, progress_bar
 
 if TYPE_CHECKING:
-    from i2i_dds.cli.benchmark_data import Benchmark
-    from i2i_dds.research.benchmark.arms import Arm
-
-BENCHMARKS = ("critters", "piebench")
-"""What ``data=`` takes; in the config it is ``benchmark``, for ``conf/data`` is of training."""
+    from i2i_dds.research.benchmark.method import Method
+    from i2i_dds.research.benchmark.sets import BenchmarkSet
 
 _RULES = {
+    "data": choice("critters", "piebench"),
     "setting": choice("full", "quick"),
     "root": text(),
     "n": optional(integer(min=1)),
@@ -48,71 +46,79 @@ _RULES = {
     "batch_size": integer(min=1),
     "pictures": integer(min=0),
     "threads": optional(integer(min=1)),
+    "sweep": optional(several(text())),
+    "sweep_values": optional(several(number())),
+    "sweep_default": optional(number()),
 }
 
 
-@entry_point("benchmark", typed={"data": "benchmark"})
+_FREE = (
+    *("n", "seeds", "curve_seeds", "curve_n", "editors", "pictures", "paths", "out", "students"),
+    *("sizes", "setting", "sweep", "sweep_values", "sweep_default"),
+)
+"""Settings that may differ when a benchmark goes on, or that are looked at method by method."""
+
+
+@entry_point(
+    "benchmark",
+    typed={"data": "benchmark"},
+    moved={"arms": "give sweep=<method>.<setting> sweep_values=[...] to sweep another setting"},
+)
 def main(cfg: DictConfig) -> Path:
     """Measures this process's share of what is left; the first process writes the summary."""
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.benchmark_data import benchmark
-    from i2i_dds.cli.benchmark_run import Run
-    from i2i_dds.cli.benchmark_summary import write_summary
-    from i2i_dds.distributed import gather, on_rank_zero, process_group
+    from i2i_dds.distributed import process_group
+    from i2i_dds.research.benchmark.run import Benchmark
+    from i2i_dds.research.resumable import cpu_threads
 
-    check(cfg, _RULES)
-    if cfg.benchmark not in BENCHMARKS:
-        wanted = ", ".join(BENCHMARKS)
-        raise UserError(f"data: {cfg.benchmark!r} is not allowed; give one of {wanted}")
-    for key in ("iterations", "t0"):
-        cfg[key] = listed(cfg[key])
-        if cfg[f"{key}_main"] not in cfg[key]:
-            raise UserError(
-                f"{key}_main: {cfg[f'{key}_main']} is not allowed; give one of {cfg[key]}"
-            )
-    with threads(cfg.threads), process_group() as (rank, world):
-        data = benchmark(cfg, instantiate(cfg.teacher))
-        arms = _arms(cfg, data)
-        run = Run(cfg, run_dir(), arms, data)
-        on_rank_zero(run.check_settings)
-        units = run.units()
-        left = [unit for unit in units if not run.finished(unit)]
-        if rank == 0 and len(left) < len(units):
-            say(f"{len(units) - len(left)} of {len(units)} batches are finished already")
-        gather(None)  # else one that is late finds batches finished that another has just done
-        mine = left[rank::world]
-        with progress(f"Batches of {len(arms)} editors") as update:
-            for done, unit in enumerate(mine, 1):
-                run.do(unit)
-                if rank == 0:
-                    update(done, len(mine))
-        gather(None)
-        if rank == 0:
-            first = listed(cfg.seeds)[0]
-            shown = {edit: run.scenes[first, edit] for edit in run.data.edits}
-            main = {name: arm.main_value for name, arm in arms.items()}
-            curve = run.rows([unit for unit in units if unit.every])
-            kept = run.folder, run.data, main, run.rows(units), curve
-            write_summary(*kept, shown, cfg.pictures)
-    return run.folder
+    check(cfg, _RULES, typed={"data": "benchmark"})
+    with cpu_threads(cfg.threads), process_group() as (rank, _):
+        data = _set(cfg, instantiate(cfg.teacher))
+        bench = Benchmark(
+            folder=run_dir(),
+            methods=_methods(cfg, data),
+            data=data,
+            seeds=listed(cfg.seeds),
+            batch_size=cfg.batch_size,
+            curve_seeds=cfg.curve_seeds,
+            curve_n=cfg.curve_n,
+            pictures=cfg.pictures,
+            settings=settings_of(cfg, _FREE),
+            notify=notify,
+        )
+        with progress_bar(f"Batches of {len(bench.methods)} methods") as update:
+            table = bench.run(update)
+        if table is not None:
+            _report(table)
+    return bench.folder
 
 
-def _arms(cfg: DictConfig, data: Benchmark) -> dict[str, Arm]:
-    """The editors that are asked for, by name, students last."""
-    from hydra.utils import instantiate
+def _methods(cfg: DictConfig, data: BenchmarkSet) -> dict[str, Method]:
+    """Those that are asked for, by name, students last."""
+    from dataclasses import fields
 
-    from i2i_dds.research.benchmark.arms import Arm
+    from i2i_dds.research.benchmark.method import Method
+    from i2i_dds.research.benchmark.methods import MethodSettings, methods, swept
     from i2i_dds.student.load import check_fits, load_student
 
-    names = list(cfg.arms) if cfg.editors is None else listed(cfg.editors)
+    values = {f.name: cfg[f.name] for f in fields(MethodSettings)}
+    values |= {key: tuple(listed(cfg[key])) for key in ("iterations", "t0")}
+    known = methods(MethodSettings(**values))
+    names = list(known) if cfg.editors is None else listed(cfg.editors)
     for name in names:
-        if name not in cfg.arms:
-            raise UserError(f"editors: {name!r} is not allowed; give some of {', '.join(cfg.arms)}")
-    arms = {name: instantiate(cfg.arms[name]) for name in names}
+        if name not in known:
+            raise UserError(f"editors: {name!r} is not allowed; give some of {', '.join(known)}")
+    chosen = {name: known[name] for name in names}
+    if cfg.sweep is not None:
+        parameters = listed(cfg.sweep)
+        if cfg.sweep_values is None:
+            raise UserError(f"sweep_values: none are given; give those of {', '.join(parameters)}")
+        for parameter in parameters:
+            chosen = swept(chosen, parameter, listed(cfg.sweep_values), cfg.sweep_default)
     for name, path in cfg.students.items():
-        if name in arms:
-            raise UserError(f"students.{name}: an editor is called so; give another name")
+        if name in chosen:
+            raise UserError(f"students.{name}: a method is called so; give another name")
         student = load_student(path, f"students.{name}")
         check_fits(student, data.teacher, f"students.{name}")
         if not set(data.edits) & set(student.tasks.names):
@@ -120,5 +126,47 @@ def _arms(cfg: DictConfig, data: Benchmark) -> dict[str, Arm]:
                 f"students.{name}: it knows {', '.join(student.tasks.names)}, of which none is "
                 "asked for; give task=<one that it knows>"
             )
-        arms[str(name)] = Arm(student=student)
-    return arms
+        chosen[str(name)] = Method(student=student)
+    return chosen
+
+
+def _set(cfg: DictConfig, teacher: Any) -> BenchmarkSet:
+    """The pictures that are asked for, with their measures."""
+    from i2i_dds.data.sources import scene_size
+    from i2i_dds.evaluation.measure import Evaluator, load_judge
+    from i2i_dds.metrics.clip import Clip
+    from i2i_dds.metrics.structure import StructureDistance
+    from i2i_dds.research.benchmark import sets
+    from i2i_dds.tasks import TaskSet
+
+    size = scene_size(cfg.size, teacher)
+    if cfg.benchmark == "piebench":
+        if cfg.students:
+            raise UserError("students: they know tasks, and PIE-Bench has none; leave them out")
+    elif cfg.n is None:
+        raise UserError("n: null is not allowed for critters; give a whole number of at least 1")
+    clip = Clip.load(cfg.clip)
+    structure = None if cfg.dino is None else StructureDistance.load(cfg.dino, key="dino")
+    if cfg.benchmark == "piebench":
+        lpips = sets.lpips_where_available("squeeze", notify) is not None
+        return sets.piebench(
+            teacher, clip, cfg.root, n=cfg.n, size=size, lpips=lpips, structure=structure
+        )
+    tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
+    evaluator = Evaluator(tasks, teacher, load_judge(cfg.judge))
+    lpips = sets.lpips_where_available("alex", notify)
+    return sets.critters(
+        evaluator, clip, split=cfg.split, n=cfg.n, size=size, lpips=lpips, structure=structure
+    )
+
+
+def _report(table: str) -> None:
+    """The table, for a person, on standard error; as it is where it would not fit."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(stderr=True)
+    if max(map(len, table.splitlines())) <= console.width:
+        console.print(Markdown(table))
+    else:
+        console.print(table, soft_wrap=True, markup=False, highlight=False)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from i2i_dds.checks import integer, text
 from i2i_dds.cli.app import entry_point
-from i2i_dds.cli.checks import check, integer, text
+from i2i_dds.cli.checks import check
 
 
 @entry_point("contact_sheet", text=["out"])

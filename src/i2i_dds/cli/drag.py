@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.checks import choice, flag, integer, number, optional, several, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
-from i2i_dds.cli.checks import check, choice, flag, integer, number, optional, several, text
-from i2i_dds.cli.progress import progress, say
+from i2i_dds.cli.checks import check
 from i2i_dds.errors import UserError
+from i2i_dds.progress import notify, progress_bar
 
 if TYPE_CHECKING:
     from i2i_dds.data.dragbench import DragItem, TruthItem
     from i2i_dds.editing.drag_items import Dragged, DragRequest
+    from i2i_dds.editing.lora import LoraSettings
     from i2i_dds.editing.lora_cache import KeptLora
+    from i2i_dds.pipelines.drag import PictureLora
 
 SETTINGS = {
     "sampler": choice("cycle_sde", "sde", "ode"),
@@ -56,15 +59,11 @@ def main(cfg: DictConfig) -> Path:
     """Drags, writes the run folder and returns it."""
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.drag_run import (
-        dragged_item,
-        first_timestep,
-        lora_of,
-        request_of,
-        write_pictures,
-    )
+    from i2i_dds.cli.sizes import side
     from i2i_dds.editing.drag_items import cells_of
     from i2i_dds.editing.handles import collapsed
+    from i2i_dds.evaluation.drag_picture import write_drag_pictures
+    from i2i_dds.pipelines.drag import drag_picture, first_timestep, request_of
     from i2i_dds.runs import run_folder
 
     check(cfg, _RULES)
@@ -73,32 +72,41 @@ def main(cfg: DictConfig) -> Path:
     truth = _critter(cfg, teacher) if item is None else None
     item = truth.item if truth is not None else item
     assert item is not None
-    request = request_of(item, teacher, cfg.size, cfg.fit)
+    request = request_of(item, teacher, side(cfg.size), cfg.fit)
     # Before the LoRA is trained, which would take minutes for nothing.
     first_timestep(drag, teacher)
     for still in collapsed(cells_of(request, teacher.downscale)):
-        say(f"points: pair {still + 1} lies within one latent cell and will not move")
+        notify(f"points: pair {still + 1} lies within one latent cell and will not move")
     if item.mask is None or not item.mask.getbbox():
         why = "none is given" if item.mask is None else "all of it is black"
-        say(f"mask: {why}, so everything may change")
+        notify(f"mask: {why}, so everything may change")
     else:
         for number, pair in enumerate(item.points, 1):
             if not any(item.mask.getpixel((int(x), int(y))) for x, y in pair):
-                say(f"points: pair {number} lies outside the mask, where nothing may change")
-    with run_folder(run_dir()) as folder:
-        with progress("LoRA") as update:
-            lora = lora_of(
-                *(teacher, request, cfg, settings),
-                on_step=lambda done: update(done.step + 1, done.steps),
-            )
-        with progress("Dragging") as drag_update:
-            dragged = dragged_item(
-                *(drag, teacher, request, cfg, lora),
-                on_step=lambda done: drag_update(done.step + 1, done.steps),
-            )
-        write_pictures(folder, item, request, dragged, truth)
-        _numbers(folder, request, dragged, lora, truth, teacher.downscale, resolved(cfg))
+                notify(f"points: pair {number} lies outside the mask, where nothing may change")
+    lora = lora_of(cfg, settings)
+    with run_folder(run_dir()) as folder, progress_bar("Dragging") as update:
+        dragged, kept = drag_picture(
+            drag,
+            teacher,
+            request,
+            cfg.seed,
+            lora,
+            on_step=lambda done: update(done.step + 1, done.steps),
+            on_lora_step=lambda done: update(done.step + 1, done.steps, "LoRA"),
+        )
+        write_drag_pictures(folder, item, request, dragged, truth)
+        _numbers(folder, request, dragged, kept, truth, teacher.downscale, resolved(cfg))
     return run_dir()
+
+
+def lora_of(cfg: DictConfig, settings: LoraSettings) -> PictureLora | None:
+    """How the teacher learns each picture; None where ``use_lora`` is false."""
+    from i2i_dds.pipelines.drag import PictureLora
+
+    if not cfg.use_lora:
+        return None
+    return PictureLora(settings, cfg.lora_dir, cfg.lora_high, cfg.lora_low)
 
 
 def _own_item(cfg: DictConfig) -> DragItem | None:
@@ -132,8 +140,8 @@ def _refuse(cfg: DictConfig, keys: Sequence[str], why: str) -> None:
 
 
 def _critter(cfg: DictConfig, teacher: Any) -> TruthItem:
-    from i2i_dds.cli.sizes import scene_size
     from i2i_dds.data.dragbench import critter_items
+    from i2i_dds.data.sources import scene_size
 
     size = scene_size(cfg.size, teacher)
     return critter_items(cfg.split, cfg.number + 1, cfg.seed, (cfg.kind,), size)[-1]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.checks import choice, flag, integer, number, optional, several, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
-from i2i_dds.cli.checks import check, choice, flag, integer, number, optional, several, text
-from i2i_dds.cli.progress import progress, say
+from i2i_dds.cli.checks import check
+from i2i_dds.progress import notify, progress_bar
 
 if TYPE_CHECKING:
     from i2i_dds.cli.edit_inputs import Inputs
@@ -99,7 +100,7 @@ def main(cfg: DictConfig) -> Path:
         run = _Run(folder, inputs, [], [])
         frames = FRAMES if cfg.animation else 0
         n, finished = len(inputs.items), 0
-        with progress(f"Editing {n}") as update:
+        with progress_bar(f"Editing {n}") as update:
 
             def on_step(step: EditStep) -> None:
                 taken = finished * step.steps + len(step.z) * (step.step + 1)
@@ -128,7 +129,7 @@ def _tell_of_empty_masks(edited: Edited) -> None:
     if edited.found is not None:
         for item, mask in zip(edited.items, edited.found.mask, strict=True):
             if not mask.any():
-                say(f"mask: none was found for '{item.name}', which stays as it is")
+                notify(f"mask: none was found for '{item.name}', which stays as it is")
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.cli.checks import listed
-from i2i_dds.cli.progress import say
-from i2i_dds.cli.sizes import scene_size, side
+from i2i_dds.cli.sizes import side
 from i2i_dds.data.edits import SceneEdits
 from i2i_dds.data.images import list_images, load_image, load_mask
+from i2i_dds.data.sources import scene_size
 from i2i_dds.editing.batches import EditItem
 from i2i_dds.errors import UserError
 from i2i_dds.pipelines.pictures import one_for_each, prepare
+from i2i_dds.progress import notify
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 
@@ -131,7 +132,7 @@ def _mask(path: Path, size: tuple[int, int]) -> Any:
     """A user's mask; of an empty one it is said that it holds nothing back."""
     mask = load_mask(path, size)
     if not mask.getbbox():
-        say(f"mask: all of '{path}' is black, so everything may change")
+        notify(f"mask: all of '{path}' is black, so everything may change")
     return mask
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.checks import choice, integer, optional, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
-from i2i_dds.cli.checks import check, choice, integer, optional, text
+from i2i_dds.cli.checks import check
 
 SHOWN = 16
 """Rows of grid.png."""

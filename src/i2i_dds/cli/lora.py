@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from i2i_dds.checks import choice, integer, number, optional, several, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
-from i2i_dds.cli.checks import check, choice, integer, number, optional, several, text
+from i2i_dds.cli.checks import check
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ def main(cfg: DictConfig) -> Path:
     """Trains or finds the adapter, writes the run folder and returns it."""
     from hydra.utils import instantiate
 
-    from i2i_dds.cli.progress import progress
     from i2i_dds.editing.lora import noise_error
     from i2i_dds.editing.lora_cache import lora_for
     from i2i_dds.editing.lora_teacher import CosineScale, LoraTeacher
+    from i2i_dds.progress import progress_bar
     from i2i_dds.runs import run_folder, write_image
 
     check(cfg, _RULES)
@@ -69,7 +70,7 @@ def main(cfg: DictConfig) -> Path:
     scale = CosineScale(cfg.lora_high, cfg.lora_low, end)
 
     with run_folder(run_dir()) as folder:
-        with progress(f"LoRA, {settings.steps} steps") as update:
+        with progress_bar(f"LoRA, {settings.steps} steps") as update:
             kept = lora_for(
                 *(teacher, subject.x, subject.prompt, settings, cfg.lora_dir),
                 on_step=lambda done: update(done.step + 1, done.steps),
@@ -103,7 +104,7 @@ def _check_input(cfg: DictConfig) -> None:
 
 
 def _subject(cfg: DictConfig, teacher: Teacher) -> _Subject:
-    from i2i_dds.cli.sizes import native_size, side
+    from i2i_dds.cli.sizes import side
     from i2i_dds.critters import render
     from i2i_dds.data.images import fit, load_image, to_tensor
     from i2i_dds.data.sources import captioned_scenes
@@ -113,7 +114,7 @@ def _subject(cfg: DictConfig, teacher: Teacher) -> _Subject:
         picture = fit(load_image(cfg.image), teacher.downscale, size, cfg.fit)
         return _Subject(to_tensor(picture), cfg.prompt, cfg.image)
     (scene,) = captioned_scenes(cfg.split, 1, cfg.seed)
-    drawn = render(scene.scene, native_size(teacher) if not isinstance(size, int) else size)
+    drawn = render(scene.scene, teacher.native_size if not isinstance(size, int) else size)
     picture = fit(drawn, teacher.downscale, size, cfg.fit)
     return _Subject(to_tensor(picture), scene.caption, scene.key)
 

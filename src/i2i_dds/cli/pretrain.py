@@ -6,8 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from i2i_dds.checks import choice, integer, number, text
 from i2i_dds.cli.app import entry_point, run_dir
-from i2i_dds.cli.checks import check, choice, integer, number, text
+from i2i_dds.cli.checks import check
 
 _STAGES = ("vae", "unet", "judge", "clip")
 

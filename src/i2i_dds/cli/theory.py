@@ -7,8 +7,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from i2i_dds.checks import integer, number
 from i2i_dds.cli.app import entry_point, resolved, run_dir
-from i2i_dds.cli.checks import check, integer, number
+from i2i_dds.cli.checks import check
 
 
 @entry_point("theory")

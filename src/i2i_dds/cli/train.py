@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.cli.app import entry_point, resolved, run_dir
-from i2i_dds.cli.checks import check, choice, integer, number, optional, text
+from i2i_dds.checks import choice, integer, number, optional, text
+from i2i_dds.cli.app import entry_point, overrides, resolved, run_dir
+from i2i_dds.cli.checks import check
 from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
 
@@ -183,6 +184,7 @@ def _measure(
         "images_per_second": speeds[0] if speeds else None,
         "steps": trainer.global_step or trainer.max_steps,
         "split": cfg.final.split,
+        "overrides": overrides(),
     }
     if not trainer.is_global_zero:
         return numbers

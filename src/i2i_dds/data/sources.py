@@ -56,6 +56,21 @@ def critters_samples(described: Iterable[Captioned], size: int = 64) -> Iterator
         yield Sample(key=key, image=render(scene, size), caption=words, scene=scene.to_dict())
 
 
+def scene_size(size: Any, teacher: Teacher, key: str = "size") -> int:
+    """The side in pixels that scenes are drawn at: ``size``, or where that is None the native one.
+
+    Raises:
+        UserError: It is not one side that the teacher's autoencoder takes.
+    """
+    size = teacher.native_size if size is None else size
+    if not isinstance(size, int) or size % teacher.downscale:
+        shown = size if isinstance(size, int) else tuple(size)
+        raise UserError(
+            f"{key}: {shown} is not allowed; give one side, a multiple of {teacher.downscale}"
+        )
+    return size
+
+
 def folder_samples(
     folder: str | Path, size: int | None = None, key: str = "path"
 ) -> Iterator[Sample]:

@@ -82,6 +82,7 @@ class LoraTeacher:
         self.schedule: NoiseSchedule = teacher.schedule
         self.latent_channels: int = teacher.latent_channels
         self.downscale: int = teacher.downscale
+        self.native_size: int = teacher.native_size
         self.evaluations: int = teacher.evaluations
         self.presets = teacher.presets
         self._layers = _put_on(teacher, Path(file))

@@ -1,18 +1,54 @@
-"""A picture with its handles, targets and mask drawn on it."""
+"""The pictures of a drag: with its handles, targets and mask drawn on it, and the way between."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+from torch import Tensor
+
+from i2i_dds.data.dragbench import DragItem, TruthItem
+from i2i_dds.data.images import to_pil
+from i2i_dds.editing.drag_items import Dragged, DragRequest
+from i2i_dds.evaluation.grid import grid
+from i2i_dds.runs import write_image
 
 Pair = tuple[tuple[float, float], tuple[float, float]]
 
 HANDLE, TARGET, ARROW = (228, 40, 48), (38, 92, 226), (255, 255, 255)
 LEAST = 256
 """Longer sides are enlarged to at least this many pixels, so that the marks are legible."""
+
+BEFORE_AFTER = "before_after.png"
+"""The file that shows the picture before and after its drag."""
+
+FRAME_MS, LAST_FRAME_MS = 500, 1500
+"""Milliseconds that the animation shows a drag step, and its first and last picture."""
+
+
+def write_drag_pictures(
+    folder: Path, item: DragItem, request: DragRequest, dragged: Dragged, truth: TruthItem | None
+) -> None:
+    """Writes the result, the picture before and after with its marks, and the way between."""
+
+    def with_marks(x: Tensor, mask: Image.Image | None = None) -> Image.Image:
+        return marked(to_pil(x), item.points, mask, item.image.size)
+
+    # An empty mask holds nothing back, so it is not drawn.
+    held = None if dragged.mask is None or request.mask is None else to_pil(request.mask)
+    before, result = with_marks(request.x, held), to_pil(dragged.x)
+    columns = {"before": [before], "after": [with_marks(dragged.x)], "dragged": [result]}
+    if truth is not None:
+        columns["truth"] = [truth.truth]
+    write_image(folder / "dragged.png", result)
+    write_image(folder / BEFORE_AFTER, grid(columns, [item.prompt], min(512, max(before.size))))
+    first, *others = map(with_marks, dragged.frames)
+    times = [LAST_FRAME_MS, *[FRAME_MS] * (len(others) - 1), LAST_FRAME_MS]
+    options = {"append_images": others, "duration": times, "loop": 0}
+    write_image(folder / "animation.gif", first, save_all=True, **options)
 
 
 def marked(

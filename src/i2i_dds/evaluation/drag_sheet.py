@@ -8,13 +8,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from i2i_dds.evaluation.drag_picture import BEFORE_AFTER
 from i2i_dds.evaluation.drags import DragRow
 
 SHOWN = 4
 """Items of each of best, median and worst."""
-
-PICTURE = "before_after.png"
-"""What is shown of an item, from its folder."""
 
 _LINE = 18
 
@@ -35,10 +33,10 @@ def contact_sheet(rows: Sequence[DragRow], pictures: Path) -> Image.Image | None
 
     Args:
         rows: The benchmark's.
-        pictures: A folder with ``<item's name>/`` and :data:`PICTURE` in it.
+        pictures: A folder with ``<item's name>/`` and its before and after in it.
     """
     strips = [
-        (f"{part}: {row.name}   {_numbers(row)}", _strip(pictures / row.name / PICTURE))
+        (f"{part}: {row.name}   {_numbers(row)}", _strip(pictures / row.name / BEFORE_AFTER))
         for part, row in best_median_worst(ranked(rows))
     ]
     if not strips:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Generator
 
+from i2i_dds.checks import as_list
 from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.batches import Edited, edit_items
 from i2i_dds.editing.interface import Editor, EditStep
@@ -19,7 +20,6 @@ from i2i_dds.pipelines.pictures import (
     Picture,
     PictureItem,
     Size,
-    as_list,
     key_of,
     one_for_each,
     open_mask,
@@ -27,6 +27,7 @@ from i2i_dds.pipelines.pictures import (
     prepare,
     restore,
 )
+from i2i_dds.progress import progress_bar
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -232,17 +233,12 @@ def _bar(
     if not wanted:
         yield callback
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"Editing {count}", total=None)
+    with progress_bar(f"Editing {count}") as update:
         finished = 0
 
         def on_step(step: EditStep) -> None:
             nonlocal finished
-            taken = finished * step.steps + len(step.z) * (step.step + 1)
-            bar.update(task, completed=taken, total=count * step.steps)
+            update(finished * step.steps + len(step.z) * (step.step + 1), count * step.steps)
             if step.step + 1 == step.steps:
                 finished += len(step.z)
             if callback is not None:

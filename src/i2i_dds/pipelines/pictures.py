@@ -36,11 +36,6 @@ class PictureItem:
     size: tuple[int, int]
 
 
-def as_list(value: Any) -> list[Any]:
-    """A list or tuple as a list; anything else, a folder of pictures included, as one entry."""
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
 def one_for_each(values: Sequence[Any], count: int, argument: str) -> list[Any]:
     """``values``, or its only entry ``count`` times.
 

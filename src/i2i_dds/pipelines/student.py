@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from i2i_dds.checks import as_list
 from i2i_dds.errors import UserError
 from i2i_dds.pipelines.output import EditOutput
-from i2i_dds.pipelines.pictures import Picture, Size, as_list, open_picture, prepare, restore
+from i2i_dds.pipelines.pictures import Picture, Size, open_picture, prepare, restore
 from i2i_dds.student.load import check_fits, load_student
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.teacher.interface import Teacher

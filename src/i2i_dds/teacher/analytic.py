@@ -44,6 +44,7 @@ class GaussianMixtureTeacher:
         self.weights = torch.ones_like(self.stds) if weights is None else weights.to(means)
         self.schedule = schedule or NoiseSchedule.scaled_linear()
         self.latent_channels = means.shape[1]
+        self.native_size: int = means.shape[-1]  # a picture is its own latent
         self.evaluations = 0
         self.presets: Presets = presets_for("sd15")
 

@@ -24,6 +24,8 @@ class Teacher(Protocol):
     latent_channels: int
     downscale: int
     """Pixels per latent cell, along a side."""
+    native_size: int
+    """Side in pixels of the pictures that it was trained on."""
     evaluations: int
     """Rows passed through the noise predictor so far."""
     presets: Presets

@@ -53,6 +53,8 @@ class StableDiffusionTeacher:
         self.schedule = schedule
         self.latent_channels: int = vae.config.latent_channels
         self.downscale: int = 2 ** (len(vae.config.block_out_channels) - 1)
+        cells = unet.config.sample_size
+        self.native_size: int = cells * self.downscale if isinstance(cells, int) else 64
         self.presets: Presets = presets_for("sd15") if presets is None else presets
         self.evaluations = 0
         self._prompts = PromptEncoder(self.tokenizer, self.text_encoder)

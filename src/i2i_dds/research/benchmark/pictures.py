@@ -11,7 +11,7 @@ from PIL import Image
 
 from i2i_dds.evaluation.grid import grid
 from i2i_dds.research.benchmark.table import ALL, Row
-from i2i_dds.research.figures import panels, save
+from i2i_dds.research.plots import LABELS, panels, save
 
 SOURCE, TRUTH = "source", "exact answer"
 
@@ -47,8 +47,8 @@ def frontier(
                     f"{points[-1]['strength']:g}", (x[-1], y[-1]), fontsize=7, color=colour,
                     xytext=(3, 3), textcoords="offset points",
                 )  # fmt: skip
-        axis.set_xlabel(_words(across))
-        axis.set_ylabel(_words(upwards))
+        axis.set_xlabel(LABELS.get(across, across))
+        axis.set_ylabel(LABELS.get(upwards, upwards))
     save(figure, panes, path, columns=5)
 
 
@@ -80,16 +80,3 @@ def _read(path: Path) -> Image.Image:
 
 def _order(strength: Any) -> float:
     return -math.inf if strength is None else strength
-
-
-_WORDS = {
-    "success": "success (judge)",
-    "psnr_backdrop": "PSNR where nothing should change, dB",
-    "psnr_truth_gain": "gain in PSNR to the exact answer, dB",
-    "psnr": "PSNR outside the mask, dB",
-    "clip_edited": "CLIP score of the edited region",
-}
-
-
-def _words(column: str) -> str:
-    return _WORDS.get(column, column)

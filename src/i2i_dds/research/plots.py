@@ -1,4 +1,4 @@
-"""Figures of the analyses: a panel for each measure, a line for each variant."""
+"""Plots of measured numbers: panels, lines with their spread, bars."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from i2i_dds.research.figures import panels, save
-
-TITLES = {
-    "success": "judge: success",
-    "psnr_truth_gain": "gain in PSNR to the exact answer, dB",
-    "psnr_backdrop": "PSNR where nothing should change, dB",
+LABELS = {
+    "success": "success",
+    "psnr_truth_gain": "PSNR gain to the ground truth, dB",
+    "psnr_backdrop": "background PSNR, dB",
     "sharpness_kept": "sharpness, of the source's",
     "drift": "distance from the source, RMS latent",
     "delta_loss": "delta loss over 19 timesteps",
@@ -21,13 +19,19 @@ TITLES = {
     "norm": "gradient, RMS entry",
     "between": "its deviation across pictures",
     "collapse": "collapse",
+    "psnr": "PSNR outside the mask, dB",
+    "clip_edited": "CLIP score of the edited region",
+    "fid": "Fréchet distance in CLIP features",
+    "distance": "perceptual distance",
+    "arrived": "drag success",
 }
+"""What plots call a column."""
 
 _BACKDROP_TOP = 45.0
 """Most decibels drawn where nothing should change."""
 
 
-def curves(
+def plot_lines(
     lines: Sequence[Mapping[str, Any]], x: str, by: str, measures: Sequence[str], path: Path
 ) -> None:
     """Measures over x, with a band of a standard deviation over seeds.
@@ -40,7 +44,7 @@ def curves(
         path: Where to write the figure.
     """
     side = 3.6 if len(measures) > 1 else 5.5
-    figure, axes = panels([TITLES.get(name, name) for name in measures], side)
+    figure, axes = panels([LABELS.get(name, name) for name in measures], side)
     names = list(dict.fromkeys(line[by] for line in lines))
     for axis, measure in zip(axes, measures, strict=True):
         for number, name in enumerate(names):
@@ -57,12 +61,46 @@ def curves(
     save(figure, axes, path, columns=min(4, 2 * len(measures)))
 
 
-def bars(lines: Sequence[Mapping[str, Any]], by: str, measures: Sequence[str], path: Path) -> None:
+def plot_bars(
+    lines: Sequence[Mapping[str, Any]], by: str, measures: Sequence[str], path: Path
+) -> None:
     """Measures of variants that have no way, as bars; their names stand at the left alone."""
-    figure, axes = panels([TITLES.get(name, name) for name in measures])
+    figure, axes = panels([LABELS.get(name, name) for name in measures])
     names = [str(line[by]) for line in lines]
     for axis, measure in zip(axes, measures, strict=True):
         axis.barh(names, [line[measure] for line in lines], color="#9db8f2")
         axis.invert_yaxis()
         axis.tick_params(labelleft=axis.get_subplotspec().is_first_col())
     save(figure, axes, path)
+
+
+def panels(titles: Sequence[str], side: float = 3.6) -> tuple[Any, list[Any]]:
+    """A figure with an axis for each title, in rows of at most four, `side` inches each."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    columns = 3 if len(titles) in (5, 6) else min(4, len(titles))
+    rows = -(-len(titles) // columns)
+    size = (side * columns, 0.9 * side * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    flat = list(axes.flat)
+    for axis, title in zip(flat, titles, strict=False):
+        axis.set_title(title, fontsize=10)
+        axis.grid(alpha=0.25)
+    for axis in flat[len(titles) :]:
+        axis.remove()
+    return figure, flat[: len(titles)]
+
+
+def save(figure: Any, axes: Sequence[Any], path: Path, columns: int = 4) -> None:
+    """Writes and closes a figure, with one legend for all its panels beneath them."""
+    import matplotlib.pyplot as plt
+
+    lines, labels = axes[0].get_legend_handles_labels()
+    if lines:
+        options = {"ncols": columns, "frameon": False, "fontsize": 9}
+        figure.legend(lines, labels, loc="outside lower center", **options)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

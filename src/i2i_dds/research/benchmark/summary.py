@@ -1,42 +1,40 @@
-"""What a benchmark's rows come to: tables, the frontier and the contact sheets."""
+"""What a benchmark's rows come to: tables, the trade-off curve and the contact sheets."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from i2i_dds.cli.benchmark_data import Benchmark, Scenes
+from i2i_dds.evaluation.summary import write_csv
+from i2i_dds.research.benchmark import pictures as plots
+from i2i_dds.research.benchmark.sets import BenchmarkSet, Scenes
+from i2i_dds.research.benchmark.table import by_edit, main_rows, summary, table
+from i2i_dds.runs import replacing, write_image, write_json, write_text
 
 
 def write_summary(
     folder: Path,
-    data: Benchmark,
+    data: BenchmarkSet,
     main: Mapping[str, float],
     rows: Sequence[Mapping[str, Any]],
     curve: Sequence[Mapping[str, Any]],
     scenes: Mapping[str, Scenes],
     pictures: int,
-) -> None:
-    """Writes them beside the rows.
+) -> str:
+    """Writes them beside the rows, and returns the table that a person sees, as Markdown.
 
     Args:
         folder: The run's.
         data: What was measured.
-        main: Editor -> the strength that stands for it; NaN of one that has none.
+        main: Method -> the value that stands for it; NaN of one that sweeps none.
         rows: One an edited picture, their numbers as JSON has them.
-        curve: Those of them that are of every strength; the frontier is theirs alone, so that all
-            of its points are of the same scenes.
+        curve: Those of them that are of every value; the trade-off curve is theirs alone, so that
+            all of its points are of the same scenes.
         scenes: By kind of edit, of the seed whose pictures were kept.
         pictures: How many of each kind are shown.
     """
-    from i2i_dds.evaluation.summary import write_csv
-    from i2i_dds.research.benchmark.pictures import frontier
-    from i2i_dds.research.benchmark.table import by_edit, main_rows, summary, table
-    from i2i_dds.runs import replacing, write_json, write_text
-
     write_csv(folder / "rows.csv", list(rows[0]), map(dict, rows))
     lines = table(rows, data.metrics, data.pooled)
     write_csv(folder / "table.csv", list(lines[0]), lines)
@@ -46,22 +44,19 @@ def write_summary(
     write_text(folder / "table.md", "\n".join(parts))
     points = table(curve or rows, data.metrics, data.pooled)
     with replacing(folder / "frontier.png") as partial:
-        frontier(points, data.axes, partial)
+        plots.frontier(points, data.axes, partial)
     for edit in data.edits:  # in these a student of one task has its place
         with replacing(folder / "frontiers" / f"{edit}.png") as partial:
-            frontier(points, data.axes, partial, edit)
+            plots.frontier(points, data.axes, partial, edit)
     _sheets(folder, list(main), scenes, pictures)
     write_json(folder / "table.json", {"main": shown, "lines": lines})
-    _report(summary(shown, data.printed, units=data.units))
+    return summary(shown, data.printed, units=data.units)
 
 
 def _sheets(
     folder: Path, editors: Sequence[str], scenes: Mapping[str, Scenes], pictures: int
 ) -> None:
     """Pictures of each kind of edit, and one of every kind in one sheet: each another scene."""
-    from i2i_dds.research.benchmark.pictures import contact_sheet
-    from i2i_dds.runs import write_image
-
     captions = {}
     for edit, there in scenes.items():
         first = [there.read(number) for number in range(min(pictures, len(there.names)))]
@@ -70,18 +65,6 @@ def _sheets(
     turns = [list(shown.items()) for shown in captions.values() if shown]
     sheets["gallery"] = dict(shown[turn % len(shown)] for turn, shown in enumerate(turns))
     for name, shown in sheets.items():
-        sheet = contact_sheet(folder / "pictures", editors, shown)
+        sheet = plots.contact_sheet(folder / "pictures", editors, shown)
         if sheet is not None:
             write_image(folder / f"{name}.png", sheet)
-
-
-def _report(table: str) -> None:
-    """The table, for a person, on standard error; as it is where it would not fit."""
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    console = Console(stderr=True)
-    if max(map(len, table.splitlines())) <= console.width:
-        console.print(Markdown(table))
-    else:
-        console.print(table, soft_wrap=True, markup=False, highlight=False)

@@ -1,4 +1,4 @@
-from i2i_dds.cli.analyse import main
+from i2i_dds.cli.study import main
 
 if __name__ == "__main__":
     main()

@@ -1,18 +1,20 @@
-"""What figures are drawn with, and those of the sampler studies: one line a sampler."""
+"""Plots of the sampler studies: one line a sampler."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from i2i_dds.research.plots import panels, save
+
 Row = dict[str, Any]
-COLOURS = {"sde": "#e07b00", "ode": "#2a5cdc", "cycle_sde": "#1a8f4b"}
+COLORS = {"sde": "#e07b00", "ode": "#2a5cdc", "cycle_sde": "#1a8f4b"}
 _STYLES = ("-", "--", ":")
 
 
-def inpainting(rows: Sequence[Row], path: Path) -> None:
+def plot_inpainting(rows: Sequence[Row], path: Path) -> None:
     """Frechet and perceptual distance over steps; one line a sampler and hole."""
     floor = next(row for row in rows if row["sampler"] == "reconstruction")
     rows = [row for row in rows if row is not floor]
@@ -28,11 +30,11 @@ def inpainting(rows: Sequence[Row], path: Path) -> None:
     save(figure, axes, path)
 
 
-def translation(rows: Sequence[Row], path: Path) -> None:
+def plot_translation(rows: Sequence[Row], path: Path) -> None:
     """Success, likeness to the truth, and what was disturbed, over t0."""
     columns = {
-        "success": "judge: success",
-        "psnr_truth_gain": "gain in PSNR to truth, dB",
+        "success": "success",
+        "psnr_truth_gain": "PSNR gain to the ground truth, dB",
         "fid": "Fréchet distance to the truth",
         "distance": "perceptual distance to source",
     }
@@ -45,7 +47,7 @@ def translation(rows: Sequence[Row], path: Path) -> None:
     save(figure, axes, path)
 
 
-def dragging(rows: Sequence[Row], path: Path) -> None:
+def plot_dragging(rows: Sequence[Row], path: Path) -> None:
     """What arrived as bars and the gain, of samplers, then of each varied setting.
 
     All panels have one scale: what matters little looks so.
@@ -60,56 +62,17 @@ def dragging(rows: Sequence[Row], path: Path) -> None:
         axis.bar(places, [row["arrived"] for row in part], 0.6, color="#9db8f2")
         axis.set_xticks(places, [str(row["value"]) for row in part])
         axis.set_ylim(0, 1)
-        axis.set_ylabel("arrived", color="#2a5cdc")
+        axis.set_ylabel("drag success", color="#2a5cdc")
         gain = axis.twinx()
         gain.plot(places, [row["psnr_truth_gain"] for row in part], "o-", color="#e07b00")
         gain.set_ylim(min(gains) - room, max(gains) + room)
-        gain.set_ylabel("gain in PSNR to truth, dB", color="#e07b00")
+        gain.set_ylabel("PSNR gain to the ground truth, dB", color="#e07b00")
     save(figure, axes, path)
 
 
-FIGURES: dict[str, Callable[[Sequence[Row], Path], None]] = {
-    "inpainting": inpainting,
-    "translation": translation,
-    "dragging": dragging,
-}
-
-
 def _lines(axis: Any, rows: Sequence[Row], x: str, y: str, style: str, suffix: str) -> None:
-    for sampler, colour in COLOURS.items():
+    for sampler, color in COLORS.items():
         part = sorted((row for row in rows if row["sampler"] == sampler), key=lambda row: row[x])
         if part:
             places, values = [row[x] for row in part], [row[y] for row in part]
-            axis.plot(places, values, style, marker="o", ms=4, color=colour, label=sampler + suffix)
-
-
-def panels(titles: Sequence[str], side: float = 3.6) -> tuple[Any, list[Any]]:
-    """A figure with an axis for each title, in rows of at most four, `side` inches each."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    columns = 3 if len(titles) in (5, 6) else min(4, len(titles))
-    rows = -(-len(titles) // columns)
-    size = (side * columns, 0.9 * side * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
-    flat = list(axes.flat)
-    for axis, title in zip(flat, titles, strict=False):
-        axis.set_title(title, fontsize=10)
-        axis.grid(alpha=0.25)
-    for axis in flat[len(titles) :]:
-        axis.remove()
-    return figure, flat[: len(titles)]
-
-
-def save(figure: Any, axes: Sequence[Any], path: Path, columns: int = 4) -> None:
-    """Writes and closes a figure, with one legend for all its panels beneath them."""
-    import matplotlib.pyplot as plt
-
-    lines, labels = axes[0].get_legend_handles_labels()
-    if lines:
-        options = {"ncols": columns, "frameon": False, "fontsize": 9}
-        figure.legend(lines, labels, loc="outside lower center", **options)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+            axis.plot(places, values, style, marker="o", ms=4, color=color, label=sampler + suffix)

@@ -1,0 +1,139 @@
+"""The methods that the benchmark compares, by name, each with the parameter that edits more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from i2i_dds.diffusion.timesteps import DescendingTimesteps, UniformTimesteps
+from i2i_dds.editing.automask import AutoMask
+from i2i_dds.editing.inpaint import Inpaint
+from i2i_dds.editing.interface import Editor
+from i2i_dds.editing.inversion import Inversion
+from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.sdedit import SDEdit
+from i2i_dds.errors import UserError
+from i2i_dds.research.benchmark.method import ITERATIONS, Method
+from i2i_dds.scores.cds import CDS
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.sds import SDS
+from i2i_dds.scores.sds_l2 import SDSL2
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """The numbers that methods share.
+
+    Attributes:
+        guidance: Scale of classifier-free guidance.
+        lr: Step of the descents.
+        iterations: Of the descents; each is a picture on the way of one run.
+        iterations_main: The one in tables.
+        t_min: Least timestep of the descents.
+        t_max: The end of their timesteps, exclusive.
+        pull: Of ``sds_l2``.
+        contrast: Of ``cds``.
+        t0: How far up the samplers go, in (0, 1].
+        t0_main: The one in tables.
+        sampler_steps: Of the whole way; t0 of them are taken.
+        threshold: Of the masks that are found, in (0, 1].
+    """
+
+    guidance: float
+    lr: float
+    iterations: Sequence[int]
+    iterations_main: int
+    t_min: int
+    t_max: int
+    pull: float
+    contrast: float
+    t0: Sequence[float]
+    t0_main: float
+    sampler_steps: int
+    threshold: float
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "t0"):
+            values, main = getattr(self, name), getattr(self, f"{name}_main")
+            if main not in values:
+                raise UserError(f"{name}_main: {main} is not allowed; give one of {list(values)}")
+
+
+def methods(settings: MethodSettings) -> dict[str, Method]:
+    """All of them by name; another one is another entry here."""
+    s = settings
+    uniform = UniformTimesteps(s.t_min, s.t_max)
+    descent = ZeroShot(
+        score=DDS(),
+        steps=s.iterations_main,
+        lr=s.lr,
+        guidance=s.guidance,
+        timesteps=uniform,
+    )
+    found = AutoMask(threshold=s.threshold, guidance=s.guidance)
+
+    def descends(editor: ZeroShot) -> Method:
+        return Method(editor, ITERATIONS, s.iterations, s.iterations_main)
+
+    def samples(editor: Editor) -> Method:
+        return Method(editor, "t0", s.t0, s.t0_main)
+
+    def sdedit(sampler: str) -> SDEdit:
+        return SDEdit(sampler, s.sampler_steps, s.t0_main, s.guidance)
+
+    def inversion(sampler: str) -> Inversion:
+        return Inversion(sampler, s.sampler_steps, s.t0_main, s.guidance)
+
+    def inpaint(sampler: str) -> Method:
+        return Method(Inpaint(sampler, s.sampler_steps, s.guidance), masked=True)
+
+    dds = descends(descent)
+    # Coarse timesteps first; a shorter run is another run.
+    descending = replace(descent, timesteps=DescendingTimesteps(s.t_min, s.t_max))
+    return {
+        "nothing": Method(),
+        "sds": descends(replace(descent, score=SDS())),
+        "sds_l2": descends(replace(descent, score=SDSL2(s.pull))),
+        "dds": dds,
+        "dds_descending": Method(descending, "steps", s.iterations, s.iterations_main),
+        "dds_mask": replace(dds, masked=True),
+        "dds_auto_mask": replace(dds, automask=found),
+        "cds": descends(replace(descent, score=CDS(s.contrast))),
+        "sdedit_ode": samples(sdedit("ode")),
+        "sdedit_sde": samples(sdedit("sde")),
+        "ddim_inversion": samples(inversion("ode")),
+        "cycle_sde": samples(inversion("cycle_sde")),
+        "diffedit_ode": replace(samples(inversion("ode")), automask=found),
+        "diffedit_sde": replace(samples(inversion("sde")), automask=found),
+        "diffedit_cycle_sde": replace(samples(inversion("cycle_sde")), automask=found),
+        "inpaint_ode": inpaint("ode"),
+        "inpaint_sde": inpaint("sde"),
+    }
+
+
+def swept(
+    chosen: Mapping[str, Method], parameter: str, values: Sequence[float], default: float | None
+) -> dict[str, Method]:
+    """The methods with another of their parameters swept.
+
+    Args:
+        chosen: By name.
+        parameter: "<method>.<setting of its editor>", such as "dds.guidance".
+        values: Of that setting.
+        default: The one in tables; None is the largest.
+
+    Raises:
+        UserError: No such method is chosen, its editor has no such setting, or the default is not
+            among the values.
+    """
+    name, dot, setting = parameter.partition(".")
+    if not dot or name not in chosen:
+        raise UserError(
+            f"sweep: {parameter!r} is not allowed; give <method>.<setting>, the method one of "
+            f"{', '.join(chosen)}"
+        )
+    try:
+        changed = replace(chosen[name], parameter=setting, values=tuple(values), default=default)
+    except UserError as error:
+        raise UserError(f"sweep.{error}") from error
+    return {**chosen, name: changed}
