@@ -19,7 +19,7 @@ else:
 
 COMMANDS = (
     *("train", "edit", "evaluate", "pretrain", "make_shards"),
-    *("lora", "drag", "drag_bench", "theory", "sde_study", "benchmark", "analyse"),
+    *("lora", "drag", "drag_bench", "theory", "study", "benchmark"),
 )
 
 
@@ -120,7 +120,7 @@ def test_wheel_and_script_compose_the_same_config_and_job_name(
 ) -> None:
     script = repository / ("train.py" if command == "train" else f"scripts/{command}.py")
     console = f"import sys; from i2i_dds.cli.{command} import main; sys.exit(main())"
-    task = {"train": ["task=cat2lion"], "sde_study": ["study=inpainting"]}.get(command, [])
+    task = {"train": ["task=cat2lion"], "study": ["study=inpainting"]}.get(command, [])
     for wanted in (["--cfg", "job"], ["--cfg", "hydra", "--package", "hydra.job"]):
         from_wheel = output([str(installed), "-c", console, *task, *wanted], tmp_path)
         from_script = output([sys.executable, str(script), *task, *wanted], tmp_path)

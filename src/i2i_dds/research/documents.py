@@ -1,0 +1,188 @@
+"""The tables of the documents, from the files that the commands wrote.
+
+::
+
+    cp <run>/metrics.json docs/results/zero_shot_dds/seed0.json; python scripts/results.py
+    cp <run>/table.csv docs/results/benchmark/; python scripts/results.py    (here to four digits)
+
+A table stands between ``<!-- table: its name here -->`` and ``<!-- end of table -->``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from i2i_dds.errors import UserError
+from i2i_dds.research.document_tables import Column, Lines, Runs, Table, filled
+from i2i_dds.runs import write_text
+
+DOCUMENTS = ("README.md", "docs/benchmark.md", "docs/analysis.md")
+"""Those that have tables, from the repository's root."""
+
+RESULTS = Path("docs/results")
+"""The files of numbers, from the repository's root."""
+
+_METHODS: Mapping[str, Mapping[str, object]] = {
+    "nothing": {"editor": "nothing"},
+    "SDS, 20 steps": {"editor": "sds", "strength": 20},
+    "SDS + L2 to the source, 20": {"editor": "sds_l2", "strength": 20},
+    "DDS, 20": {"editor": "dds", "strength": 20},
+    "DDS, mask given, 20": {"editor": "dds_mask", "strength": 20},
+    "DDS, mask found, 20": {"editor": "dds_auto_mask", "strength": 20},
+    "CDS, 20": {"editor": "cds", "strength": 20},
+    "DDS, descending t, 20": {"editor": "dds_descending", "strength": 20},
+    "SDEdit, ODE, t0 0.7": {"editor": "sdedit_ode", "strength": 0.7},
+    "SDEdit, SDE, 0.7": {"editor": "sdedit_sde", "strength": 0.7},
+    "DDIM inversion, 0.7": {"editor": "ddim_inversion", "strength": 0.7},
+    "Cycle-SDE, 0.7": {"editor": "cycle_sde", "strength": 0.7},
+    "DiffEdit, ODE, 0.7": {"editor": "diffedit_ode", "strength": 0.7},
+    "DiffEdit, SDE, 0.7": {"editor": "diffedit_sde", "strength": 0.7},
+    "DiffEdit, Cycle-SDE, 0.7": {"editor": "diffedit_cycle_sde", "strength": 0.7},
+    "inpainting, ODE, mask given": {"editor": "inpaint_ode"},
+    "inpainting, SDE, mask given": {"editor": "inpaint_sde"},
+    "student of all six": {"editor": "student"},
+}
+"""Rows of the benchmark: a name, and the line of the csv file that it stands for."""
+
+TABLES: Mapping[str, Table] = {
+    "pocket": Runs(
+        title="Pocket models on held-out scenes (`scripts/pretrain.py stage=report`)",
+        rows={"pocket": "pocket"},
+        columns=[
+            Column("autoencoder, dB", "vae_psnr"),
+            Column("judge species", "judge_species", percent=True),
+            Column("on reconstructions", "judge_species_recon", percent=True),
+            Column("judge backdrop", "judge_backdrop", percent=True),
+            Column("judge expression", "judge_expression", percent=True),
+            Column("text to species", "t2i_species", percent=True),
+            Column("text to backdrop", "t2i_backdrop", percent=True),
+            Column("CLIP, 1 of 12", "clip_top1", percent=True),
+            Column("MB", "weights_mb"),
+        ],
+    ),
+    "cat2lion": Runs(
+        title="Cat to lion on the held-out test split, mean ± standard deviation over seeds",
+        rows={
+            "zero-shot DDS": "zero_shot_dds",
+            "zero-shot SDS": "zero_shot_sds",
+            "student, DDS": "student_cat2lion",
+            "the same, no guidance warm-up": "student_cat2lion_no_warmup",
+            "student, SDS": "student_cat2lion_sds",
+        },
+        columns=[
+            Column("success", "success", percent=True),
+            Column("PSNR to truth, dB", "psnr_truth"),
+            Column("identity baseline, dB", "psnr_truth_source"),
+            Column("PSNR gain, dB", "psnr_truth_gain"),
+            Column("background PSNR, dB", "psnr_backdrop"),
+            Column("sharpness", "sharpness", digits=4),
+            Column("of the source", "sharpness_source", digits=4),
+            Column("s / image", "seconds_per_image", digits=4),
+            Column("collapse", "collapse", digits=2),
+        ],
+    ),
+    "animals": Runs(
+        title=(
+            "Four tasks in one network (`task=animals`) and alone, "
+            "success on the held-out test split"
+        ),
+        rows={"one network": "student_animals", "a network each": "student_alone"},
+        columns=[
+            Column("cat2lion", "tasks.cat2lion.success", percent=True),
+            Column("cat2dog", "tasks.cat2dog.success", percent=True),
+            Column("cat2tiger", "tasks.cat2tiger.success", percent=True),
+            Column("dog2fox", "tasks.dog2fox.success", percent=True),
+        ],
+    ),
+    "benchmark": Lines(
+        file="benchmark/table.csv",
+        rows=_METHODS,
+        where={"edit": "all"},
+        columns=[
+            Column("success", "success", digits=0, percent=True, spread=True),
+            Column("PSNR gain, dB", "psnr_truth_gain", spread=True),
+            Column("background PSNR, dB", "psnr_backdrop", spread=True),
+            Column("SSIM", "ssim_truth", digits=2),
+            Column("attributes kept", "kept", digits=2),
+            Column("CLIP direction", "clip_direction", digits=2),
+            Column("sharpness", "sharpness", digits=3),
+            Column("s", "seconds", digits=2),
+            Column("NFE", "evaluations", digits=0),
+        ],
+    ),
+    "benchmark_short": Lines(
+        file="benchmark/table.csv",
+        rows={
+            "SDS": {"editor": "sds", "strength": 20},
+            "SDEdit": {"editor": "sdedit_sde", "strength": 0.7},
+            "DDIM inversion": {"editor": "ddim_inversion", "strength": 0.7},
+            "Cycle-SDE": {"editor": "cycle_sde", "strength": 0.7},
+            "DiffEdit": {"editor": "diffedit_ode", "strength": 0.7},
+            "DDS": {"editor": "dds", "strength": 20},
+            "DDS in a given mask": {"editor": "dds_mask", "strength": 20},
+            "a student of all six": {"editor": "student"},
+        },
+        where={"edit": "all"},
+        columns=[
+            Column("success", "success", digits=0, percent=True),
+            Column("PSNR gain, dB", "psnr_truth_gain", spread=True),
+            Column("background PSNR, dB", "psnr_backdrop", spread=True),
+            Column("s / image", "seconds", digits=2),
+        ],
+    ),
+    "benchmark_by_edit": Lines(
+        file="benchmark/table.csv",
+        rows=_METHODS,
+        columns=[
+            Column("cat to lion", "psnr_truth_gain", where={"edit": "cat2lion"}),
+            Column("smile to frown", "psnr_truth_gain", where={"edit": "smile2frown"}),
+            Column("glasses on", "psnr_truth_gain", where={"edit": "add_glasses"}),
+            Column("glasses off", "psnr_truth_gain", where={"edit": "remove_glasses"}),
+            Column("beach to snow", "psnr_truth_gain", where={"edit": "beach2snow"}),
+            Column("day to night", "psnr_truth_gain", where={"edit": "day2night"}),
+        ],
+    ),
+    "iterations": Lines(
+        file="analysis/iterations.csv",
+        rows={
+            "0": {"variant": "DDS", "iteration": 0},
+            "20": {"variant": "DDS", "iteration": 20},
+            "40": {"variant": "DDS", "iteration": 40},
+            "50": {"variant": "DDS", "iteration": 50},
+            "100": {"variant": "DDS", "iteration": 100},
+            "200": {"variant": "DDS", "iteration": 200},
+            "500": {"variant": "DDS", "iteration": 500},
+            "1000": {"variant": "DDS", "iteration": 1000},
+            "2000": {"variant": "DDS", "iteration": 2000},
+            "early stop": {"variant": "DDS, early stop", "iteration": 2000},
+        },
+        columns=[
+            Column("steps", "steps_taken", digits=0),
+            Column("delta loss", "delta_loss", digits=3),
+            Column("PSNR gain, dB", "psnr_truth_gain", spread=True),
+            Column("success", "success", digits=0, percent=True),
+            Column("background PSNR, dB", "psnr_backdrop"),
+            Column("sharpness kept", "sharpness_kept", digits=2),
+        ],
+    ),
+}
+"""By the name in a document's marker."""
+
+
+def fill_documents(root: Path) -> None:
+    """Rewrites what stands between the documents' markers.
+
+    Args:
+        root: The repository's.
+
+    Raises:
+        UserError: A document is not there, or a marker is wrong.
+    """
+    texts = {}
+    for document in (root / name for name in DOCUMENTS):
+        if not document.is_file():
+            raise UserError(f"documents: '{document}' does not exist; run this in the repository")
+        texts[document] = filled(document.read_text(encoding="utf-8"), TABLES, root / RESULTS)
+    for document, text in texts.items():
+        write_text(document, text)
