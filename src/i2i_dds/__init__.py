@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from i2i_dds.pipelines.student import Student
     from i2i_dds.scores.cds import CDS
     from i2i_dds.scores.dds import DDS
+    from i2i_dds.scores.interface import Score, ScoreInput
     from i2i_dds.scores.sds import SDS
     from i2i_dds.scores.sds_l2 import SDSL2
     from i2i_dds.tasks import Task, TaskSet
@@ -46,6 +47,8 @@ _HOMES = {
     "Inversion": "editing.inversion",
     "NoiseSchedule": "diffusion.schedule",
     "SDEdit": "editing.sdedit",
+    "Score": "scores.interface",
+    "ScoreInput": "scores.interface",
     "Student": "pipelines.student",
     "Task": "tasks",
     "TaskSet": "tasks",
@@ -68,6 +71,8 @@ __all__ = [  # noqa: RUF022
     "Inversion",
     "NoiseSchedule",
     "SDEdit",
+    "Score",
+    "ScoreInput",
     "Student",
     "Task",
     "TaskSet",

@@ -1,5 +1,7 @@
 """Our optimisation against the official DDS notebook's, written out here on its own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -59,9 +61,9 @@ def test_twenty_iterations_give_the_official_latent(setting, name, score):
 def test_the_comparison_notices_another_noise_on_the_source_side(setting):
     teacher, z_src, text, text_src = setting
 
-    def two_noises(teacher, z, z_src, text, text_src, t, eps, guidance, mask):
-        tgt = SDS()(teacher, z, None, text, None, t, eps, guidance)
-        src = SDS()(teacher, z_src, None, text_src, None, t, eps.flip(-1), guidance)
-        return type(tgt)(tgt.value - src.value, 0)
+    def two_noises(teacher, inputs):
+        z, text, eps = inputs.z_src, inputs.text_src, inputs.eps.flip(-1)
+        source = replace(inputs, z_tgt=z, text_tgt=text, eps=eps)
+        return SDS()(teacher, inputs) - SDS()(teacher, source)
 
     assert (ours(*setting, two_noises) - official(*setting, "dds")).abs().max() > 1e-2

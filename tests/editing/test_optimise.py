@@ -10,16 +10,21 @@ from i2i_dds.editing.interface import finish
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
-from i2i_dds.scores.gradient import Gradient
 from i2i_dds.scores.sds import SDS
 
 SIDE = 16
 
 
-def pull(teacher, z, z_src, text, text_src, t, eps, guidance, mask=None):
-    """A score without a teacher: halves z at lr 0.5, and 1 everywhere is what its mask cuts."""
-    value = z.clone()
-    return Gradient(value if mask is None else torch.where(mask > 0, value * mask, 0.0), 3)
+def pull(teacher, inputs):
+    """A score without a teacher: halves z at lr 0.5."""
+    return inputs.z_tgt.clone()
+
+
+def broken(teacher, inputs):
+    """Another that halves z, three of whose entries are broken."""
+    grad = inputs.z_tgt.clone()
+    grad[0, 0, 0, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    return grad
 
 
 def test_matched_prompts_leave_the_latent_alone_to_the_bit(tiny, batch_of):
@@ -96,7 +101,43 @@ def test_progress_is_told_step_by_step(analytic, batch_of):
     torch.testing.assert_close(steps[1].gradient_norm, norm / 2)
     torch.testing.assert_close(steps[1].distance, norm * 0.75)
     result = finish(steps)
-    assert result.steps == 3 and result.nonfinite == 9 and torch.equal(result.z, steps[-1].z)
+    assert result.steps == 3 and result.nonfinite == 0 and torch.equal(result.z, steps[-1].z)
+
+
+def test_broken_entries_are_counted_at_every_step_and_stay(analytic, batch_of):
+    batch = batch_of(analytic, "0", "1")
+    result = finish(ZeroShot(broken, steps=3, lr=0.5)(analytic, batch))
+    assert result.nonfinite == 9
+    expected = batch.z_src / 8
+    expected[0, 0, 0, :3] = batch.z_src[0, 0, 0, :3]
+    assert torch.equal(result.z, expected)
+
+
+def test_the_mask_is_applied_once(analytic, batch_of):
+    mask = torch.zeros(2, 1, 3, 3)
+    mask[..., 0], mask[..., 1] = 1.0, 0.5
+    batch = batch_of(analytic, "0", "1", mask=mask)
+    (done,) = ZeroShot(pull, steps=1, lr=0.5)(analytic, batch)
+    expected = batch.z_src.clone()
+    expected[..., 0] *= 1 - 0.5
+    expected[..., 1] *= 1 - 0.5 * 0.5
+    assert torch.equal(done.z, expected)
+
+
+def test_the_score_is_given_both_sides_by_their_names(analytic, batch_of):
+    batch, asked = batch_of(analytic, "0", "1"), []
+
+    def score(teacher, inputs):
+        asked.append(inputs)
+        return pull(teacher, inputs)
+
+    steps = list(ZeroShot(score, steps=2, lr=0.5, guidance=4.0)(analytic, batch))
+    for inputs, z, done in zip(asked, (batch.z_src, steps[0].z), steps, strict=True):
+        assert torch.equal(inputs.z_tgt, z) and torch.equal(inputs.z_src, batch.z_src)
+        assert torch.equal(inputs.text_tgt, batch.text_tgt)
+        assert torch.equal(inputs.text_src, batch.text_src)
+        assert torch.equal(inputs.t, done.t) and inputs.guidance_scale == 4.0
+        assert inputs.eps.shape == z.shape
 
 
 def test_stop_holds_the_items_that_are_done_and_ends_with_the_last(analytic, batch_of):

@@ -201,8 +201,16 @@ def test_dds_from_high_t_to_low_with_gamma_is_edit_friendly_inversion(analytic):
 
     descent = list(
         edit(
-            *(analytic, z, text_src, text_tgt, DDS(gamma), len(pairs), 1.0, 3.0),
-            *(descending, item_generators(0, range(2))),
+            analytic,
+            z_src=z,
+            text_src=text_src,
+            text_tgt=text_tgt,
+            score=DDS(gamma),
+            steps=len(pairs),
+            lr=1.0,
+            guidance=3.0,
+            timesteps=descending,
+            generators=item_generators(0, range(2)),
         )
     )
     generators = item_generators(0, range(2))

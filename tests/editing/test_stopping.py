@@ -9,7 +9,6 @@ from i2i_dds.editing.interface import EditStep, finish
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.editing.stopping import AgreementStop, agreement, early_stop
 from i2i_dds.errors import UserError
-from i2i_dds.scores.gradient import Gradient
 
 
 def answers(stop, path):
@@ -67,10 +66,11 @@ def test_answers_do_not_depend_on_the_batch_and_one_object_serves_many():
     assert torch.equal(answers(stop, path), together)
 
 
-def drifting(teacher, z, z_src, text, text_src, t, eps, guidance, mask=None):
+def drifting(teacher, inputs):
     """Straight on until an item is half of its source, and noise from there."""
+    z, z_src = inputs.z_tgt, inputs.z_src
     near = (z.abs().amax((1, 2, 3)) < 0.5 * z_src.abs().amax((1, 2, 3))).reshape(-1, 1, 1, 1)
-    return Gradient(torch.where(near, 0.05 * eps, z_src / 10), 0)
+    return torch.where(near, 0.05 * inputs.eps, z_src / 10)
 
 
 def test_items_are_held_where_they_stopped_whatever_their_batch(analytic, batch_of):

@@ -1,9 +1,9 @@
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.interface import EditBatch, finish
@@ -11,8 +11,9 @@ from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.errors import UserError
 from i2i_dds.research.descent import PROBES, UnsharedNoise, Variant, delta_loss, trace
 from i2i_dds.scores.dds import DDS
-from i2i_dds.scores.gradient import Gradient, finite
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.sds import SDS
+from i2i_dds.teacher.interface import Teacher
 
 EDITOR = ZeroShot(lr=0.05, guidance=1.0)
 
@@ -48,10 +49,10 @@ def test_items_that_stopped_stay_and_their_steps_are_counted(make_held):
 
 
 def test_entries_that_were_not_finite_are_counted(make_held):
-    def spoilt(*arguments: Any, **more: Any) -> Gradient:
-        value = DDS()(*arguments, **more).value.clone()
-        value[0, 0, 0, :2] = float("nan")
-        return finite(value)
+    def spoilt(teacher: Teacher, inputs: ScoreInput) -> Tensor:
+        grad = DDS()(teacher, inputs).clone()
+        grad[0, 0, 0, :2] = float("nan")
+        return grad
 
     (first, _), (last, _) = trace(Variant(replace(EDITOR, score=spoilt)), make_held(), [1, 3])
     assert (first["nonfinite"], last["nonfinite"]) == (2, 6)
@@ -72,8 +73,16 @@ def test_the_delta_loss_is_the_mean_square_over_fixed_timesteps(make_held):
     for number in range(1, PROBES + 1):
         t = torch.full((2,), round(999 * number / 20))
         eps = randn(generators, z.shape[1:], z.dtype)
-        settled = z, held.z, batch.text_tgt, batch.text_src, t, eps, 2.0
-        wanted.append(DDS()(held.teacher, *settled).value.square().mean().item())
+        inputs = ScoreInput(
+            z_tgt=z,
+            z_src=held.z,
+            text_tgt=batch.text_tgt,
+            text_src=batch.text_src,
+            t=t,
+            eps=eps,
+            guidance_scale=2.0,
+        )
+        wanted.append(DDS()(held.teacher, inputs).square().mean().item())
     assert delta_loss(held, batch, z, 2.0) == pytest.approx(sum(wanted) / 19, rel=1e-12)
     assert delta_loss(held, batch, z, 2.0) == delta_loss(held, batch, z, 2.0)
 
@@ -90,16 +99,24 @@ def test_prompts_by_kind(make_held):
 def test_unshared_noise_is_another_draw_at_every_place_and_leaves_a_matched_pair_noisy(make_held):
     held, asked = make_held(), []
 
-    def score(teacher, z, z_src, text, text_src, t, eps, guidance, mask=None):
-        asked.append(eps)
-        return SDS()(teacher, z, None, text, None, t, eps, guidance, mask)
+    def score(teacher, inputs):
+        asked.append(inputs.eps)
+        return SDS()(teacher, inputs)
 
     text, t = held.embed(["0", "1"]), torch.tensor([400, 400])
     eps = randn(item_generators(3, [0, 1]), held.z.shape[1:], held.z.dtype)
-    settled = held.teacher, held.z, held.z, text, text, t, eps, 1.0
-    found = UnsharedNoise(score)(*settled)
+    inputs = ScoreInput(
+        z_tgt=held.z,
+        z_src=held.z,
+        text_tgt=text,
+        text_src=text,
+        t=t,
+        eps=eps,
+        guidance_scale=1.0,
+    )
+    found = UnsharedNoise(score)(held.teacher, inputs)
     first, second = asked
     assert torch.equal(first, eps) and not (second == eps).any()
     assert torch.equal(second.flatten(1).sort()[0], eps.flatten(1).sort()[0])
-    assert found.value.abs().min() > 0
-    assert DDS()(*settled).value.abs().max() == 0
+    assert found.abs().min() > 0
+    assert DDS()(held.teacher, inputs).abs().max() == 0

@@ -5,6 +5,7 @@ from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.research.directions import PAIRS, cosines, norms
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.sds import SDS
 
 
@@ -26,8 +27,17 @@ def test_cosine_by_hand(make_held):
     eps = randn(generators, held.z.shape[1:], held.z.dtype)
     t, both = torch.tensor([500, 500]), []
     for words in (["0", "1"], ["2", "2"]):
-        settled = held.z, None, held.embed(words), None, t, eps, 2.0
-        both.append(SDS()(held.teacher, *settled).value.flatten(1))
+        text = held.embed(words)
+        inputs = ScoreInput(
+            z_tgt=held.z,
+            z_src=held.z,
+            text_tgt=text,
+            text_src=text,
+            t=t,
+            eps=eps,
+            guidance_scale=2.0,
+        )
+        both.append(SDS()(held.teacher, inputs).flatten(1))
     dot = (both[0] * both[1]).sum(1) / (both[0].norm(dim=1) * both[1].norm(dim=1))
     assert rows[1]["pair"] == "same picture, target prompt"
     assert rows[1]["cosine"] == pytest.approx(dot.mean().item())
@@ -44,8 +54,15 @@ def test_norms_are_root_mean_squares_and_of_a_matched_pair_the_delta_has_none(ma
     held = make_held()
     row = next(norms(held, editor, [0], [300], 1))
     eps = randn(item_generators(0, ["norms/a", "norms/b"]), held.z.shape[1:], held.z.dtype)
-    texts = held.embed(["2", "2"]), held.embed(["0", "1"])
-    settled = held.z, held.z, *texts, torch.tensor([300, 300]), eps, 1.0
-    root = DDS()(held.teacher, *settled).value.square().flatten(1).mean(1).sqrt()
+    inputs = ScoreInput(
+        z_tgt=held.z,
+        z_src=held.z,
+        text_tgt=held.embed(["2", "2"]),
+        text_src=held.embed(["0", "1"]),
+        t=torch.tensor([300, 300]),
+        eps=eps,
+        guidance_scale=1.0,
+    )
+    root = DDS()(held.teacher, inputs).square().flatten(1).mean(1).sqrt()
     assert row["norm"] == pytest.approx(root.mean().item(), rel=1e-6)
     assert row["between"] == pytest.approx(root.std().item(), rel=1e-5)

@@ -7,6 +7,8 @@ from i2i_dds.errors import UserError
 from i2i_dds.scores.cds import CDS
 from i2i_dds.scores.contrast import patch_nce
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import guarded
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.weights import sigma2
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -27,25 +29,53 @@ def normal(seed, *shape):
 Z, Z_SRC, EPS = normal(1), normal(2), normal(3)
 
 
-def asked(teacher):
-    return Z, Z_SRC, teacher.embed(["a lion"]), teacher.embed(["a cat"]), T, EPS
+def asked(teacher, **others):
+    known = {"z_tgt": Z, "z_src": Z_SRC, "t": T, "eps": EPS}
+    known |= {"text_tgt": teacher.embed(["a lion"]), "text_src": teacher.embed(["a cat"])}
+    return ScoreInput(**{**known, "guidance_scale": 3.0, **others})
 
 
-def structure_part(teacher, score, **options):
+def structure_part(teacher, score):
     """CDS minus DDS."""
-    arguments = *asked(teacher), 3.0
-    cds = score(teacher, *arguments, **options).value
-    return cds - DDS(score.weight)(teacher, *arguments, **options).value
+    return score(teacher, asked(teacher)) - DDS(score.weight)(teacher, asked(teacher))
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_without_its_loss_cds_is_dds_to_the_bit(exact, masked):
-    mask = torch.rand(BATCH, 1, 8, 8) if masked else None
+def test_without_its_loss_cds_is_dds_to_the_bit(exact):
     before = exact.evaluations
-    found = CDS(contrast=0.0, weight=sigma2)(exact, *asked(exact), 3.0, mask=mask)
+    found = CDS(contrast=0.0, weight=sigma2)(exact, asked(exact))
     assert exact.evaluations - before == 4 * BATCH
-    expected = DDS(sigma2)(exact, *asked(exact), 3.0, mask=mask)
-    assert torch.equal(found.value, expected.value)
+    assert torch.equal(found, DDS(sigma2)(exact, asked(exact)))
+
+
+def test_the_structure_term_is_not_weighed(exact):
+    """What CDS adds to DDS is the same, whatever w(t) is."""
+    plain = structure_part(exact, CDS(contrast=2.0, patches=9))
+    weighed = structure_part(exact, CDS(contrast=2.0, patches=9, weight=sigma2))
+    torch.testing.assert_close(weighed, plain, atol=1e-12, rtol=0)
+    assert plain.abs().max() > 1e-4
+
+
+def test_an_entry_that_both_parts_break_counts_once(exact, monkeypatch):
+    def broken(self, teacher, inputs):
+        slope = torch.zeros_like(inputs.z_tgt)
+        slope[0, 0, 0, :2] = torch.nan
+        return slope
+
+    monkeypatch.setattr(CDS, "_slope", broken)
+    whole = CDS()(exact, asked(exact))
+    predict = exact.predict_noise
+
+    def spoilt(z_t, t, text):
+        eps = predict(z_t, t, text)
+        eps[0, 0, 0, 1:3] = torch.nan
+        return eps
+
+    monkeypatch.setattr(exact, "predict_noise", spoilt)
+    grad = guarded(CDS()(exact, asked(exact)))
+    assert grad.nonfinite == 3
+    expected = whole.clone()
+    expected[0, 0, 0, :3] = 0.0
+    assert torch.equal(grad.value, expected)
 
 
 @pytest.mark.parametrize("blocks", ["up", "all"])
@@ -53,12 +83,11 @@ def test_the_gradient_is_the_slope_of_the_loss(exact, blocks):
     """Central differences in random directions, one of each item at a time."""
     score = CDS(contrast=2.0, patches=9, temperature=0.3, blocks=blocks)
     slope = structure_part(exact, score)
-    _, *others = asked(exact)
     step = 1e-5
     for seed in range(3):
         way = normal(10 + seed)
         with torch.no_grad():
-            high, low = (score.structure_loss(exact, Z + sign * step * way, *others)
+            high, low = (score.structure_loss(exact, asked(exact, z_tgt=Z + sign * step * way))
                          for sign in (1, -1))  # fmt: skip
         expected = 2.0 * 64 * (high - low) / (2 * step)
         found = (slope * way).sum((1, 2, 3))
@@ -88,37 +117,36 @@ def test_the_loss_is_that_of_the_attentions_outputs(exact):
     for hook in hooks:
         hook.remove()
     expected = sum(patch_nce(sides[0][name], sides[1][name], 0.07) for name in layers)
-    found = CDS(patches=10**6).structure_loss(exact, *asked(exact)).detach()
+    found = CDS(patches=10**6).structure_loss(exact, asked(exact)).detach()
     torch.testing.assert_close(found, expected)
     # Fewer patches, fewer to be mistaken for: less of a loss.
-    assert (CDS(patches=4).structure_loss(exact, *asked(exact)) < found).all()
+    assert (CDS(patches=4).structure_loss(exact, asked(exact)) < found).all()
 
 
 def test_descent_lowers_the_loss(exact):
     score = CDS(contrast=1.0)
-    z, *others = asked(exact)
-    before = score.structure_loss(exact, z, *others).detach()
+    before = score.structure_loss(exact, asked(exact)).detach()
     slope = structure_part(exact, score)
     step = 1e-3 / slope.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
-    after = score.structure_loss(exact, z - step * slope, *others).detach()
+    after = score.structure_loss(exact, asked(exact, z_tgt=Z - step * slope)).detach()
     assert (after < before).all()
 
 
 def test_an_item_does_not_depend_on_its_batch(exact):
     score = CDS(contrast=2.0, patches=16)
-    z, z_src, text, text_src, t, eps = asked(exact)
-    together = score(exact, z, z_src, text, text_src, t, eps, 3.0).value
+    together = score(exact, asked(exact))
     for i in range(BATCH):
         one = slice(i, i + 1)
-        alone = score(exact, z[one], z_src[one], text, text_src, t[one], eps[one], 3.0).value
+        own = {"z_tgt": Z[one], "z_src": Z_SRC[one], "t": T[one], "eps": EPS[one]}
+        alone = score(exact, asked(exact, **own))
         torch.testing.assert_close(alone[0], together[i], atol=1e-10, rtol=0)
 
 
 def test_outside_the_mask_the_gradient_is_zero(exact):
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., 2:5, :] = torch.tensor([0.25, 1.0, 0.5])[:, None]
-    free = CDS(contrast=2.0)(exact, *asked(exact), 3.0).value
-    held = CDS(contrast=2.0)(exact, *asked(exact), 3.0, mask=mask).value
+    free = CDS(contrast=2.0)(exact, asked(exact))
+    held = guarded(CDS(contrast=2.0)(exact, asked(exact)), mask).value
     torch.testing.assert_close(held, free * mask, atol=0, rtol=0)
     assert (free != 0).all() and (held[..., 5:, :] == 0).all()
 
@@ -126,13 +154,14 @@ def test_outside_the_mask_the_gradient_is_zero(exact):
 def test_the_teacher_is_left_as_it_was(exact):
     modules = [*exact.unet.modules()]
     before = exact.evaluations
-    grad = CDS()(exact, *asked(exact), 3.0).value
+    grad = CDS()(exact, asked(exact))
     assert not grad.requires_grad
     assert exact.evaluations - before == 4 * BATCH + 2 * BATCH
     assert not any(module._forward_hooks for module in modules)
     assert all(p.grad is None and not p.requires_grad for p in exact.unet.parameters())
     with pytest.raises(RuntimeError):
-        CDS()(exact, Z[..., 0], Z_SRC[..., 0], *asked(exact)[2:5], EPS[..., 0], 1.0)
+        flat = {"z_tgt": Z[..., 0], "z_src": Z_SRC[..., 0], "eps": EPS[..., 0]}
+        CDS()(exact, asked(exact, **flat, guidance_scale=1.0))
     assert not any(module._forward_hooks for module in modules)
 
 
@@ -143,27 +172,29 @@ def test_other_types_give_the_same_direction(exact, tiny_folder, dtype, close):
     score = CDS(contrast=1.0)
     expected = structure_part(exact, score)
     other = StableDiffusionTeacher.load(str(tiny_folder), device="cpu", dtype=dtype)
-    z, z_src, text, text_src, t, eps = asked(other)
-    arguments = z.float(), z_src.float(), text, text_src, t, eps.float(), 3.0
-    found = score(other, *arguments)
-    assert found.nonfinite == 0 and found.value.dtype == torch.float32
-    slope = found.value - DDS()(other, *arguments).value
+    inputs = asked(other, z_tgt=Z.float(), z_src=Z_SRC.float(), eps=EPS.float())
+    found = score(other, inputs)
+    assert torch.isfinite(found).all() and found.dtype == torch.float32
+    slope = found - DDS()(other, inputs)
     cosine = torch.cosine_similarity(slope.double().flatten(1), expected.flatten(1))
     assert cosine.min() > close
 
 
 def test_it_works_inside_inference_mode(exact):
-    expected = CDS()(exact, *asked(exact), 3.0).value
+    expected = CDS()(exact, asked(exact))
     with torch.inference_mode():
-        z, z_src, text, text_src, t, eps = (part.clone() for part in asked(exact))
-        found = CDS()(exact, z, z_src, text, text_src, t, eps, 3.0).value
+        tensors = {name: part for name, part in vars(asked(exact)).items() if name[0] != "g"}
+        found = CDS()(exact, asked(exact, **{name: x.clone() for name, x in tensors.items()}))
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
 
 
 def test_a_teacher_without_a_unet_is_refused(teacher):
     z, text = normal(1, 1, 4, 3, 3), teacher.embed(["0"])
     with pytest.raises(UserError, match="score: a Recording has no UNet to look into; give a"):
-        CDS()(teacher, z, z, text, text, T[:1], z, 1.0)
+        inputs = ScoreInput(
+            z_tgt=z, z_src=z, text_tgt=text, text_src=text, t=T[:1], eps=z, guidance_scale=1.0
+        )
+        CDS()(teacher, inputs)
 
 
 @pytest.mark.parametrize(
@@ -181,4 +212,4 @@ def test_settings_out_of_range_are_refused(settings, message):
 
 def test_blocks_that_are_not_there_are_refused(exact):
     with pytest.raises(UserError, match="blocks: 'down' is not allowed; give one of up, all"):
-        CDS(blocks="down")(exact, *asked(exact), 3.0)
+        CDS(blocks="down")(exact, asked(exact))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from i2i_dds.errors import UserError
-from i2i_dds.scores.gradient import finite, gradient_to_loss, masked
+from i2i_dds.scores.gradient import gradient_to_loss, guarded, masked
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -33,12 +33,22 @@ def test_no_gradient_flows_into_the_gradient():
     assert grad.grad is None
 
 
-def test_finite_counts_every_kind_of_broken_number():
+def test_the_guard_counts_every_kind_of_broken_number_once():
     broken = torch.tensor([1.0, torch.nan, torch.inf, -torch.inf, -0.5]).reshape(1, 1, 1, 5)
-    found = finite(broken)
+    found = guarded(broken)
     assert found.nonfinite == 3
     assert found.value.flatten().tolist() == [1.0, 0.0, 0.0, 0.0, -0.5]
-    assert finite(torch.ones(1, 1, 2, 2)).nonfinite == 0
+    assert guarded(found.value).nonfinite == 0
+    assert guarded(torch.ones(1, 1, 2, 2)).nonfinite == 0
+
+
+def test_where_the_mask_is_zero_the_gradient_is_plus_zero_to_the_bit():
+    grad = torch.tensor([-1.0, -0.0, torch.nan, -torch.inf, -2.0, torch.nan]).reshape(1, 1, 1, 6)
+    mask = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.25, 1.0]).reshape(1, 1, 1, 6)
+    found = guarded(grad, mask)
+    expected = torch.tensor([0.0, 0.0, 0.0, 0.0, -0.5, 0.0]).reshape(1, 1, 1, 6)
+    assert torch.equal(found.value.view(torch.int32), expected.view(torch.int32))
+    assert found.nonfinite == 3  # outside the mask too: the teacher's answer is broken
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -46,9 +56,10 @@ def test_a_mask_may_be_shared_or_one_per_item(batch):
     mask = torch.rand(batch, 1, 2, 2)
     grad = torch.randn(3, 4, 2, 2)
     torch.testing.assert_close(masked(grad, mask), grad * mask, atol=0, rtol=0)
+    assert torch.equal(guarded(grad, mask).value, masked(grad, mask))
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 2, 2), (1, 4, 2, 2), (1, 1, 4, 4), (2, 2)])
 def test_a_mask_of_another_shape_is_refused(shape):
     with pytest.raises(UserError, match=r"mask: shape .* give \(3 or 1, 1, 2, 2\)"):
-        masked(torch.randn(3, 4, 2, 2), torch.ones(shape))
+        guarded(torch.randn(3, 4, 2, 2), torch.ones(shape))

@@ -18,6 +18,8 @@ import json, resource, sys, time
 import torch
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import guarded
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -31,7 +33,11 @@ seconds, sizes, nonfinite = [], [], 0
 for t in (800, 200):
     began = time.perf_counter()
     eps = randn(generators, (4, 64, 64))
-    grad = DDS()(teacher, z, z_src, texts[:1], texts[1:], torch.tensor([t]), eps, 7.5)
+    inputs = ScoreInput(
+        z_tgt=z, z_src=z_src, text_tgt=texts[:1], text_src=texts[1:],
+        t=torch.tensor([t]), eps=eps, guidance_scale=7.5,
+    )
+    grad = guarded(DDS()(teacher, inputs))
     z = z - 200 / 64**2 * grad.value
     seconds.append(time.perf_counter() - began)
     sizes.append(grad.value.abs().max().item())

@@ -3,6 +3,7 @@ import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from i2i_dds.errors import UserError
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.sds import SDS
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
@@ -82,8 +83,16 @@ def test_the_identity_term_is_what_its_equation_says(module, student, two_modes)
     loss = training.training_step(batch, 0)
     z = net(x, batch["task"])
     t, eps = training._draw(batch["key"], x)
-    texts = two_modes.embed(["1"]), two_modes.embed(["0"])
-    g = training.score(two_modes, z, x, *texts, t, eps, 1.0).value
+    inputs = ScoreInput(
+        z_tgt=z,
+        z_src=x,
+        text_tgt=two_modes.embed(["1"]),
+        text_src=two_modes.embed(["0"]),
+        t=t,
+        eps=eps,
+        guidance_scale=1.0,
+    )
+    g = training.score(two_modes, inputs)
     wanted = 0.5 * g.square().sum() / 2 + 0.3 * 0.5 * (z - x).square().sum() / 2
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
     (by_loss,) = torch.autograd.grad(loss, [net.net.conv_out.bias])

@@ -193,7 +193,7 @@ def _fits(kind: Kind, before: Scene, after: Scene) -> bool:
     if kind == "ear" and not (0.45 <= after.ear_length <= 1.9 and abs(after.ear_lean) <= 50):
         return False
     pairs = drag_points(kind, before, after, 1)
-    if not all(SHORTEST * 0.99 <= math.dist(*pair) <= LONGEST * 1.01 for pair in pairs):
+    if not all(SHORTEST * 0.99 <= math.dist(start, end) <= LONGEST * 1.01 for start, end in pairs):
         return False
     seen = coverage(after, _WORKING_SIDE, _PARTS[kind])
     tips = [(int(_WORKING_SIDE * x), int(_WORKING_SIDE * y)) for _, (x, y) in pairs]

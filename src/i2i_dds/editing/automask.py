@@ -11,6 +11,8 @@ from i2i_dds.diffusion.randomness import randn
 from i2i_dds.editing.interface import EditBatch
 from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import guarded
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.teacher.interface import Teacher
 
 
@@ -66,8 +68,16 @@ class AutoMask:
         t = torch.full((len(z),), round(self.t * (len(teacher.schedule) - 1)), device=z.device)
         for _ in range(self.noises):
             eps = randn(batch.generators, z.shape[1:], z.dtype, z.device)
-            texts = batch.text_tgt, batch.text_src
-            delta = DDS()(teacher, z, z, *texts, t, eps, self.guidance)
+            inputs = ScoreInput(
+                z_tgt=z,
+                z_src=z,
+                text_tgt=batch.text_tgt,
+                text_src=batch.text_src,
+                t=t,
+                eps=eps,
+                guidance_scale=self.guidance,
+            )
+            delta = guarded(DDS()(teacher, inputs))
             total += delta.value.abs().mean(1, keepdim=True)
         most = self.clip * total.mean((1, 2, 3), keepdim=True)
         clipped = torch.minimum(total, most)

@@ -101,11 +101,29 @@ class Drag:
     def _down(
         self, teacher: Teacher, y: Tensor, path: list[Tensor], batch: EditBatch, pairs: Pairs
     ) -> Iterator[Reverse]:
-        text, scale = batch.text_tgt, LinearScale(self.guidance, self.guidance_t0, pairs[0][0])
+        scale = LinearScale(self.guidance, self.guidance_t0, pairs[0][0])
         if self.sampler == "cycle_sde":
-            return cycle(teacher, y, path, text, text, pairs, scale, mask=batch.mask)
-        settled = teacher, y, text, pairs, scale, ETA[self.sampler]
-        return denoise(*settled, batch.generators, path, batch.mask)
+            return cycle(
+                teacher,
+                y=y,
+                path=path,
+                text_src=batch.text_tgt,
+                text_tgt=batch.text_tgt,
+                pairs=pairs,
+                guidance=scale,
+                mask=batch.mask,
+            )
+        return denoise(
+            teacher,
+            y=y,
+            text=batch.text_tgt,
+            pairs=pairs,
+            guidance=scale,
+            eta=ETA[self.sampler],
+            generators=batch.generators,
+            path=path,
+            mask=batch.mask,
+        )
 
 
 def copy_paste(

@@ -104,9 +104,16 @@ def drag_item(
     x = teacher.decode(z)[0].cpu()
     seconds = perf_counter() - start
     return Dragged(
-        *(x, z.cpu(), z_src.cpu(), None if mask is None else mask.cpu()),
-        *(tuple(handles), tuple(still), drag_steps, seconds),
-        *(teacher.evaluations - before, nonfinite),
+        x=x,
+        z=z.cpu(),
+        z_src=z_src.cpu(),
+        mask=None if mask is None else mask.cpu(),
+        handles=tuple(handles),
+        collapsed=tuple(still),
+        drag_steps=drag_steps,
+        seconds=seconds,
+        evaluations=teacher.evaluations - before,
+        nonfinite=nonfinite,
         frames=tuple(teacher.decode(z)[0].cpu() for z in kept),
     )
 

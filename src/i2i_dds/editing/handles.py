@@ -86,13 +86,16 @@ def moves_in_order(
     """
     if sequential:
         return [moves for pair in handles for moves in moves_in_order([pair], drag_step)]
-    longest = max(math.dist(*pair) for pair in handles)
+    longest = max(math.dist(start, end) for start, end in handles)
     count = _steps(longest, drag_step)
     steps = []
     for number in range(count):
         moves = (
-            Move(_between(*pair, number / count), _between(*pair, (number + 1) / count))
-            for pair in handles
+            Move(
+                start=_between(start, end, number / count),
+                end=_between(start, end, (number + 1) / count),
+            )
+            for start, end in handles
         )
         steps.append(tuple(move for move in moves if move.start != move.end))
     return [moves for moves in steps if moves]

@@ -48,7 +48,14 @@ class Inpaint:
         path = up(teacher.schedule, z, pairs, batch.generators)
         y = randn(batch.generators, z.shape[1:], z.dtype, z.device)
         run = denoise(
-            *(teacher, y, batch.text_tgt, pairs, self.guidance, ETA[self.sampler]),
-            *(batch.generators, path, mask),
+            teacher,
+            y=y,
+            text=batch.text_tgt,
+            pairs=pairs,
+            guidance=self.guidance,
+            eta=ETA[self.sampler],
+            generators=batch.generators,
+            path=path,
+            mask=mask,
         )
         return edit_steps(batch, len(pairs), run)

@@ -48,11 +48,26 @@ class Inversion:
         else:
             path = forward_path(teacher.schedule, batch.z_src, pairs, batch.generators)
         if self.sampler == "cycle_sde":
-            texts = batch.text_src, batch.text_tgt
-            run = cycle(teacher, path[0], path, *texts, pairs, self.guidance, mask=batch.mask)
+            run = cycle(
+                teacher,
+                y=path[0],
+                path=path,
+                text_src=batch.text_src,
+                text_tgt=batch.text_tgt,
+                pairs=pairs,
+                guidance=self.guidance,
+                mask=batch.mask,
+            )
         else:
             run = denoise(
-                *(teacher, path[0], batch.text_tgt, pairs, self.guidance, ETA[self.sampler]),
-                *(batch.generators, path, batch.mask),
+                teacher,
+                y=path[0],
+                text=batch.text_tgt,
+                pairs=pairs,
+                guidance=self.guidance,
+                eta=ETA[self.sampler],
+                generators=batch.generators,
+                path=path,
+                mask=batch.mask,
             )
         return edit_steps(batch, len(pairs), run)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -19,7 +19,8 @@ from i2i_dds.diffusion.timesteps import TimestepSampler, UniformTimesteps
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
-from i2i_dds.scores.gradient import Gradient
+from i2i_dds.scores.gradient import guarded
+from i2i_dds.scores.interface import Score, ScoreInput
 from i2i_dds.teacher.interface import Teacher
 
 Stop = Callable[[EditStep], "Tensor | bool"]
@@ -27,25 +28,6 @@ Stop = Callable[[EditStep], "Tensor | bool"]
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 """A torch optimiser's class, or a partial of one, called as ``factory([z], lr=lr)``."""
-
-
-class Score(Protocol):
-    """DDS, SDS, or what is called as they are."""
-
-    def __call__(
-        self,
-        teacher: Teacher,
-        z: Tensor,
-        z_src: Tensor,
-        text: Tensor,
-        text_src: Tensor,
-        t: Tensor,
-        eps: Tensor,
-        guidance: float | Tensor,
-        mask: Tensor | None = None,
-    ) -> Gradient:
-        """The gradient with respect to z."""
-        ...
 
 
 @torch.no_grad()
@@ -71,7 +53,7 @@ def edit(
         z_src: Source latents, (B, C, h, w).
         text_src: Source embeddings, (B, L, D) or (1, L, D).
         text_tgt: Target embeddings, (B, L, D) or (1, L, D).
-        score: DDS, SDS or another with their signature.
+        score: DDS, SDS or another :class:`Score`.
         steps: Iterations, at least 1.
         lr: The step itself, whatever the resolution.
         guidance: Scale of classifier-free guidance, one number or (B,).
@@ -92,10 +74,22 @@ def edit(
     for step in range(steps):
         t = timesteps(step, steps, generators)
         eps = randn(generators, z.shape[1:], z.dtype, z.device)
-        grad = score(teacher, z, z_src, text_tgt, text_src, t, eps, guidance, mask)
+        inputs = ScoreInput(
+            z_tgt=z,
+            z_src=z_src,
+            text_tgt=text_tgt,
+            text_src=text_src,
+            t=t,
+            eps=eps,
+            guidance_scale=guidance,
+        )
+        grad = guarded(score(teacher, inputs), mask)
         z = torch.where(free & going, descend(z, grad.value), z)
         done = EditStep(
-            *(step, steps, z, t),
+            step=step,
+            steps=steps,
+            z=z,
+            t=t,
             gradient_norm=grad.value.flatten(1).norm(dim=1),
             distance=(z - z_src).flatten(1).norm(dim=1),
             nonfinite=grad.nonfinite,
@@ -115,7 +109,7 @@ class ZeroShot:
     The defaults are the official notebook's for Stable Diffusion 1.5 at 512 px.
 
     Attributes:
-        score: DDS, SDS or another with their signature.
+        score: DDS, SDS or another :class:`Score`.
         steps: Iterations.
         lr: The step itself.
         guidance: Scale of classifier-free guidance.
@@ -141,9 +135,19 @@ class ZeroShot:
     def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
         """Edits a batch, one step at a time."""
         return edit(
-            *(teacher, batch.z_src, batch.text_src, batch.text_tgt, self.score),
-            *(self.steps, self.lr, self.guidance, self.timesteps, batch.generators),
-            *(batch.mask, self.stop, self.optimizer),
+            teacher,
+            z_src=batch.z_src,
+            text_src=batch.text_src,
+            text_tgt=batch.text_tgt,
+            score=self.score,
+            steps=self.steps,
+            lr=self.lr,
+            guidance=self.guidance,
+            timesteps=self.timesteps,
+            generators=batch.generators,
+            mask=batch.mask,
+            stop=self.stop,
+            optimizer=self.optimizer,
         )
 
 

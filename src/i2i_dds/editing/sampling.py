@@ -36,7 +36,8 @@ def straight_path(
 ) -> list[Tensor]:
     """The source under one and the same noise at every timestep, noisiest first and z last."""
     eps = randn(generators, z.shape[1:], z.dtype, z.device)
-    return [*(schedule.add_noise(z, eps, t) for t, _ in pairs), z]
+    noisy = [schedule.add_noise(z, eps, t) for t, _ in pairs]
+    return [*noisy, z]
 
 
 def edit_steps(batch: EditBatch, steps: int, run: Iterable[Reverse]) -> Iterator[EditStep]:
@@ -50,7 +51,10 @@ def edit_steps(batch: EditBatch, steps: int, run: Iterable[Reverse]) -> Iterator
             norm = done.delta.flatten(1).norm(dim=1)
         bad = int((~torch.isfinite(z)).sum())
         yield EditStep(
-            *(number, steps, z, torch.full((len(z),), done.stride.t)),
+            step=number,
+            steps=steps,
+            z=z,
+            t=torch.full((len(z),), done.stride.t),
             gradient_norm=norm,
             distance=(z - batch.z_src).flatten(1).norm(dim=1),
             nonfinite=max(0, bad - known),

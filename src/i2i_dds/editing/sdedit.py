@@ -37,7 +37,14 @@ class SDEdit:
         up = forward_path if self.sampler == "sde" else straight_path
         path = up(teacher.schedule, batch.z_src, pairs, batch.generators)
         run = denoise(
-            *(teacher, path[0], batch.text_tgt, pairs, self.guidance, ETA[self.sampler]),
-            *(batch.generators, path, batch.mask),
+            teacher,
+            y=path[0],
+            text=batch.text_tgt,
+            pairs=pairs,
+            guidance=self.guidance,
+            eta=ETA[self.sampler],
+            generators=batch.generators,
+            path=path,
+            mask=batch.mask,
         )
         return edit_steps(batch, len(pairs), run)

@@ -64,7 +64,7 @@ class TruthMeter:
             "mae_truth": (x - truth).abs().mean((1, 2, 3)) / 2,
             "kept": self._kept(batch, x),
             "clip_direction": self.clip.direction(
-                *(x, batch["image"], batch["target"], batch["source"])
+                x, batch["image"], batch["target"], batch["source"]
             ),
         }
         for name, distance, other in (
@@ -96,8 +96,13 @@ class TruthMeter:
 _OF_ROW = ("success", "psnr_truth", "psnr_backdrop", "sharpness", "sharpness_source")
 
 TRUTH_COLUMNS = (
-    *("success", "psnr_truth", "psnr_truth_gain", "psnr_backdrop", "ssim_truth"),
-    *("clip_direction", "sharpness"),
+    "success",
+    "psnr_truth",
+    "psnr_truth_gain",
+    "psnr_backdrop",
+    "ssim_truth",
+    "clip_direction",
+    "sharpness",
 )
 MORE_COLUMNS = ("sharpness_source", "mae_truth", "kept", "lpips_truth", "structure_source")
 """The names of the numbers, in the order of tables."""

@@ -9,9 +9,15 @@ from typing import Any
 from i2i_dds.evaluation.drags import DragRow
 
 _MEANS = (
-    *("arrived", "arrived_source", "within_cell", "score"),
-    *("psnr_truth", "psnr_truth_source", "psnr_source"),
-    *("outside_equal", "image_fidelity"),
+    "arrived",
+    "arrived_source",
+    "within_cell",
+    "score",
+    "psnr_truth",
+    "psnr_truth_source",
+    "psnr_source",
+    "outside_equal",
+    "image_fidelity",
 )
 
 _COLUMNS = {

@@ -133,12 +133,12 @@ class DragMeter:
             cell = dragged.x.shape[-1] / dragged.z.shape[-1]  # of the teacher that dragged
             known |= truth_numbers(truth, dragged.x, cell)
         known |= self.distances(item, dragged.x)
-        both = request.x[None], dragged.x[None]
+        source, edited = request.x[None], dragged.x[None]
         if self.fidelity is not None:
-            known["image_fidelity"] = self.fidelity(*both).item()
+            known["image_fidelity"] = self.fidelity(source, edited).item()
         return DragRow(
             name=item.name,
-            psnr_source=psnr(*both).item(),
+            psnr_source=psnr(source, edited).item(),
             outside_equal=float(outside_equal(dragged)),
             pairs=len(item.points),
             collapsed=len(dragged.collapsed),
@@ -165,8 +165,16 @@ class DragMeter:
             found = []
             for picture in both:  # one at a time: an ensemble of 768 pixels fills the memory
                 generators = item_generators(self.seed, [f"dift/{item.name}"])
-                settled = self.teacher, picture[None], text, generators
-                found.append(unet_features(*settled, self.t, self.block, self.ensemble)[0])
+                (feature,) = unet_features(
+                    self.teacher,
+                    x=picture[None],
+                    prompt_embedding=text,
+                    generators=generators,
+                    t=self.t,
+                    block=self.block,
+                    ensemble=self.ensemble,
+                )
+                found.append(feature)
             return found[0], found[1]
 
         here = stretched = features((own[0], own[1]), Image.Resampling.LANCZOS)
@@ -174,8 +182,15 @@ class DragMeter:
         if side is not None:
             stretched = features((side, side), Image.Resampling.NEAREST)
         return {
-            "md_dragdiffusion": mean_distance_dragdiffusion(*here, item.points, size),
-            "md_regiondrag": mean_distance_regiondrag(*stretched, item.points, size),
+            "md_dragdiffusion": mean_distance_dragdiffusion(
+                features_src=here[0], features_edit=here[1], points=item.points, size=size
+            ),
+            "md_regiondrag": mean_distance_regiondrag(
+                features_src=stretched[0],
+                features_edit=stretched[1],
+                points=item.points,
+                size=size,
+            ),
         }
 
 

@@ -87,7 +87,7 @@ class Evaluator:
             gains = tuple(psnr(picture, truth) for picture in (edited, x, recon))
             backdrop = psnr(edited, recon, 1 - batch["mask"].cpu())
         tasks = [self.tasks[int(number)] for number in batch["task"]]
-        columns = *gains, backdrop, sharpness(edited), sharpness(x)
+        columns = [*gains, backdrop, sharpness(edited), sharpness(x)]
         numbers = zip(*(column.tolist() for column in columns), strict=True)
         judged = zip(batch["key"], tasks, self._success(edited, tasks), numbers, strict=True)
         names = ("psnr_truth", "psnr_truth_source", "psnr_truth_source_recon", "psnr_backdrop")

@@ -14,8 +14,13 @@ from i2i_dds.evaluation.measure import Row, mean
 from i2i_dds.runs import write_text
 
 _MEANS = (
-    *("success", "psnr_truth", "psnr_truth_source", "psnr_truth_source_recon", "psnr_backdrop"),
-    *("sharpness", "sharpness_source"),
+    "success",
+    "psnr_truth",
+    "psnr_truth_source",
+    "psnr_truth_source_recon",
+    "psnr_backdrop",
+    "sharpness",
+    "sharpness_source",
 )
 
 

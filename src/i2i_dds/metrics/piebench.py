@@ -85,7 +85,8 @@ def structure_distance(x: Tensor, y: Tensor, structure: StructureDistance) -> Te
 
 def psnr_outside(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
     """PSNR outside the mask, dB; NaN where the mask is the picture."""
-    return _or_nan(psnr(*_outside(x, y, mask)), mask)
+    there, here = _outside(x, y, mask)
+    return _or_nan(psnr(there, here), mask)
 
 
 def mse_outside(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
@@ -112,7 +113,8 @@ def lpips_outside(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
     Raises:
         UserError: The `lpips` extra is not installed.
     """
-    return _or_nan(1e3 * lpips_distance(*_outside(x, y, mask), net="squeeze"), mask)
+    there, here = _outside(x, y, mask)
+    return _or_nan(1e3 * lpips_distance(there, here, net="squeeze"), mask)
 
 
 def clip_whole(y: Tensor, targets: Sequence[str], clip: Clip) -> Tensor:

@@ -168,8 +168,15 @@ class Pretraining:
         fetch: Any,
         callbacks: Sequence[Any] = (),
     ) -> None:
-        sizes = (recipe.n, recipe.batch_size)
-        fit(stage, *sizes, fetch, self.work / name, callbacks, recipe.precision)
+        fit(
+            stage,
+            n=recipe.n,
+            batch_size=recipe.batch_size,
+            fetch=fetch,
+            folder=self.work / name,
+            callbacks=callbacks,
+            precision=recipe.precision,
+        )
         stage.cpu().eval()
 
     @torch.no_grad()

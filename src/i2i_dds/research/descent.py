@@ -11,11 +11,12 @@ from torch import Tensor
 
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.interface import EditBatch, EditStep
-from i2i_dds.editing.optimise import Score, ZeroShot
+from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.errors import UserError
 from i2i_dds.research.held_out import MEASURES, Held
 from i2i_dds.scores.dds import DDS
-from i2i_dds.scores.gradient import Gradient
+from i2i_dds.scores.gradient import guarded
+from i2i_dds.scores.interface import Score, ScoreInput
 from i2i_dds.teacher.interface import Teacher
 
 PROMPTS = ("caption", "target", "empty", "another")
@@ -111,8 +112,16 @@ def delta_loss(held: Held, batch: EditBatch, z: Tensor, guidance: float) -> floa
     for number in range(1, PROBES + 1):
         t = torch.full((len(z),), round(last * number / (PROBES + 1)))
         eps = randn(generators, z.shape[1:], z.dtype, z.device)
-        settled = z, batch.z_src, batch.text_tgt, batch.text_src, t, eps, guidance
-        total += DDS()(held.teacher, *settled).value.square().mean().item()
+        inputs = ScoreInput(
+            z_tgt=z,
+            z_src=batch.z_src,
+            text_tgt=batch.text_tgt,
+            text_src=batch.text_src,
+            t=t,
+            eps=eps,
+            guidance_scale=guidance,
+        )
+        total += guarded(DDS()(held.teacher, inputs)).value.square().mean().item()
     return total / PROBES
 
 
@@ -129,23 +138,15 @@ class UnsharedNoise:
 
     score: Score
 
-    def __call__(
-        self,
-        teacher: Teacher,
-        z: Tensor,
-        z_src: Tensor,
-        text: Tensor,
-        text_src: Tensor,
-        t: Tensor,
-        eps: Tensor,
-        guidance: float | Tensor,
-        mask: Tensor | None = None,
-    ) -> Gradient:
-        """SDS of the target less SDS of the source."""
-        other = eps.flip(3).roll(1, 1)
-        here = self.score(teacher, z, z_src, text, text_src, t, eps, guidance, mask)
-        there = self.score(teacher, z_src, z_src, text_src, text_src, t, other, guidance, mask)
-        return Gradient(here.value - there.value, here.nonfinite + there.nonfinite)
+    def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
+        """SDS of the target less SDS of the source, (B, C, h, w)."""
+        source = replace(
+            inputs,
+            z_tgt=inputs.z_src,
+            text_tgt=inputs.text_src,
+            eps=inputs.eps.flip(3).roll(1, 1),
+        )
+        return self.score(teacher, inputs) - self.score(teacher, source)
 
 
 @dataclass(frozen=True)

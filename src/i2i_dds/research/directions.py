@@ -14,6 +14,8 @@ from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.research.descent import Variant
 from i2i_dds.research.held_out import Held
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.gradient import guarded
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.sds import SDS
 
 PAIRS = ("truth", "same picture, target prompt", "another scene", "same scene, other noise")
@@ -54,8 +56,16 @@ def cosines(
             eps, other = randn(generators, *drawn), randn(generators, *drawn)
 
             def sds(z: Tensor, text: Tensor, eps: Tensor, t: int = t) -> Tensor:
-                times = torch.full((len(z),), t)
-                return SDS()(held.teacher, z, None, text, None, times, eps, guidance).value
+                inputs = ScoreInput(
+                    z_tgt=z,
+                    z_src=z,
+                    text_tgt=text,
+                    text_src=text,
+                    t=torch.full((len(z),), t),
+                    eps=eps,
+                    guidance_scale=guidance,
+                )
+                return guarded(SDS()(held.teacher, inputs)).value
 
             bias = sds(held.z, source, eps)
             compared = {
@@ -104,9 +114,17 @@ def norms(
             squares = {name: z.new_zeros(len(z)) for name in ("dds", "sds")}
             for _ in range(noises):
                 eps = randn(generators, z.shape[1:], z.dtype, z.device)
-                settled = z, held.z, batch.text_tgt, batch.text_src, times, eps, editor.guidance
+                inputs = ScoreInput(
+                    z_tgt=z,
+                    z_src=held.z,
+                    text_tgt=batch.text_tgt,
+                    text_src=batch.text_src,
+                    t=times,
+                    eps=eps,
+                    guidance_scale=editor.guidance,
+                )
                 for name, score in (("dds", DDS()), ("sds", SDS())):
-                    gradient = score(held.teacher, *settled).value
+                    gradient = guarded(score(held.teacher, inputs)).value
                     squares[name] += gradient.flatten(1).square().mean(1) / noises
             for name, square in squares.items():
                 root = square.sqrt()

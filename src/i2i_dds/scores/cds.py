@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from i2i_dds.errors import UserError
 from i2i_dds.scores.contrast import at, generators_of, patch_nce, pick
 from i2i_dds.scores.dds import DDS
-from i2i_dds.scores.gradient import Gradient, finite, masked
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.weights import Weight, constant
 from i2i_dds.teacher.attention import self_attention
 from i2i_dds.teacher.interface import Teacher
@@ -60,41 +60,19 @@ class CDS:
             raise UserError(f"temperature: {self.temperature} is not allowed; give more than 0")
 
     @torch.no_grad()
-    def __call__(
-        self,
-        teacher: Teacher,
-        z: Tensor,
-        z_src: Tensor,
-        text: Tensor,
-        text_src: Tensor,
-        t: Tensor,
-        eps: Tensor,
-        guidance: float | Tensor,
-        mask: Tensor | None = None,
-        negative: Tensor | None = None,
-    ) -> Gradient:
-        """The gradient with respect to z; arguments as those of DDS."""
-        dds = DDS(self.weight)
-        grad = dds(teacher, z, z_src, text, text_src, t, eps, guidance, negative=negative)
-        if self.contrast > 0:
-            slope = finite(self.contrast * self._slope(teacher, z, z_src, text, text_src, t, eps))
-            grad = Gradient(grad.value + slope.value, grad.nonfinite + slope.nonfinite)
-        return grad if mask is None else Gradient(masked(grad.value, mask), grad.nonfinite)
+    def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
+        """The gradient with respect to z_tgt, (B, C, h, w)."""
+        dds = DDS(self.weight)(teacher, inputs)
+        if self.contrast == 0:
+            return dds
+        return dds + self.contrast * self._slope(teacher, inputs)
 
-    def structure_loss(
-        self,
-        teacher: Teacher,
-        z: Tensor,
-        z_src: Tensor,
-        text: Tensor,
-        text_src: Tensor,
-        t: Tensor,
-        eps: Tensor,
-    ) -> Tensor:
-        """L of each item, (B,), with a graph to z where gradients are on; arguments as DDS's."""
+    def structure_loss(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
+        """L of each item, (B,), with a graph to z_tgt where gradients are on."""
+        z_tgt, z_src, t, eps = inputs.z_tgt, inputs.z_src, inputs.t, inputs.eps
         schedule = teacher.schedule
-        noisy = schedule.add_noise(z, eps, t), schedule.add_noise(z_src, eps, t)
-        texts = [part.expand(len(z), -1, -1) for part in (text, text_src)]
+        noisy = schedule.add_noise(z_tgt, eps, t), schedule.add_noise(z_src, eps, t)
+        texts = [text.expand(len(z_tgt), -1, -1) for text in (inputs.text_tgt, inputs.text_src)]
         layers = self_attention(
             teacher, torch.cat(noisy), t.repeat(2), torch.cat(texts), self.blocks
         )
@@ -105,14 +83,23 @@ class CDS:
             losses.append(patch_nce(at(target, places), at(source, places), self.temperature))
         return torch.stack(losses).sum(0)
 
-    def _slope(self, teacher: Teacher, z: Tensor, *others: Tensor) -> Tensor:
+    def _slope(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
         """``h w dL/dz``, (B, C, h, w). Summed over items, whose losses do not share anything."""
-        height, width = z.shape[-2:]
+        height, width = inputs.z_tgt.shape[-2:]
         # Tensors made in inference mode, as Lightning's validation does, cannot be in a graph;
         # their copies can.
         with torch.inference_mode(False), torch.enable_grad():
-            leaf = z.detach().clone().requires_grad_()
-            loss = self.structure_loss(teacher, leaf, *[other.clone() for other in others])
+            leaf = inputs.z_tgt.detach().clone().requires_grad_()
+            copies = replace(
+                inputs,
+                z_tgt=leaf,
+                z_src=inputs.z_src.clone(),
+                text_tgt=inputs.text_tgt.clone(),
+                text_src=inputs.text_src.clone(),
+                t=inputs.t.clone(),
+                eps=inputs.eps.clone(),
+            )
+            loss = self.structure_loss(teacher, copies)
             # h w goes in before the derivative: in half precision that lifts it off the smallest
             # numbers there are.
             (slope,) = torch.autograd.grad(height * width * loss.sum(), leaf)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from i2i_dds.scores.gradient import Gradient, finite, masked
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.weights import Weight, constant
 from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.interface import Teacher
@@ -27,35 +27,16 @@ class DDS:
     weight: Weight = constant
 
     @torch.no_grad()
-    def __call__(
-        self,
-        teacher: Teacher,
-        z: Tensor,
-        z_src: Tensor,
-        text: Tensor,
-        text_src: Tensor,
-        t: Tensor,
-        eps: Tensor,
-        guidance: float | Tensor,
-        mask: Tensor | None = None,
-        negative: Tensor | None = None,
-    ) -> Gradient:
-        """The gradient with respect to z.
-
-        Args:
-            teacher: The frozen noise predictor.
-            z: Edited latents, (B, C, h, w).
-            z_src: Source latents, (B, C, h, w).
-            text: Target embeddings, (B, L, D) or (1, L, D).
-            text_src: Source embeddings, (B, L, D) or (1, L, D).
-            t: Timesteps, long (B,).
-            eps: Noise, (B, C, h, w).
-            guidance: Scale s, one number or (B,).
-            mask: Where to edit, (B or 1, 1, h, w) in [0, 1].
-            negative: Embedding of the unconditional side; None is the empty prompt.
-        """
-        schedule = teacher.schedule
-        noisy = schedule.add_noise(z, eps, t), schedule.add_noise(z_src, eps, t)
-        eps_tgt, eps_src = predict_guided(teacher, noisy, (text, text_src), t, guidance, negative)
-        delta = finite(self.weight(schedule, t, z) * (eps_tgt - eps_src))
-        return delta if mask is None else Gradient(masked(delta.value, mask), delta.nonfinite)
+    def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
+        """The gradient with respect to z_tgt, (B, C, h, w)."""
+        schedule, t, eps = teacher.schedule, inputs.t, inputs.eps
+        z_tgt_t = schedule.add_noise(inputs.z_tgt, eps, t)
+        z_src_t = schedule.add_noise(inputs.z_src, eps, t)
+        eps_tgt, eps_src = predict_guided(
+            teacher,
+            noisy=(z_tgt_t, z_src_t),
+            texts=(inputs.text_tgt, inputs.text_src),
+            t=t,
+            guidance=inputs.guidance_scale,
+        )
+        return self.weight(schedule, t, inputs.z_tgt) * (eps_tgt - eps_src)

@@ -1,4 +1,4 @@
-"""What a score returns, its guards, and the one way from a gradient to a loss."""
+"""The guard and mask of a score's gradient, and the one way from a gradient to a loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from i2i_dds.errors import UserError
 
 @dataclass(frozen=True)
 class Gradient:
-    """A gradient with respect to the latent.
+    """A gradient with respect to the latent, as :func:`guarded` gives it.
 
     Attributes:
         value: (B, C, h, w), finite, without a graph.
@@ -23,10 +23,23 @@ class Gradient:
     nonfinite: int
 
 
-def finite(grad: Tensor) -> Gradient:
-    """Replaces NaN and infinite entries of grad (B, C, h, w) by 0, and counts them."""
+def guarded(grad: Tensor, mask: Tensor | None = None) -> Gradient:
+    """A score's raw gradient, made safe to step along and held inside the mask.
+
+    Args:
+        grad: What a score returned, (B, C, h, w).
+        mask: Where to edit, (B or 1, 1, h, w) in [0, 1]; None is everywhere.
+
+    Returns:
+        The gradient with 0 for each NaN or infinite entry, and exactly +0 where the mask is 0.
+        Broken entries are counted once each, outside the mask as well.
+
+    Raises:
+        UserError: The mask has another shape.
+    """
     bad = ~torch.isfinite(grad)
-    return Gradient(grad.masked_fill(bad, 0.0), int(bad.sum()))
+    value = grad.masked_fill(bad, 0.0)
+    return Gradient(value if mask is None else masked(value, mask), int(bad.sum()))
 
 
 def masked(grad: Tensor, mask: Tensor) -> Tensor:

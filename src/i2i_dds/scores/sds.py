@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from i2i_dds.scores.gradient import Gradient, finite, masked
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.weights import Weight, constant
 from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.interface import Teacher
@@ -27,22 +27,14 @@ class SDS:
     weight: Weight = constant
 
     @torch.no_grad()
-    def __call__(
-        self,
-        teacher: Teacher,
-        z: Tensor,
-        z_src: Tensor | None,
-        text: Tensor,
-        text_src: Tensor | None,
-        t: Tensor,
-        eps: Tensor,
-        guidance: float | Tensor,
-        mask: Tensor | None = None,
-        negative: Tensor | None = None,
-    ) -> Gradient:
-        """The gradient with respect to z; arguments as those of DDS."""
-        schedule = teacher.schedule
-        noisy = (schedule.add_noise(z, eps, t),)
-        (eps_hat,) = predict_guided(teacher, noisy, (text,), t, guidance, negative)
-        grad = finite(self.weight(schedule, t, z) * (eps_hat - eps))
-        return grad if mask is None else Gradient(masked(grad.value, mask), grad.nonfinite)
+    def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
+        """The gradient with respect to z_tgt, (B, C, h, w)."""
+        schedule, t, eps = teacher.schedule, inputs.t, inputs.eps
+        (eps_hat,) = predict_guided(
+            teacher,
+            noisy=(schedule.add_noise(inputs.z_tgt, eps, t),),
+            texts=(inputs.text_tgt,),
+            t=t,
+            guidance=inputs.guidance_scale,
+        )
+        return self.weight(schedule, t, inputs.z_tgt) * (eps_hat - eps)

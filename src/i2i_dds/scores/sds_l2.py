@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from i2i_dds.errors import UserError
-from i2i_dds.scores.gradient import Gradient, finite, masked
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.sds import SDS
 from i2i_dds.scores.weights import Weight, constant
 from i2i_dds.teacher.interface import Teacher
@@ -38,21 +38,7 @@ class SDSL2:
             raise UserError(f"pull: {self.pull} is not allowed; give 0 or more")
 
     @torch.no_grad()
-    def __call__(
-        self,
-        teacher: Teacher,
-        z: Tensor,
-        z_src: Tensor,
-        text: Tensor,
-        text_src: Tensor | None,
-        t: Tensor,
-        eps: Tensor,
-        guidance: float | Tensor,
-        mask: Tensor | None = None,
-        negative: Tensor | None = None,
-    ) -> Gradient:
-        """The gradient with respect to z; arguments as those of DDS."""
-        sds = SDS(self.weight)(teacher, z, None, text, None, t, eps, guidance, negative=negative)
-        grad = finite(sds.value + self.pull * (z - z_src))
-        nonfinite = sds.nonfinite + grad.nonfinite
-        return Gradient(grad.value if mask is None else masked(grad.value, mask), nonfinite)
+    def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
+        """The gradient with respect to z_tgt, (B, C, h, w)."""
+        sds = SDS(self.weight)(teacher, inputs)
+        return sds + self.pull * (inputs.z_tgt - inputs.z_src)

@@ -18,14 +18,13 @@ def predict_guided(
     texts: Sequence[Tensor],
     t: Tensor,
     guidance: float | Tensor,
-    negative: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """Guided noise predictions of several branches, from one forward pass of the teacher.
 
     Where an item asks the same in two branches it gets one answer for both, to the bit, which is
     what makes the delta of a matched pair exactly zero. (Equal rows of a batch mostly come out so
     by themselves, but a kernel that shares rows out among threads may round them differently.)
-    With the number 1 as guidance the unconditional half is not asked.
+    The unconditional half is the empty prompt. With the number 1 as guidance it is not asked.
 
     Args:
         teacher: Who answers.
@@ -33,7 +32,6 @@ def predict_guided(
         texts: One tensor of embeddings per branch, each (B, L, D) or (1, L, D).
         t: Timesteps shared by all branches, long (B,).
         guidance: Scale s, one number or (B,).
-        negative: Embedding of the unconditional side, (B, L, D) or (1, L, D); None is "".
 
     Returns:
         One tensor (B, C, h, w) per branch.
@@ -48,8 +46,7 @@ def predict_guided(
         eps = teacher.predict_noise(z_t, t_all, cond)
         return _one_answer(z_t.chunk(branches), cond.chunk(branches), eps.chunk(branches))
 
-    empty = teacher.embed([""]) if negative is None else negative
-    uncond = empty.to(cond).expand(batch, -1, -1).repeat(branches, 1, 1)
+    uncond = teacher.embed([""]).to(cond).expand(batch, -1, -1).repeat(branches, 1, 1)
     eps = teacher.predict_noise(
         torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), torch.cat([uncond, cond])
     )

@@ -14,9 +14,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.diffusion.timesteps import TimestepSampler, UniformTimesteps
-from i2i_dds.editing.optimise import Score
 from i2i_dds.errors import UserError
-from i2i_dds.scores.gradient import gradient_to_loss
+from i2i_dds.scores.gradient import gradient_to_loss, guarded
+from i2i_dds.scores.interface import Score, ScoreInput
 from i2i_dds.student.edit import edit_with_student
 from i2i_dds.student.load import student_config
 from i2i_dds.student.unet import EditUNet
@@ -101,10 +101,18 @@ class EditTraining(LightningModule):
             )
         guidance, weight = self.guidance(self.progress), self.identity(self.progress)
         t, eps = self._draw(batch["key"], z_src)
-        target, source = (
-            cache.embeddings(self.teacher, batch[side], z.device) for side in ("target", "source")
+        text_tgt = cache.embeddings(self.teacher, batch["target"], z.device)
+        text_src = cache.embeddings(self.teacher, batch["source"], z.device)
+        inputs = ScoreInput(
+            z_tgt=z.detach(),
+            z_src=z_src,
+            text_tgt=text_tgt,
+            text_src=text_src,
+            t=t,
+            eps=eps,
+            guidance_scale=guidance,
         )
-        grad = self.score(self.teacher, z.detach(), z_src, target, source, t, eps, guidance)
+        grad = guarded(self.score(self.teacher, inputs))
         self.nonfinite += grad.nonfinite
         distilled = gradient_to_loss(z, grad.value)
         identity = 0.5 * (z - z_src).square().sum() / len(z)

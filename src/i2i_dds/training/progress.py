@@ -34,11 +34,14 @@ class ProgressBar(LightningProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._enabled:
-            columns = (
-                *(TextColumn("training"), BarColumn(), MofNCompleteColumn()),
-                *(TimeRemainingColumn(), TextColumn("{task.fields[numbers]}")),
+            self._bar = Progress(
+                TextColumn("training"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[numbers]}"),
+                console=Console(stderr=True),
             )
-            self._bar = Progress(*columns, console=Console(stderr=True))
             self._bar.add_task("", total=trainer.max_steps, numbers="")
             self._bar.start()
 

@@ -1,9 +1,9 @@
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.inversion import Inversion
@@ -11,7 +11,8 @@ from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.errors import UserError
 from i2i_dds.research.benchmark.method import Method
 from i2i_dds.scores.dds import DDS
-from i2i_dds.scores.gradient import Gradient, finite
+from i2i_dds.scores.interface import ScoreInput
+from i2i_dds.teacher.interface import Teacher
 
 
 @pytest.fixture
@@ -93,10 +94,10 @@ def test_masks_given_and_found(analytic, scenes):
 
 
 def test_entries_that_were_not_finite_come_with_the_cut(analytic, scenes):
-    def spoilt(*arguments: Any, **more: Any) -> Gradient:
-        value = DDS()(*arguments, **more).value.clone()
-        value[0, 0, 0, 0] = float("nan")
-        return finite(value)
+    def spoilt(teacher: Teacher, inputs: ScoreInput) -> Tensor:
+        grad = DDS()(teacher, inputs).clone()
+        grad[0, 0, 0, 0] = float("nan")
+        return grad
 
     editor = ZeroShot(lr=0.05, guidance=2.0, score=spoilt)
     on_the_way = Method(editor, "iterations", [1, 3]).outputs(

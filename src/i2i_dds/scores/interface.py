@@ -1,0 +1,46 @@
+"""What a score is given and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from i2i_dds.teacher.interface import Teacher
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoreInput:
+    """What a score looks at, by name: source and target are tensors of the same shapes.
+
+    Attributes:
+        z_tgt: Edited latents, (B, C, h, w).
+        z_src: Source latents, (B, C, h, w).
+        text_tgt: Target embeddings, (B, L, D) or (1, L, D).
+        text_src: Source embeddings, (B, L, D) or (1, L, D).
+        t: Timesteps, shared by both sides, long (B,).
+        eps: Noise, shared by both sides, (B, C, h, w).
+        guidance_scale: Scale s of classifier-free guidance, one number or (B,).
+    """
+
+    z_tgt: Tensor
+    z_src: Tensor
+    text_tgt: Tensor
+    text_src: Tensor
+    t: Tensor
+    eps: Tensor
+    guidance_scale: float | Tensor
+
+
+class Score(Protocol):
+    """A gradient with respect to the edited latent: DDS, SDS, or another function like them.
+
+    The gradient is raw. The caller masks it and replaces what is not finite, once, by
+    :func:`i2i_dds.scores.gradient.guarded`. The weight w(t) is a field of the score and not the
+    caller's, because it must not weigh SDSL2's spring and CDS's structure term.
+    """
+
+    def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
+        """The gradient with respect to ``inputs.z_tgt``, (B, C, h, w), without a graph."""
+        ...
