@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from i2i_dds.diffusion.schedule import NoiseSchedule
+    from i2i_dds.diffusion.process import Process, RectifiedFlow, VariancePreserving
     from i2i_dds.editing.automask import AutoMask
     from i2i_dds.editing.drag import Drag
     from i2i_dds.editing.inpaint import Inpaint
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from i2i_dds.editing.optimise import ZeroShot
     from i2i_dds.editing.sdedit import SDEdit
     from i2i_dds.errors import UserError
+    from i2i_dds.pipelines.drag import DragOutput, DragPipeline
     from i2i_dds.pipelines.edit import EditPipeline
     from i2i_dds.pipelines.examples import example_picture, load_teacher
     from i2i_dds.pipelines.output import EditOutput
@@ -33,26 +34,38 @@ if TYPE_CHECKING:
     from i2i_dds.scores.sds import SDS
     from i2i_dds.scores.sds_l2 import SDSL2
     from i2i_dds.tasks import Task, TaskSet
+    from i2i_dds.teacher.analytic import GaussianMixtureTeacher
+    from i2i_dds.teacher.conditioning import Conditioning
+    from i2i_dds.teacher.interface import Teacher
+    from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 _HOMES = {
     "CDS": "scores.cds",
     "DDS": "scores.dds",
     "SDS": "scores.sds",
-    "SDSL2": "scores.sds_l2",
     "AutoMask": "editing.automask",
+    "Conditioning": "teacher.conditioning",
     "Drag": "editing.drag",
+    "DragOutput": "pipelines.drag",
+    "DragPipeline": "pipelines.drag",
     "EditOutput": "pipelines.output",
     "EditPipeline": "pipelines.edit",
+    "GaussianMixtureTeacher": "teacher.analytic",
     "Inpaint": "editing.inpaint",
     "Inversion": "editing.inversion",
-    "NoiseSchedule": "diffusion.schedule",
+    "Process": "diffusion.process",
+    "RectifiedFlow": "diffusion.process",
     "SDEdit": "editing.sdedit",
+    "SDSL2": "scores.sds_l2",
     "Score": "scores.interface",
     "ScoreInput": "scores.interface",
+    "StableDiffusionTeacher": "teacher.stable_diffusion",
     "Student": "pipelines.student",
     "Task": "tasks",
     "TaskSet": "tasks",
+    "Teacher": "teacher.interface",
     "UserError": "errors",
+    "VariancePreserving": "diffusion.process",
     "ZeroShot": "editing.optimise",
     "example_picture": "pipelines.examples",
     "load_teacher": "pipelines.examples",
@@ -62,21 +75,29 @@ __all__ = [  # noqa: RUF022
     "CDS",
     "DDS",
     "SDS",
-    "SDSL2",
     "AutoMask",
+    "Conditioning",
     "Drag",
+    "DragOutput",
+    "DragPipeline",
     "EditOutput",
     "EditPipeline",
+    "GaussianMixtureTeacher",
     "Inpaint",
     "Inversion",
-    "NoiseSchedule",
+    "Process",
+    "RectifiedFlow",
     "SDEdit",
+    "SDSL2",
     "Score",
     "ScoreInput",
+    "StableDiffusionTeacher",
     "Student",
     "Task",
     "TaskSet",
+    "Teacher",
     "UserError",
+    "VariancePreserving",
     "ZeroShot",
     "__version__",
     "example_picture",

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import i2i_dds.editing.lora_cache as lora_cache
 from i2i_dds.diffusion.randomness import item_generators, randn
-from i2i_dds.editing.lora import LoraSettings, network_loss, noise_error, train_lora
+from i2i_dds.editing.lora import LoraSettings, noise_error, train_lora
 from i2i_dds.editing.lora_cache import lora_for, save_lora
 from i2i_dds.editing.lora_teacher import CosineScale, LoraTeacher
 from i2i_dds.editing.sde import cycle, forward_path
@@ -53,7 +53,7 @@ def question(tiny):
 
 def ask(teacher, question):
     z_t, t, prompt = question
-    return teacher.predict_noise(z_t, t, teacher.embed([prompt]).expand(len(z_t), -1, -1))
+    return teacher.predict_noise(z_t, t, teacher.embed([prompt]).expand(len(z_t)))
 
 
 def test_the_teacher_is_untouched_by_a_training(tiny, x, question) -> None:
@@ -84,9 +84,9 @@ def test_the_loss_falls(tmp_path, x, prediction) -> None:
 def test_the_loss_is_the_target_of_the_networks_own_kind(tiny, x) -> None:
     z, text = tiny.encode(x[None]), tiny.embed([PROMPT])
     t, eps = torch.tensor([300]), randn(item_generators(0, [0]), z.shape[1:])
-    predicted = tiny.predict_noise(tiny.schedule.add_noise(z, eps, t), t, text)
+    predicted = tiny.predict_noise(tiny.process.mix(z, eps, t), t, text)
     expected = (predicted - eps).square().mean()
-    assert network_loss(tiny, z, text, t, eps).item() == pytest.approx(expected.item())
+    assert tiny.training_loss(z, text, t, eps).item() == pytest.approx(expected.item())
 
 
 def test_gradients_reach_the_adapter_alone(tiny, x) -> None:
@@ -179,8 +179,8 @@ def test_one_scale_is_one_forward_pass(tiny, file, question, monkeypatch) -> Non
 
 def test_cycle_sde_returns_the_source_to_the_bit(tiny, file, x) -> None:
     z, text = tiny.encode(x[None]), tiny.embed([PROMPT])
-    pairs = tiny.schedule.pairs(4, 0.75)
-    path = forward_path(tiny.schedule, z, pairs, item_generators(0, [0]))
+    pairs = tiny.process.pairs(4, 0.75)
+    path = forward_path(tiny.process, z, pairs, item_generators(0, [0]))
     with LoraTeacher(tiny, file, CosineScale()) as learned:
         *_, last = cycle(learned, path[0], path, text, text, pairs, guidance=3.0)
     assert torch.equal(last.y, z)
@@ -198,13 +198,13 @@ def test_a_diffusers_pipeline_loads_the_file(tiny, folder, file, question) -> No
     pipe = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
     pipe.load_lora_weights(str(file.parent), weight_name=file.name)
     z_t, t, prompt = question
-    text = tiny.embed([prompt]).expand(len(z_t), -1, -1)
+    text = tiny.embed([prompt]).expand(len(z_t))
     with LoraTeacher(tiny, file) as learned, torch.no_grad():
-        theirs = pipe.unet(z_t, t, encoder_hidden_states=text).sample
+        theirs = pipe.unet(z_t, t, encoder_hidden_states=text.embeddings).sample
         assert torch.equal(ask(learned, question), theirs)
     with LoraTeacher(tiny, file, scale=0.5) as learned, torch.no_grad():
         pipe.set_adapters(pipe.get_active_adapters(), 0.5)
-        theirs = pipe.unet(z_t, t, encoder_hidden_states=text).sample
+        theirs = pipe.unet(z_t, t, encoder_hidden_states=text.embeddings).sample
         torch.testing.assert_close(ask(learned, question), theirs, atol=1e-6, rtol=1e-5)
 
 

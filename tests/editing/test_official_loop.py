@@ -30,6 +30,7 @@ def official(teacher, z_src, text, text_src, score):
     """The notebook's loop: SGD, lr 0.1, loss 2000 * (z * g).sum() / (H * W), scale 7.5."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     abar, empty = (1 - betas).cumprod(0), teacher.embed([""])
+    empty, text, text_src = (told.embeddings for told in (empty, text, text_src))
     (generator,), z = item_generators(SEED, [0]), z_src.clone().requires_grad_()
     for _ in range(STEPS):
         t = torch.randint(50, 949, (1,), generator=generator)

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from i2i_dds.diffusion.guidance import classifier_free_guidance
+from i2i_dds.diffusion.process import CLEAN, VariancePreserving
 from i2i_dds.diffusion.randomness import item_generators, randn
-from i2i_dds.diffusion.schedule import CLEAN, NoiseSchedule
 from i2i_dds.editing.optimise import edit
 from i2i_dds.editing.sde import (
-    Stride,
+    DDIMCoefficients,
     blend,
     cycle,
     denoise,
@@ -29,7 +29,7 @@ SD = {
     "set_alpha_to_one": True,
     "steps_offset": 1,
 }
-SCHEDULE = NoiseSchedule.scaled_linear()
+SCHEDULE = VariancePreserving.scaled_linear()
 
 
 def double(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -41,17 +41,17 @@ def last(steps):
 
 
 def test_the_numbers_of_a_stride_by_hand():
-    schedule = NoiseSchedule(torch.tensor([0.9, 0.5], dtype=torch.float64))
-    ode, sde = (Stride.of(schedule, 1, 0, eta) for eta in (0.0, 1.0))
+    process = VariancePreserving(torch.tensor([0.9, 0.5], dtype=torch.float64))
+    ode, sde = (DDIMCoefficients.of(process, 1, 0, eta) for eta in (0.0, 1.0))
     # sg^2 = (0.1 / 0.5) (1 - 0.5 / 0.9) = 4/45
     assert sde.std**2 == pytest.approx(4 / 45, abs=1e-15)
     assert ode.std == 0
-    assert ode.keep == sde.keep == pytest.approx(1.8**0.5, abs=1e-15)
-    assert ode.push == pytest.approx(0.1**0.5 - 0.9**0.5, abs=1e-15)
-    assert sde.push == pytest.approx((0.1 - 4 / 45) ** 0.5 - 0.9**0.5, abs=1e-15)
-    end = Stride.of(schedule, 0, CLEAN, 1.0)
+    assert ode.coef_z == sde.coef_z == pytest.approx(1.8**0.5, abs=1e-15)
+    assert ode.coef_eps == pytest.approx(0.1**0.5 - 0.9**0.5, abs=1e-15)
+    assert sde.coef_eps == pytest.approx((0.1 - 4 / 45) ** 0.5 - 0.9**0.5, abs=1e-15)
+    end = DDIMCoefficients.of(process, 0, CLEAN, 1.0)
     assert end.std == 0
-    assert end.push == pytest.approx(-((0.1 / 0.9) ** 0.5), abs=1e-15)
+    assert end.coef_eps == pytest.approx(-((0.1 / 0.9) ** 0.5), abs=1e-15)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
@@ -68,14 +68,14 @@ def test_a_run_agrees_with_diffusers_ddim(analytic, eta, steps):
     generators = item_generators(0, range(2))
     for t, done in zip(theirs.timesteps, ours, strict=True):
         times = t.repeat(2)
-        uncond = analytic.predict_noise(z, times, analytic.embed([""]).expand(2, -1, -1))
-        cond = analytic.predict_noise(z, times, text.expand(2, -1, -1))
+        uncond = analytic.predict_noise(z, times, analytic.embed([""]).expand(2))
+        cond = analytic.predict_noise(z, times, text.expand(2))
         noise = randn(generators, (4, 3, 3), torch.float64) if eta else None
         eps = classifier_free_guidance(uncond, cond, 3.0)
         z = theirs.step(eps, t, z, eta=eta, variance_noise=noise).prev_sample
         # diffusers keeps its table in float32
         torch.testing.assert_close(done.y, z, atol=2e-5, rtol=2e-5)
-    assert done.stride.u == CLEAN
+    assert done.coefficients.t_prev == CLEAN
 
 
 def test_inversion_agrees_with_diffusers(analytic):
@@ -86,7 +86,7 @@ def test_inversion_agrees_with_diffusers(analytic):
     path = invert(analytic, z, text, SCHEDULE.pairs(20))
     assert len(path) == 21 and path[-1] is z
     for x, t in zip(reversed(path[:-1]), theirs.timesteps, strict=True):
-        eps = analytic.predict_noise(z, t.repeat(2), text.expand(2, -1, -1))
+        eps = analytic.predict_noise(z, t.repeat(2), text.expand(2))
         z = theirs.step(eps, t, z).prev_sample
         torch.testing.assert_close(x, z, atol=2e-4, rtol=2e-4)
 
@@ -129,8 +129,8 @@ def test_the_delta_is_the_papers_solved_noise(analytic, eta):
         means = []
         for z_t, text in ((path[i], text_src), (y, text_tgt)):
             times = torch.tensor([t, t])
-            uncond = analytic.predict_noise(z_t, times, analytic.embed([""]).expand(2, -1, -1))
-            cond = analytic.predict_noise(z_t, times, text.expand(2, -1, -1))
+            uncond = analytic.predict_noise(z_t, times, analytic.embed([""]).expand(2))
+            cond = analytic.predict_noise(z_t, times, text.expand(2))
             eps = uncond + 2.0 * (cond - uncond)
             a_t, a_u = SCHEDULE.abar_at(t), SCHEDULE.abar_at(u)
             sg = eta * ((1 - a_u) / (1 - a_t) * (1 - a_t / a_u)) ** 0.5
@@ -147,7 +147,7 @@ def test_the_delta_is_the_papers_solved_noise(analytic, eta):
 def test_nothing_edited_comes_back_bit_for_bit(tiny, dtype, guidance):
     parts = {name: deepcopy(getattr(tiny, name)) for name in ("vae", "text_encoder", "unet")}
     tiny = StableDiffusionTeacher(
-        **parts, tokenizer=tiny.tokenizer, schedule=tiny.schedule, device="cpu", dtype=dtype
+        **parts, tokenizer=tiny.tokenizer, process=tiny.process, device="cpu", dtype=dtype
     )
     pairs = SCHEDULE.pairs(4)
     z = double(3, 4, 4, 4).to(dtype)
@@ -192,8 +192,8 @@ def test_dds_from_high_t_to_low_with_gamma_is_edit_friendly_inversion(analytic):
     after = dict(pairs)
     z, text_src, text_tgt = double(2, 4, 3, 3), analytic.embed(["0"]), analytic.embed(["1"])
 
-    def gamma(schedule, t, like):
-        a_t, a_u = (schedule.abar_at(k) for k in (int(t[0]), after[int(t[0])]))
+    def gamma(process, t, like):
+        a_t, a_u = (process.abar_at(k) for k in (int(t[0]), after[int(t[0])]))
         return torch.full_like(like[:, :1, :1, :1], (1 - a_t / a_u) / (a_t * (1 - a_t)) ** 0.5)
 
     def descending(step, steps, generators):
@@ -214,11 +214,11 @@ def test_dds_from_high_t_to_low_with_gamma_is_edit_friendly_inversion(analytic):
         )
     )
     generators = item_generators(0, range(2))
-    path = [SCHEDULE.add_noise(z, randn(generators, (4, 3, 3), z.dtype), t) for t, _ in pairs]
+    path = [SCHEDULE.mix(z, randn(generators, (4, 3, 3), z.dtype), t) for t, _ in pairs]
     path.append(z)
     walk = cycle(analytic, path[0], path, text_src, text_tgt, pairs, 3.0)
     for x_u, done, stepped in zip(path[1:], walk, descent, strict=True):
-        moved = (done.y - x_u) / SCHEDULE.abar_at(done.stride.u) ** 0.5
+        moved = (done.y - x_u) / SCHEDULE.abar_at(done.coefficients.t_prev) ** 0.5
         torch.testing.assert_close(moved, stepped.z - z, atol=1e-9, rtol=0)
     assert (stepped.z - z).abs().max() > 0.1
 

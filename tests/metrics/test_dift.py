@@ -30,8 +30,8 @@ def test_features_are_the_mean_of_single_passes(teacher, x):
     caught = []
     hook = teacher.unet.up_blocks[0].register_forward_hook(lambda m, i, o: caught.append(o))
     for eps in noises:
-        z_t = teacher.schedule.add_noise(z, eps[None], t)
-        teacher.unet(z_t, t, encoder_hidden_states=text)
+        z_t = teacher.process.mix(z, eps[None], t)
+        teacher.unet(z_t, t, encoder_hidden_states=text.embeddings)
     hook.remove()
     torch.testing.assert_close(got, torch.stack(caught).mean(0))
 

@@ -9,8 +9,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from i2i_dds.critters import ATTRIBUTES, SPECIES, caption, scenes
+from i2i_dds.diffusion.process import VariancePreserving
 from i2i_dds.diffusion.randomness import item_generators, randn
-from i2i_dds.diffusion.schedule import NoiseSchedule
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.pretrain.corpus import batches
 from i2i_dds.pretrain.judge import JudgeStage, LabelledBatch
@@ -123,7 +123,7 @@ def test_min_snr_caps_the_weight_of_easy_steps():
         def forward(self, tokens):
             return type("Out", (), {"last_hidden_state": torch.zeros(len(tokens), 1, 8)})
 
-    schedule = NoiseSchedule.scaled_linear()
+    schedule = VariancePreserving.scaled_linear()
     stage = UNetStage(Zero(), Text(), schedule, snr_cap=5.0, steps=1, lr=1.0)  # type: ignore[arg-type]
     batch = NoisyBatch(torch.zeros(8, 4, 2, 2), torch.zeros(8, 3, dtype=torch.long))
     found = stage.loss(batch, torch.Generator().manual_seed(0))["mse"]

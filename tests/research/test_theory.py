@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from i2i_dds.diffusion.schedule import CLEAN
-from i2i_dds.editing.sde import Stride
+from i2i_dds.diffusion.process import CLEAN
+from i2i_dds.editing.sde import DDIMCoefficients
 from i2i_dds.research.theory.curves import Curve, recorded
 from i2i_dds.research.theory.divergence import count, inner_edges, kl_from_counts
 from i2i_dds.research.theory.laws import MATCHED, Mixture, Prior, data_law, mismatched
@@ -28,7 +28,7 @@ def gaussian(dimension: int) -> GaussianMixtureTeacher:
 
 def moments(teacher, t):
     """Mean along the diagonal and variance of p_t."""
-    abar = teacher.schedule.abar_at(t)
+    abar = teacher.process.abar_at(t)
     return math.sqrt(abar) * CENTRE, abar * STD**2 + 1 - abar
 
 
@@ -37,10 +37,10 @@ def kl_of_normals(mean, variance, mean_p, variance_p, dimension):
     return 0.5 * (dimension * (ratio - 1 - math.log(ratio)) + (mean - mean_p) ** 2 / variance_p)
 
 
-def slope(teacher, stride):
+def slope(teacher, step):
     """The step's mean is linear for a Gaussian: eps = sigma (z - mean) / v."""
-    _, variance = moments(teacher, stride.t)
-    return stride.keep + stride.push * math.sqrt(1 - teacher.schedule.abar_at(stride.t)) / variance
+    _, variance = moments(teacher, step.t)
+    return step.coef_z + step.coef_eps * math.sqrt(1 - teacher.process.abar_at(step.t)) / variance
 
 
 def gaussian_curve(teacher, pairs, eta, dimension):
@@ -49,10 +49,10 @@ def gaussian_curve(teacher, pairs, eta, dimension):
     mean, variance = SCALE * mean_p + OFFSET, SCALE**2 * variance_p
     found = {pairs[0][0]: kl_of_normals(mean, variance, mean_p, variance_p, dimension)}
     for t, u in pairs:
-        stride = Stride.of(teacher.schedule, t, u, eta)
-        gain = slope(teacher, stride)
-        mean = stride.keep * mean_p + gain * (mean - mean_p)
-        variance = gain**2 * variance + stride.std**2
+        step = DDIMCoefficients.of(teacher.process, t, u, eta)
+        gain = slope(teacher, step)
+        mean = step.coef_z * mean_p + gain * (mean - mean_p)
+        variance = gain**2 * variance + step.std**2
         mean_p, variance_p = moments(teacher, u)
         found[u] = kl_of_normals(mean, variance, mean_p, variance_p, dimension)
     return [found[t] for t in recorded(pairs)]
@@ -65,7 +65,7 @@ def test_density_is_the_one_whose_score_the_teacher_knows(dimension):
     (score,) = torch.autograd.grad(Mixture.of(teacher, 300).log_density(z).sum(), z)
     text = teacher.embed([""] * 9)
     eps = teacher.predict_noise(z.detach()[..., None, None], torch.full((9,), 300), text)
-    sigma = math.sqrt(1 - teacher.schedule.abar_at(300))
+    sigma = math.sqrt(1 - teacher.process.abar_at(300))
     torch.testing.assert_close(eps.flatten(1), -sigma * score)
 
 
@@ -120,7 +120,7 @@ def test_rarely_filled_cells_do_not_bias_the_histogram():
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_ode_follows_the_recursion_of_a_gaussian(dimension, steps):
     teacher = gaussian(dimension)
-    pairs = teacher.schedule.pairs(steps)
+    pairs = teacher.process.pairs(steps)
     (curve,) = ode(teacher, pairs, [EDITED])
     assert curve.t == tuple(recorded(pairs)) and curve.t[-1] == CLEAN
     assert curve.kl == pytest.approx(gaussian_curve(teacher, pairs, 0.0, dimension), abs=1e-9)
@@ -129,32 +129,32 @@ def test_ode_follows_the_recursion_of_a_gaussian(dimension, steps):
 @pytest.mark.parametrize("steps", [7, 60])
 def test_sde_on_a_line_follows_the_recursion_of_a_gaussian(steps):
     teacher = gaussian(1)
-    pairs = teacher.schedule.pairs(steps)
+    pairs = teacher.process.pairs(steps)
     (curve,) = sde_on_a_line(teacher, pairs, [EDITED])
     assert curve.kl == pytest.approx(gaussian_curve(teacher, pairs, 1.0, 1), abs=1e-9)
 
 
 def test_sde_of_particles_follows_the_recursion_of_a_gaussian():
     teacher = gaussian(2)
-    pairs = teacher.schedule.pairs(20)
+    pairs = teacher.process.pairs(20)
     (curve,) = sde_of_particles(teacher, pairs, [EDITED], 20_000, seed=0)
     assert curve.kl == pytest.approx(gaussian_curve(teacher, pairs, 1.0, 2), abs=0.012)
 
 
 def test_cycle_of_particles_follows_the_covariance_of_a_gaussian():
     teacher = gaussian(1)
-    pairs = teacher.schedule.pairs(20)
+    pairs = teacher.process.pairs(20)
     (curve,) = cycle_of_particles(teacher, pairs, [EDITED], 40_000, seed=0)
     top, variance_top = moments(teacher, pairs[0][0])
-    abar_top = teacher.schedule.abar_at(pairs[0][0])
+    abar_top = teacher.process.abar_at(pairs[0][0])
     true, gain = [], 1.0
     # y - x = gain (y_T - x_T), and cov(x_u, x_T) = sqrt(a_T / a_u) v_u on the forward path
     for i, t in enumerate([pairs[0][0], *(u for _, u in pairs)]):
         if i:
-            gain *= slope(teacher, Stride.of(teacher.schedule, *pairs[i - 1], 1.0))
+            gain *= slope(teacher, DDIMCoefficients.of(teacher.process, *pairs[i - 1], 1.0))
         mean_p, variance_p = moments(teacher, t)
         mean = mean_p + gain * ((SCALE - 1) * top + OFFSET)
-        covariance = math.sqrt(abar_top / teacher.schedule.abar_at(t)) * variance_p
+        covariance = math.sqrt(abar_top / teacher.process.abar_at(t)) * variance_p
         pull = gain * (SCALE - 1)
         variance = variance_p + pull**2 * variance_top + 2 * pull * covariance
         true.append(kl_of_normals(mean, variance, mean_p, variance_p, 1))
@@ -163,14 +163,14 @@ def test_cycle_of_particles_follows_the_covariance_of_a_gaussian():
 
 def test_ode_keeps_every_mismatch():
     teacher = data_law(1)
-    *mismatches, control = ode(teacher, teacher.schedule.pairs(500), PRIORS)
+    *mismatches, control = ode(teacher, teacher.process.pairs(500), PRIORS)
     assert all(curve.relative_drift < 0.02 and curve.kl[0] > 0.1 for curve in mismatches)
     assert max(map(abs, control.kl)) < 3e-4
 
 
 def test_sde_forgets_every_mismatch_as_fast_as_the_theorem_says():
     teacher = data_law(1)
-    pairs = teacher.schedule.pairs(120)
+    pairs = teacher.process.pairs(120)
     *curves, control = sde_on_a_line(teacher, pairs, PRIORS)
     limits = sde_limit(teacher, pairs, PRIORS[:-1])
     for curve, limit in zip(curves, limits, strict=True):
@@ -182,7 +182,7 @@ def test_sde_forgets_every_mismatch_as_fast_as_the_theorem_says():
 
 def test_particles_and_quadrature_agree_on_the_sde():
     teacher = data_law(1)
-    pairs = teacher.schedule.pairs(15)
+    pairs = teacher.process.pairs(15)
     exact = sde_on_a_line(teacher, pairs, PRIORS[:1])[0]
     found = sde_of_particles(teacher, pairs, PRIORS[:1], 20_000, seed=3)[0]
     assert found.kl == pytest.approx(exact.kl, abs=0.015)
@@ -190,7 +190,7 @@ def test_particles_and_quadrature_agree_on_the_sde():
 
 def test_the_control_of_cycle_sde_leaves_its_source_and_keeps_its_law(monkeypatch):
     teacher = data_law(1)
-    pairs = teacher.schedule.pairs(50)
+    pairs = teacher.process.pairs(50)
     (control,) = cycle_of_particles(teacher, pairs, [MATCHED], 20_000, seed=0)
     assert max(map(abs, control.kl)) < 5e-3
     seen = []
@@ -205,7 +205,7 @@ def test_the_control_of_cycle_sde_leaves_its_source_and_keeps_its_law(monkeypatc
 
 def test_particles_depend_on_the_seed_alone():
     teacher = data_law(2)
-    pairs = teacher.schedule.pairs(3)
+    pairs = teacher.process.pairs(3)
     for sampler in (sde_of_particles, cycle_of_particles):
         first, again, other = (sampler(teacher, pairs, PRIORS[:1], 50, seed=s) for s in (1, 1, 2))
         assert first == again != other

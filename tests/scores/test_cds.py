@@ -111,8 +111,8 @@ def test_the_loss_is_that_of_the_attentions_outputs(exact):
     ]
     sides = []
     for z, prompt in ((Z, "a lion"), (Z_SRC, "a cat")):
-        text = exact.embed([prompt]).expand(BATCH, -1, -1)
-        exact.predict_noise(exact.schedule.add_noise(z, EPS, T), T, text)
+        text = exact.embed([prompt]).expand(BATCH)
+        exact.predict_noise(exact.process.mix(z, EPS, T), T, text)
         sides.append(dict(outputs))
     for hook in hooks:
         hook.remove()
@@ -190,7 +190,9 @@ def test_it_works_inside_inference_mode(exact):
 
 def test_a_teacher_without_a_unet_is_refused(teacher):
     z, text = normal(1, 1, 4, 3, 3), teacher.embed(["0"])
-    with pytest.raises(UserError, match="score: a Recording has no UNet to look into; give a"):
+    with pytest.raises(
+        UserError, match="score: a Recording has no self-attention to look into; give a"
+    ):
         inputs = ScoreInput(
             z_tgt=z, z_src=z, text_tgt=text, text_src=text, t=T[:1], eps=z, guidance_scale=1.0
         )

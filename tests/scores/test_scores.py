@@ -38,7 +38,7 @@ def column(values):
 
 
 def alpha_sigma(teacher):
-    abar = column(teacher.schedule.alphas_cumprod[T])
+    abar = column(teacher.process.alphas_cumprod[T])
     return abar.sqrt(), (1 - abar).sqrt()
 
 
@@ -183,9 +183,9 @@ def test_weights_multiply_the_gradient_of_their_own_timestep(teacher):
 def test_in_clean_units_dds_is_a_difference_of_clean_estimates(teacher):
     tgt, src = teacher.embed(["0"]), teacher.embed(["1"])
     grad = DDS(clean_units)(teacher, inputs(tgt, src, 1.0, z_src=Z))
-    z_t = teacher.schedule.add_noise(Z, EPS, T)
+    z_t = teacher.process.mix(Z, EPS, T)
     clean = [
-        teacher.schedule.to_x0(z_t, teacher.predict_noise(z_t, T, text.expand(3, -1, -1)), T)
+        teacher.process.to_clean(z_t, teacher.predict_noise(z_t, T, text.expand(3)), T)
         for text in (tgt, src)
     ]
     torch.testing.assert_close(grad, clean[1] - clean[0], atol=1e-10, rtol=1e-10)

@@ -43,7 +43,7 @@ def test_a_student_of_texts_takes_an_unseen_instruction(make, teacher) -> None:
 def test_a_condition_of_the_other_kind_is_refused(make, teacher) -> None:
     z = torch.zeros(1, 4, 8, 8)
     with pytest.raises(ValueError, match="conditioning=task"):
-        make()(z, teacher.embed(["a lion"]))
+        make()(z, teacher.embed(["a lion"]).embeddings)
     with pytest.raises(ValueError, match="conditioning=text"):
         make("text")(z, torch.zeros(1, dtype=torch.long))
 

@@ -18,7 +18,7 @@ def teacher():
 
 def noise_by_autograd(teacher, z_t, t, kept):
     """-sigma grad log p_t(z_t), from torch's own densities."""
-    abar = teacher.schedule.alphas_cumprod[t]
+    abar = teacher.process.alphas_cumprod[t]
     variance = abar * STDS[kept] ** 2 + 1 - abar
     normals = Normal(abar.sqrt() * MEANS[kept], variance.sqrt().reshape(-1, 1, 1, 1))
     mixture = MixtureSameFamily(Categorical(WEIGHTS[kept]), Independent(normals, 3))

@@ -46,7 +46,7 @@ x = teacher.decode(z)
 unit = 1 if sys.platform == "darwin" else 1024
 peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({
-    "size": size, "prediction_type": teacher.schedule.prediction_type, "picture": list(x.shape),
+    "size": size, "prediction_type": teacher.process.prediction_type, "picture": list(x.shape),
     "seconds_per_iteration": seconds, "peak_gib": peak / 2**30, "evaluations": teacher.evaluations,
     "nonfinite": nonfinite, "largest_gradient": sizes, "moved": (z - z_src).abs().max().item(),
 }))

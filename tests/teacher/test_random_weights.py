@@ -45,7 +45,7 @@ def test_the_seed_decides_the_weights_and_the_global_state_is_left_alone(tmp_pat
 
 def test_half_precision_and_the_prediction_type_are_written(tmp_path):
     folder = build_random_stable_diffusion(tmp_path / "v", "tiny", "v_prediction", dtype="float16")
-    assert StableDiffusionTeacher.load(str(folder)).schedule.prediction_type == "v_prediction"
+    assert StableDiffusionTeacher.load(str(folder)).process.prediction_type == "v_prediction"
     assert (folder / "unet/diffusion_pytorch_model.safetensors").stat().st_size < 500_000
 
 

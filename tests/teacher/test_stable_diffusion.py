@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from i2i_dds.diffusion.schedule import CLEAN
+from i2i_dds.diffusion.process import CLEAN
 from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.prompts import PromptEncoder
@@ -55,8 +55,8 @@ def test_each_prompt_is_embedded_once(tiny):
     tiny.text_encoder.register_forward_pre_hook(
         lambda module, args: seen.append(len(args[0])), with_kwargs=False
     )
-    first = tiny.embed(["a cat", "", "a cat"])
-    again = tiny.embed(["", "a lion"])
+    first = tiny.embed(["a cat", "", "a cat"]).embeddings
+    again = tiny.embed(["", "a lion"]).embeddings
     assert seen == [2, 1]
     assert first.shape == (3, 77, 16)
     assert torch.equal(first[0], first[2])
@@ -87,7 +87,7 @@ def test_lost_words_of_a_long_prompt_are_reported_once(tiny, caplog):
 def test_predicted_noise_is_the_networks_output(tiny):
     t, text = torch.tensor([10, 900]), tiny.embed(["a cat", ""])
     with torch.no_grad():
-        expected = tiny.unet(latents(), t, encoder_hidden_states=text).sample
+        expected = tiny.unet(latents(), t, encoder_hidden_states=text.embeddings).sample
     assert torch.equal(tiny.predict_noise(latents(), t, text), expected)
     assert tiny.evaluations == 2
 
@@ -95,8 +95,8 @@ def test_predicted_noise_is_the_networks_output(tiny):
 def test_a_v_teacher_predicts_noise_too(tiny_v):
     t, text = torch.tensor([10, 900]), tiny_v.embed(["a cat", ""])
     with torch.no_grad():
-        v = tiny_v.unet(latents(), t, encoder_hidden_states=text).sample
-    abar = tiny_v.schedule.alphas_cumprod[t].float().reshape(2, 1, 1, 1)
+        v = tiny_v.unet(latents(), t, encoder_hidden_states=text.embeddings).sample
+    abar = tiny_v.process.alphas_cumprod[t].float().reshape(2, 1, 1, 1)
     expected = abar.sqrt() * v + (1 - abar).sqrt() * latents()
     torch.testing.assert_close(tiny_v.predict_noise(latents(), t, text), expected)
 
@@ -107,7 +107,7 @@ def test_nothing_of_it_can_be_trained_and_its_answers_can_be_saved_for_backward(
         assert not any(p.requires_grad for p in module.parameters())
     z = latents().requires_grad_()
     eps = tiny.predict_noise(z, torch.tensor([5, 5]), tiny.embed(["a cat", ""]))
-    answers = [eps, tiny.encode(pictures()), tiny.decode(z), tiny.embed(["new"])]
+    answers = [eps, tiny.encode(pictures()), tiny.decode(z), tiny.embed(["new"]).embeddings]
     assert not any(answer.requires_grad or answer.is_inference() for answer in answers)
 
 
@@ -117,7 +117,7 @@ def test_latents_keep_their_type_in_a_teacher_of_another(tiny_folder):
     z = teacher.encode(pictures())
     eps = teacher.predict_noise(z, torch.tensor([5, 5]), teacher.embed(["a cat", ""]))
     assert z.dtype == eps.dtype == teacher.decode(z).dtype == torch.float32
-    assert teacher.embed(["a cat"]).dtype == torch.float64
+    assert teacher.embed(["a cat"]).embeddings.dtype == torch.float64
 
 
 @pytest.mark.parametrize("folder", ["tiny_folder", "tiny_v_folder"])
@@ -131,10 +131,10 @@ def test_our_ddim_draws_the_picture_that_diffusers_pipeline_draws(folder, reques
     expected = pipe("a cat", latents=z, output_type="np", **options).images[0]
 
     text = teacher.embed(["a cat"])
-    for t, u in teacher.schedule.pairs(5):
+    for t, u in teacher.process.pairs(5):
         (eps,) = predict_guided(teacher, [z], [text], torch.tensor([t]), 4.0)
         # diffusers' last step of Stable Diffusion ends at timestep 0, not at the clean latent
         u = 0 if u == CLEAN else u
-        z = teacher.schedule.add_noise(teacher.schedule.to_x0(z, eps, t), eps, u)
+        z = teacher.process.mix(teacher.process.to_clean(z, eps, t), eps, u)
     found = teacher.decode(z)[0].permute(1, 2, 0).numpy() / 2 + 0.5
     assert np.abs(found - expected).max() < 1e-4

@@ -2,6 +2,7 @@ import copy
 
 import torch
 
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.training.cache import Shared, TeacherCache
 
 
@@ -17,9 +18,10 @@ class Counting:
         self.encoded += len(x)
         return x + 1
 
-    def embed(self, prompts: list[str]) -> torch.Tensor:
+    def embed(self, prompts: list[str]) -> Conditioning:
         self.embedded += prompts
-        return torch.tensor([[[float(len(p))]] for p in prompts])
+        lengths = torch.tensor([[[float(len(p))]] for p in prompts])
+        return Conditioning(lengths, pooled=-lengths[:, 0])
 
 
 def test_each_latent_is_computed_once() -> None:
@@ -39,13 +41,15 @@ def test_past_its_size_it_computes_anew() -> None:
 def test_prompts_are_embedded_alone_once_and_in_order() -> None:
     teacher, cache = Counting(), TeacherCache()
     for _ in range(2):
-        found = cache.embeddings(teacher, ["aa", "b", "aa"], torch.device("cpu"))
-        assert found.flatten().tolist() == [2, 1, 2] and teacher.embedded == ["aa", "b"]
+        found = cache.conditioning(teacher, ["aa", "b", "aa"], torch.device("cpu"))
+        assert found.embeddings.flatten().tolist() == [2, 1, 2]
+        assert found["pooled"].flatten().tolist() == [-2, -1, -2]
+        assert teacher.embedded == ["aa", "b"]
 
 
 def test_a_picture_and_a_prompt_of_one_name_are_two_things() -> None:
     teacher, cache, x = Counting(), TeacherCache(), torch.zeros(1, 1, 2, 2)
-    cache.embeddings(teacher, ["a"], torch.device("cpu"))
+    cache.conditioning(teacher, ["a"], torch.device("cpu"))
     assert torch.equal(cache.latents(teacher, ["a"], x), x + 1)
 
 

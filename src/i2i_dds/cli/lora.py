@@ -66,7 +66,7 @@ def main(cfg: DictConfig) -> Path:
     _check_input(cfg)
     settings, teacher = instantiate(cfg.lora), instantiate(cfg.teacher)
     subject = _subject(cfg, teacher)
-    end = max(1, teacher.schedule.pairs(cfg.sample_steps, cfg.t0)[0][0])
+    end = max(1, teacher.process.pairs(cfg.sample_steps, cfg.t0)[0][0])
     scale = CosineScale(cfg.lora_high, cfg.lora_low, end)
 
     with run_folder(run_dir()) as folder:
@@ -119,7 +119,7 @@ def _subject(cfg: DictConfig, teacher: Teacher) -> _Subject:
     return _Subject(to_tensor(picture), scene.caption, scene.key)
 
 
-def _back(cfg: DictConfig, teacher: Teacher, z: Tensor, words: Tensor) -> Tensor:
+def _back(cfg: DictConfig, teacher: Teacher, z: Tensor, words: Any) -> Tensor:
     """The picture noised to t0 and brought back by DDIM, (3, H, W)."""
     from i2i_dds.diffusion.randomness import item_generators
     from i2i_dds.editing.interface import EditBatch, finish

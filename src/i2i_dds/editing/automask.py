@@ -65,7 +65,7 @@ class AutoMask:
     def __call__(self, teacher: Teacher, batch: EditBatch) -> FoundMask:
         """The masks of a batch; noise is drawn from its generators."""
         z, total = batch.z_src, torch.zeros_like(batch.z_src[:, :1])
-        t = torch.full((len(z),), round(self.t * (len(teacher.schedule) - 1)), device=z.device)
+        t = torch.full((len(z),), round(self.t * (len(teacher.process) - 1)), device=z.device)
         for _ in range(self.noises):
             eps = randn(batch.generators, z.shape[1:], z.dtype, z.device)
             inputs = ScoreInput(

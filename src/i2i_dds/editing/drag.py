@@ -19,7 +19,7 @@ from i2i_dds.diffusion.randomness import randn
 from i2i_dds.editing.handles import Cell, Move, moves_in_order, window
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.editing.sampling import ETA, check_settings, edit_steps
-from i2i_dds.editing.sde import Pairs, Reverse, cycle, denoise, forward_path, invert
+from i2i_dds.editing.sde import Pairs, SamplerStep, cycle, denoise, forward_path, invert
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.interface import Teacher
 
@@ -82,7 +82,7 @@ class Drag:
         Yields:
             One :class:`EditStep` a reverse step, ``len(pairs)`` of them a drag step.
         """
-        pairs = teacher.schedule.pairs(self.steps, self.t0)
+        pairs = teacher.process.pairs(self.steps, self.t0)
         drags, z = self.moves(handles), batch.z_src
         for number, moves in enumerate(drags):
             path = self._up(teacher, z, batch, pairs)
@@ -96,11 +96,11 @@ class Drag:
     def _up(self, teacher: Teacher, z: Tensor, batch: EditBatch, pairs: Pairs) -> list[Tensor]:
         if self.sampler == "ode":
             return invert(teacher, z, batch.text_tgt, pairs)
-        return forward_path(teacher.schedule, z, pairs, batch.generators)
+        return forward_path(teacher.process, z, pairs, batch.generators)
 
     def _down(
         self, teacher: Teacher, y: Tensor, path: list[Tensor], batch: EditBatch, pairs: Pairs
-    ) -> Iterator[Reverse]:
+    ) -> Iterator[SamplerStep]:
         scale = LinearScale(self.guidance, self.guidance_t0, pairs[0][0])
         if self.sampler == "cycle_sde":
             return cycle(

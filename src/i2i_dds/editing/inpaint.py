@@ -43,9 +43,9 @@ class Inpaint:
         if batch.mask is None:
             raise UserError("mask: none is given; inpainting fills the white part of one")
         mask, z = (batch.mask > 0).to(batch.mask), batch.z_src
-        pairs = teacher.schedule.pairs(self.steps)
+        pairs = teacher.process.pairs(self.steps)
         up = forward_path if self.sampler == "sde" else straight_path
-        path = up(teacher.schedule, z, pairs, batch.generators)
+        path = up(teacher.process, z, pairs, batch.generators)
         y = randn(batch.generators, z.shape[1:], z.dtype, z.device)
         run = denoise(
             teacher,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from torch import Generator, Tensor
 
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
 
 
@@ -17,15 +18,15 @@ class EditBatch:
 
     Attributes:
         z_src: Latents of the source pictures, (B, C, h, w).
-        text_src: Embeddings of the source prompts, (B, L, D) or (1, L, D).
-        text_tgt: Embeddings of the target prompts, (B, L, D) or (1, L, D).
+        text_src: What the source's prompts say, of B rows or one.
+        text_tgt: What the target's prompts say, of B rows or one.
         generators: One per item; all of its chance comes from it.
         mask: Where to edit, (B or 1, 1, h, w) in [0, 1]; None is everywhere.
     """
 
     z_src: Tensor
-    text_src: Tensor
-    text_tgt: Tensor
+    text_src: Conditioning
+    text_tgt: Conditioning
     generators: Sequence[Generator]
     mask: Tensor | None = None
 

@@ -42,11 +42,11 @@ class Inversion:
 
     def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
         """Edits a batch, one step at a time."""
-        pairs = teacher.schedule.pairs(self.steps, self.t0)
+        pairs = teacher.process.pairs(self.steps, self.t0)
         if self.sampler == "ode":
             path = invert(teacher, batch.z_src, batch.text_src, pairs, self.guidance_up)
         else:
-            path = forward_path(teacher.schedule, batch.z_src, pairs, batch.generators)
+            path = forward_path(teacher.process, batch.z_src, pairs, batch.generators)
         if self.sampler == "cycle_sde":
             run = cycle(
                 teacher,

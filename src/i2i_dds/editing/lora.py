@@ -27,8 +27,8 @@ from torch.amp.grad_scaler import GradScaler
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.diffusion.timesteps import UniformTimesteps
 from i2i_dds.errors import UserError
-from i2i_dds.teacher.interface import Teacher
-from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.interface import AdaptableTeacher, Teacher
 
 ADAPTER = "lora"
 """The adapter's name in the network; one at a time."""
@@ -105,9 +105,9 @@ class TrainedLora:
 
 
 def train_lora(
-    teacher: StableDiffusionTeacher,
+    teacher: AdaptableTeacher,
     z: Tensor,
-    text: Tensor,
+    text: Conditioning,
     settings: LoraSettings,
     on_step: OnStep | None = None,
 ) -> TrainedLora:
@@ -116,7 +116,7 @@ def train_lora(
     Args:
         teacher: Whose UNet it is for; with no adapter on it.
         z: The picture's latent, (1, C, h, w).
-        text: What it shows, (1, L, D).
+        text: What it shows, one row.
         settings: How. Row i of every step has its own generator.
         on_step: Told of each step.
 
@@ -124,13 +124,13 @@ def train_lora(
         UserError: The teacher has no UNet, the targets match none of its layers, or the loss is
             no longer finite.
     """
-    draw = UniformTimesteps(0, len(teacher.schedule))
+    draw = UniformTimesteps(0, len(teacher.process))
     rows = item_generators(settings.seed, [f"{_TRAIN}/{i}" for i in range(settings.batch_size)])
     losses: list[float] = []
     # A caller may be editing, where gradients are off.
     with torch.inference_mode(False), torch.enable_grad():
-        z, text = (part.clone().expand(settings.batch_size, -1, -1, -1) for part in (z, text[None]))
-        text = text[:, 0]
+        z = z.clone().expand(settings.batch_size, -1, -1, -1)
+        text = text.clone().expand(settings.batch_size)
         with _new_adapter(teacher, settings) as parameters:
             optimizer = torch.optim.AdamW(parameters, lr=settings.lr)
             # Half precision has no room for the gradient of a mean over a whole latent.
@@ -139,7 +139,7 @@ def train_lora(
             for step in range(settings.steps):
                 t = draw(step, settings.steps, rows).to(teacher.device)
                 eps = randn(rows, z.shape[1:], z.dtype, z.device)
-                loss = network_loss(teacher, z, text, t, eps).mean()
+                loss = teacher.training_loss(z, text, t, eps).mean()
                 optimizer.zero_grad()
                 scaler.scale(loss).backward()
                 scaler.step(optimizer)
@@ -152,53 +152,34 @@ def train_lora(
                     )
                 if on_step is not None:
                     on_step(LoraStep(step, settings.steps, losses[-1]))
-            state = get_peft_model_state_dict(teacher.unet, adapter_name=ADAPTER)
+            state = get_peft_model_state_dict(teacher.network, adapter_name=ADAPTER)
             weights = {name: w.detach().float().cpu().clone() for name, w in state.items()}
     return TrainedLora(weights, tuple(losses))
 
 
-def network_loss(
-    teacher: StableDiffusionTeacher, z: Tensor, text: Tensor, t: Tensor, eps: Tensor
-) -> Tensor:
-    """What the UNet was trained with: mean squared error of eps or of v, (B,), with gradients.
-
-    Args:
-        teacher: Whose UNet.
-        z: Clean latents, (B, C, h, w).
-        text: Embeddings, (B, L, D).
-        t: Timesteps, long (B,).
-        eps: Noise, (B, C, h, w).
-    """
-    schedule, dtype = teacher.schedule, teacher.dtype
-    z_t = schedule.add_noise(z, eps, t)
-    out = teacher.unet(z_t.to(dtype), t, encoder_hidden_states=text.to(dtype)).sample
-    target = eps if schedule.prediction_type == "epsilon" else schedule.v_from(z, eps, t)
-    return (out.to(z.dtype) - target).square().mean((1, 2, 3))
-
-
 @torch.no_grad()
 def noise_error(
-    teacher: Teacher, z: Tensor, text: Tensor, draws: int = 64, seed: int = 0, rows: int = 8
+    teacher: Teacher, z: Tensor, text: Conditioning, draws: int = 64, seed: int = 0, rows: int = 8
 ) -> float:
     """Mean squared error of the noise that a teacher predicts, always over the same questions.
 
     Args:
         teacher: Plain, or with an adapter on.
         z: A latent, (1, C, h, w).
-        text: What it shows, (1, L, D).
+        text: What it shows, one row.
         draws: Timesteps, evenly over the schedule, each with a noise of its own.
         seed: Of the noises.
         rows: Of a forward pass.
     """
-    total = len(teacher.schedule)
+    total = len(teacher.process)
     t = torch.tensor([(2 * i + 1) * total // (2 * draws) for i in range(draws)], device=z.device)
     generators = item_generators(seed, [f"{_MEASURE}/{i}" for i in range(draws)])
     eps = randn(generators, z.shape[1:], z.dtype, z.device)
-    z_t = teacher.schedule.add_noise(z, eps, t)
+    z_t = teacher.process.mix(z, eps, t)
     errors = []
     for part in range(0, draws, rows):
         these = slice(part, part + rows)
-        texts = text.expand(len(t[these]), -1, -1)
+        texts = text.expand(len(t[these]))
         predicted = teacher.predict_noise(z_t[these], t[these], texts)
         errors.append((predicted - eps[these]).square().mean((1, 2, 3)))
     return torch.cat(errors).mean().item()
@@ -211,17 +192,17 @@ def check_bare(teacher: Any) -> None:
         UserError: It is no Stable Diffusion.
         ValueError: An adapter is on it already.
     """
-    if not isinstance(teacher, StableDiffusionTeacher):
+    if not isinstance(teacher, AdaptableTeacher):
         raise UserError(
             f"teacher: a {type(teacher).__name__} takes no LoRA; give a Stable Diffusion teacher"
         )
-    if getattr(teacher.unet, "peft_config", None):
+    if getattr(teacher.network, "peft_config", None):
         raise ValueError("this teacher has an adapter on already; take that one off first")
 
 
 @contextmanager
 def _new_adapter(
-    teacher: StableDiffusionTeacher, settings: LoraSettings
+    teacher: AdaptableTeacher, settings: LoraSettings
 ) -> Iterator[list[torch.nn.Parameter]]:
     """Puts an untrained adapter on, yields its parameters and takes it off."""
     check_bare(teacher)
@@ -229,8 +210,8 @@ def _new_adapter(
     generators = item_generators(settings.seed, [_START])
     try:
         with torch.random.fork_rng(devices=[]):  # peft draws an A of its own
-            teacher.unet.add_adapter(config, adapter_name=ADAPTER)
-        learning = [(n, p) for n, p in teacher.unet.named_parameters() if p.requires_grad]
+            teacher.network.add_adapter(config, adapter_name=ADAPTER)
+        learning = [(n, p) for n, p in teacher.network.named_parameters() if p.requires_grad]
         for name, parameter in learning:
             # At least float32, whatever the teacher computes in: the steps are smaller than the
             # spacing of half precision's numbers.
@@ -247,4 +228,4 @@ def _new_adapter(
             "give endings of names such as [to_q,to_k,to_v,to_out.0]"
         ) from error
     finally:
-        teacher.unet.unload_lora()
+        teacher.network.unload_lora()

@@ -129,8 +129,8 @@ def _teacher_name(teacher: StableDiffusionTeacher) -> bytes:
     All of them would take seconds for a Stable Diffusion, and a path or a hub id says too little.
     """
     named = hashlib.blake2b(digest_size=16)
-    named.update(f"{teacher.schedule.prediction_type}/{teacher.dtype}".encode())
-    named.update(_bytes(teacher.schedule.alphas_cumprod))
+    named.update(teacher.process.fingerprint())
+    named.update(str(teacher.dtype).encode())
     for part in (teacher.unet, teacher.vae, teacher.text_encoder):
         for name, tensor in part.state_dict().items():
             flat = tensor.flatten()

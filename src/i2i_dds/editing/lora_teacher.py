@@ -14,10 +14,11 @@ from peft import set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
-from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.diffusion.process import Process
 from i2i_dds.editing.lora import ADAPTER, check_bare
 from i2i_dds.editing.sde import Scale, scale_at
 from i2i_dds.errors import UserError
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 
@@ -79,7 +80,7 @@ class LoraTeacher:
     ) -> None:
         check_bare(teacher)
         self.plain, self.scale = teacher, scale
-        self.schedule: NoiseSchedule = teacher.schedule
+        self.process: Process = teacher.process
         self.latent_channels: int = teacher.latent_channels
         self.downscale: int = teacher.downscale
         self.native_size: int = teacher.native_size
@@ -98,12 +99,12 @@ class LoraTeacher:
         """Takes the adapter off; this object then answers as the plain teacher."""
         if self._layers:
             self._layers = []
-            self.plain.unet.unload_lora()
+            self.plain.network.unload_lora()
 
     @property
-    def unet(self) -> Any:
+    def network(self) -> Any:
         """The plain teacher's."""
-        return self.plain.unet
+        return self.plain.network
 
     @property
     def device(self) -> torch.device:
@@ -128,11 +129,11 @@ class LoraTeacher:
         """As the plain teacher does."""
         return self.plain.decode(z)
 
-    def embed(self, prompts: Sequence[str]) -> Tensor:
+    def embed(self, prompts: Sequence[str]) -> Conditioning:
         """As the plain teacher does."""
         return self.plain.embed(prompts)
 
-    def predict_noise(self, z_t: Tensor, t: Tensor, text: Tensor) -> Tensor:
+    def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The noise in z_t, (B, C, h, w); rows of one scale share a forward pass.
 
         The adapter has one scale a pass. Equal rows have equal timesteps, hence one pass, and
@@ -147,12 +148,12 @@ class LoraTeacher:
             return self._at(found.item(), z_t, t, text)
         groups = [(scales == scale).nonzero()[:, 0] for scale in found]
         parts = [
-            self._at(scale.item(), z_t[rows], t[rows], text[rows])
+            self._at(scale.item(), z_t[rows], t[rows], text.take(rows))
             for scale, rows in zip(found, groups, strict=True)
         ]
         return torch.cat(parts)[torch.cat(groups).argsort()]
 
-    def _at(self, scale: float, z_t: Tensor, t: Tensor, text: Tensor) -> Tensor:
+    def _at(self, scale: float, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         for layer in self._layers:
             layer.set_scale(ADAPTER, scale)
         self._switch(True)
@@ -170,7 +171,7 @@ class LoraTeacher:
 
 def _put_on(teacher: StableDiffusionTeacher, file: Path) -> list[LoraLayer]:
     """Loads the file into the UNet; on failure the UNet is as it was."""
-    unet, wanted = teacher.unet, torch.promote_types(teacher.dtype, torch.float32)
+    unet, wanted = teacher.network, torch.promote_types(teacher.dtype, torch.float32)
     try:
         # A path that is not there would be looked up on the hub.
         file.stat()

@@ -21,6 +21,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import Score, ScoreInput
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
 
 Stop = Callable[[EditStep], "Tensor | bool"]
@@ -34,8 +35,8 @@ OptimizerFactory = Callable[..., torch.optim.Optimizer]
 def edit(
     teacher: Teacher,
     z_src: Tensor,
-    text_src: Tensor,
-    text_tgt: Tensor,
+    text_src: Conditioning,
+    text_tgt: Conditioning,
     score: Score,
     steps: int,
     lr: float,
@@ -51,8 +52,8 @@ def edit(
     Args:
         teacher: The frozen noise predictor.
         z_src: Source latents, (B, C, h, w).
-        text_src: Source embeddings, (B, L, D) or (1, L, D).
-        text_tgt: Target embeddings, (B, L, D) or (1, L, D).
+        text_src: What the source's prompts say, of B rows or one.
+        text_tgt: What the target's prompts say, of B rows or one.
         score: DDS, SDS or another :class:`Score`.
         steps: Iterations, at least 1.
         lr: The step itself, whatever the resolution.

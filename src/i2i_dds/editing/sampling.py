@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Generator, Tensor
 
+from i2i_dds.diffusion.process import Process
 from i2i_dds.diffusion.randomness import randn
-from i2i_dds.diffusion.schedule import NoiseSchedule
 from i2i_dds.editing.interface import EditBatch, EditStep
-from i2i_dds.editing.sde import Pairs, Reverse
+from i2i_dds.editing.sde import Pairs, SamplerStep
 from i2i_dds.errors import UserError
 
 ETA = {"ode": 0.0, "sde": 1.0, "cycle_sde": 1.0}
@@ -32,15 +32,15 @@ def check_settings(sampler: str, allowed: Sequence[str], steps: int, t0: float) 
 
 
 def straight_path(
-    schedule: NoiseSchedule, z: Tensor, pairs: Pairs, generators: Sequence[Generator]
+    process: Process, z: Tensor, pairs: Pairs, generators: Sequence[Generator]
 ) -> list[Tensor]:
     """The source under one and the same noise at every timestep, noisiest first and z last."""
     eps = randn(generators, z.shape[1:], z.dtype, z.device)
-    noisy = [schedule.add_noise(z, eps, t) for t, _ in pairs]
+    noisy = [process.mix(z, eps, t) for t, _ in pairs]
     return [*noisy, z]
 
 
-def edit_steps(batch: EditBatch, steps: int, run: Iterable[Reverse]) -> Iterator[EditStep]:
+def edit_steps(batch: EditBatch, steps: int, run: Iterable[SamplerStep]) -> Iterator[EditStep]:
     """The steps of a sampler as those of an editor."""
     known = 0
     for number, done in enumerate(run):
@@ -54,7 +54,7 @@ def edit_steps(batch: EditBatch, steps: int, run: Iterable[Reverse]) -> Iterator
             step=number,
             steps=steps,
             z=z,
-            t=torch.full((len(z),), done.stride.t),
+            t=torch.full((len(z),), done.coefficients.t),
             gradient_norm=norm,
             distance=(z - batch.z_src).flatten(1).norm(dim=1),
             nonfinite=max(0, bad - known),

@@ -1,22 +1,27 @@
 """The reverse process, step by step: DDIM, DDPM, inversion and Cycle-SDE.
 
-Notation, with ``a = alphas_cumprod``: one reverse step goes from timestep t to u < t, and
-:meth:`NoiseSchedule.pairs <i2i_dds.diffusion.schedule.NoiseSchedule.pairs>` lists the pairs (t, u)
-of a whole run, down to the clean latent. ``x`` is the source on its recorded path, ``y`` the edited
-latent beside it; ``path[i]`` is x at ``pairs[i][0]`` and ``path[-1]`` the clean source.
+Notation: one reverse step goes from timestep t to t_prev < t, here u, and :meth:`Process.pairs
+<i2i_dds.diffusion.process.Process.pairs>` lists the timestep pairs of a whole run, down to the
+clean latent. With ``z_t = alpha_t z + sigma_t eps`` and ``r = alpha_t / alpha_u``, the forward
+process from u to t multiplies by r and adds noise of variance ``sigma_t^2 - r^2 sigma_u^2``.
+``x`` is the source on its recorded path, ``y`` the edited latent beside it; ``path[i]`` is x at
+``pairs[i][0]`` and ``path[-1]`` the clean source.
 
-    sg^2 = eta^2 (1 - a_u) / (1 - a_t) (1 - a_t / a_u)     eta = 0: ODE (DDIM); 1: SDE (DDPM)
-    mu   = sqrt(a_u) z0_hat + sqrt(1 - a_u - sg^2) eps_hat   its mean (Song et al. 2021, eq. 12)
-         = keep z_t + push eps_hat                         the same, z0_hat written out
-    z_u  = mu + sg noise                                   the step
+    std^2 = eta^2 sigma_u^2 / sigma_t^2 (sigma_t^2 - r^2 sigma_u^2)    eta = 0: ODE; 1: SDE
+    mean  = alpha_u z0_hat + sqrt(sigma_u^2 - std^2) eps_hat           (Song et al. 2021, eq. 12)
+          = coef_z z_t + coef_eps eps_hat                              the same, z0_hat written out
+    z_u   = mean + std noise                                           the step
 
-Cycle-SDE (Nie et al., ICLR 2024, eqs. 6 to 8) solves ``x_u = mu(x_t) + sg noise`` for the noise and
-reuses it for y. There the noise cancels, and the step is a delta:
+Of a variance preserving process this is DDIM and, at eta = 1, DDPM.
 
-    y_u = x_u + mu(y_t) - mu(x_t) = x_u + keep (y_t - x_t) + push (eps_hat(y_t) - eps_hat(x_t))
+Cycle-SDE (Nie et al., ICLR 2024, eqs. 6 to 8) solves ``x_u = mean(x_t) + std noise`` for the noise
+and reuses it for y. There the noise cancels, and the step is a delta:
 
-whose last bracket is the gradient of DDS. Nothing is divided by sg, so it holds at the last step,
-where sg = 0, and in half precision.
+    y_u = x_u + mean(y_t) - mean(x_t)
+        = x_u + coef_z (y_t - x_t) + coef_eps (eps_hat(y_t) - eps_hat(x_t))
+
+whose last bracket is the gradient of DDS. Nothing is divided by std, so it holds at the last step,
+where std = 0, and in half precision.
 """
 
 from __future__ import annotations
@@ -28,8 +33,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from i2i_dds.diffusion.process import CLEAN, Process
 from i2i_dds.diffusion.randomness import randn
-from i2i_dds.diffusion.schedule import CLEAN, NoiseSchedule
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.interface import Teacher
 
@@ -40,72 +46,77 @@ Scale = float | Callable[[int], float]
 
 
 @dataclass(frozen=True)
-class Stride:
+class DDIMCoefficients:
     """The numbers of one reverse step, computed in double precision.
 
     Attributes:
         t: Timestep it starts from.
-        u: Timestep it leads to, below t; :data:`~i2i_dds.diffusion.schedule.CLEAN` at the end.
-        keep: What multiplies z_t in its mean, ``sqrt(a_u / a_t)``.
-        push: What multiplies eps_hat in its mean; negative.
-        std: sg, the size of its fresh noise.
+        t_prev: Timestep it leads to, below t; :data:`~i2i_dds.diffusion.process.CLEAN` at the end.
+        coef_z: What multiplies z_t in its mean, ``alpha_u / alpha_t``.
+        coef_eps: What multiplies eps_hat in its mean; negative.
+        std: The size of its fresh noise.
     """
 
     t: int
-    u: int
-    keep: float
-    push: float
+    t_prev: int
+    coef_z: float
+    coef_eps: float
     std: float
 
     @classmethod
-    def of(cls, schedule: NoiseSchedule, t: int, u: int, eta: float) -> Stride:
-        """The step from t to u with ``eta`` in [0, 1]."""
-        a_t, a_u = schedule.abar_at(t), schedule.abar_at(u)
-        variance = eta**2 * (1 - a_u) / (1 - a_t) * (1 - a_t / a_u)
-        keep = math.sqrt(a_u / a_t)
-        push = math.sqrt(max(0.0, 1 - a_u - variance)) - keep * math.sqrt(1 - a_t)
-        return cls(t, u, keep, push, math.sqrt(variance))
+    def of(cls, process: Process, t: int, t_prev: int, eta: float) -> DDIMCoefficients:
+        """The step from t to t_prev with ``eta`` in [0, 1]."""
+        sigma_t, sigma_prev = process.sigma_at(t), process.sigma_at(t_prev)
+        variance = eta**2 * (sigma_prev / sigma_t) ** 2 * _forward_variance(process, t, t_prev)
+        coef_z = process.alpha_at(t_prev) / process.alpha_at(t)
+        coef_eps = math.sqrt(max(0.0, sigma_prev**2 - variance)) - coef_z * sigma_t
+        return cls(t, t_prev, coef_z, coef_eps, math.sqrt(variance))
 
     def mean(self, z_t: Tensor, eps_hat: Tensor) -> Tensor:
-        """mu; z_t and eps_hat (B, C, h, w)."""
-        return self.keep * z_t + self.push * eps_hat
+        """The step without its noise; z_t and eps_hat (B, C, h, w)."""
+        return self.coef_z * z_t + self.coef_eps * eps_hat
 
     def delta(self, y_t: Tensor, x_t: Tensor, eps_tgt: Tensor, eps_src: Tensor) -> Tensor:
-        """``mu(y_t) - mu(x_t)``, exactly 0 where the sides are equal; all (B, C, h, w)."""
-        return self.keep * (y_t - x_t) + self.push * (eps_tgt - eps_src)
+        """``mean(y_t) - mean(x_t)``, exactly 0 where the sides are equal; all (B, C, h, w)."""
+        return self.coef_z * (y_t - x_t) + self.coef_eps * (eps_tgt - eps_src)
 
 
 @dataclass(frozen=True)
-class Reverse:
+class SamplerStep:
     """A batch after one reverse step.
 
     Attributes:
-        stride: The step.
-        y: Latents at ``stride.u``, (B, C, h, w).
-        clean: Where one step from ``stride.t`` straight to the clean latent would have led,
+        coefficients: Of the step.
+        y: Latents at ``coefficients.t_prev``, (B, C, h, w).
+        clean: Where one step from ``coefficients.t`` straight to the clean latent would have led,
             (B, C, h, w); y itself after the last step.
         delta: ``eps_hat(y_t) - eps_hat(x_t)``, (B, C, h, w), where a source went along.
     """
 
-    stride: Stride
+    coefficients: DDIMCoefficients
     y: Tensor
     clean: Tensor
     delta: Tensor | None = None
 
 
-def forward_step(schedule: NoiseSchedule, z_u: Tensor, t: int, u: int, noise: Tensor) -> Tensor:
-    """The forward SDE from u to t > u: ``sqrt(a_t/a_u) z_u + sqrt(1 - a_t/a_u) noise``."""
-    ratio = schedule.abar_at(t) / schedule.abar_at(u)
-    return math.sqrt(ratio) * z_u + math.sqrt(1 - ratio) * noise
+def forward_step(process: Process, z_prev: Tensor, t: int, t_prev: int, noise: Tensor) -> Tensor:
+    """The forward SDE from t_prev to t: ``r z_prev + sqrt(sigma_t^2 - r^2 sigma_prev^2) noise``."""
+    ratio = process.alpha_at(t) / process.alpha_at(t_prev)
+    return ratio * z_prev + math.sqrt(_forward_variance(process, t, t_prev)) * noise
+
+
+def _forward_variance(process: Process, t: int, t_prev: int) -> float:
+    ratio = process.alpha_at(t) / process.alpha_at(t_prev)
+    return process.sigma_at(t) ** 2 - (ratio * process.sigma_at(t_prev)) ** 2
 
 
 def forward_path(
-    schedule: NoiseSchedule, z: Tensor, pairs: Pairs, generators: Sequence[Generator]
+    process: Process, z: Tensor, pairs: Pairs, generators: Sequence[Generator]
 ) -> list[Tensor]:
     """Carries clean latents up by the forward SDE and records where they were.
 
     Args:
-        schedule: The teacher's.
+        process: The teacher's.
         z: Clean latents, (B, C, h, w).
         pairs: The run's steps, downwards.
         generators: One an item; its noise is drawn from the cleanest step up.
@@ -114,24 +125,24 @@ def forward_path(
         ``len(pairs) + 1`` tensors (B, C, h, w), noisiest first and z itself last.
     """
     path = [z]
-    for t, u in reversed(pairs):
+    for t, t_prev in reversed(pairs):
         noise = randn(generators, z.shape[1:], z.dtype, z.device)
-        path.append(forward_step(schedule, path[-1], t, u, noise))
+        path.append(forward_step(process, path[-1], t, t_prev, noise))
     return path[::-1]
 
 
 def invert(
-    teacher: Teacher, z: Tensor, text: Tensor, pairs: Pairs, guidance: Scale = 1.0
+    teacher: Teacher, z: Tensor, text: Conditioning, pairs: Pairs, guidance: Scale = 1.0
 ) -> list[Tensor]:
     """DDIM inversion: the ODE run upwards (Song et al. 2021, section 4.3).
 
-    Each step asks the teacher about z_u at timestep t, as if z_u were z_t, which is what makes the
-    way back differ from the way up by the size of a step.
+    Each step asks the teacher about z_prev at timestep t, as if it were z_t, which makes the way
+    back differ from the way up by the size of a step.
 
     Args:
         teacher: Who answers.
         z: Clean latents, (B, C, h, w).
-        text: What they show, (B, L, D) or (1, L, D).
+        text: What they show, of B rows or one.
         pairs: The run's steps, downwards.
         guidance: Above 1 it strays from the path that leads back.
 
@@ -139,30 +150,30 @@ def invert(
         The path, as :func:`forward_path` returns it.
     """
     path = [z]
-    for t, u in reversed(pairs):
+    for t, t_prev in reversed(pairs):
         (eps,) = _ask(teacher, [path[-1]], [text], t, guidance)
-        stride = Stride.of(teacher.schedule, t, u, eta=0.0)
-        path.append((path[-1] - stride.push * eps) / stride.keep)
+        step = DDIMCoefficients.of(teacher.process, t, t_prev, eta=0.0)
+        path.append((path[-1] - step.coef_eps * eps) / step.coef_z)
     return path[::-1]
 
 
 def denoise(
     teacher: Teacher,
     y: Tensor,
-    text: Tensor,
+    text: Conditioning,
     pairs: Pairs,
     guidance: Scale,
     eta: float,
     generators: Sequence[Generator],
     path: Sequence[Tensor] | None = None,
     mask: Tensor | None = None,
-) -> Iterator[Reverse]:
+) -> Iterator[SamplerStep]:
     """Carries noisy latents down to clean ones.
 
     Args:
         teacher: Who answers.
         y: Latents at ``pairs[0][0]``, (B, C, h, w).
-        text: What they shall show, (B, L, D) or (1, L, D).
+        text: What they shall show, of B rows or one.
         pairs: The steps, downwards.
         guidance: Scale of classifier-free guidance.
         eta: 0 is the ODE, 1 the SDE.
@@ -171,33 +182,33 @@ def denoise(
         mask: (B or 1, 1, h, w) in [0, 1]; where it is 0, y is the path, to the bit.
 
     Yields:
-        One :class:`Reverse` a step.
+        One :class:`SamplerStep` a step.
     """
     y = y if path is None else blend(y, path[0], mask)
-    for i, (t, u) in enumerate(pairs):
+    for i, (t, t_prev) in enumerate(pairs):
         (eps,) = _ask(teacher, [y], [text], t, guidance)
-        stride = Stride.of(teacher.schedule, t, u, eta)
-        clean = Stride.of(teacher.schedule, t, CLEAN, eta).mean(y, eps)
-        y = stride.mean(y, eps)
-        if stride.std > 0:
-            y = y + stride.std * randn(generators, y.shape[1:], y.dtype, y.device)
+        step = DDIMCoefficients.of(teacher.process, t, t_prev, eta)
+        clean = DDIMCoefficients.of(teacher.process, t, CLEAN, eta).mean(y, eps)
+        y = step.mean(y, eps)
+        if step.std > 0:
+            y = y + step.std * randn(generators, y.shape[1:], y.dtype, y.device)
         if path is not None:
             y, clean = blend(y, path[i + 1], mask), blend(clean, path[-1], mask)
-        yield Reverse(stride, y, clean)
+        yield SamplerStep(step, y, clean)
 
 
 def cycle(
     teacher: Teacher,
     y: Tensor,
     path: Sequence[Tensor],
-    text_src: Tensor,
-    text_tgt: Tensor,
+    text_src: Conditioning,
+    text_tgt: Conditioning,
     pairs: Pairs,
     guidance: Scale,
     eta: float = 1.0,
     mask: Tensor | None = None,
     eps_src: Sequence[Tensor] | None = None,
-) -> Iterator[Reverse]:
+) -> Iterator[SamplerStep]:
     """Cycle-SDE: carries y down beside the recorded path of its source, by deltas.
 
     With y on the path and one prompt for both sides the path comes back bit for bit, whatever the
@@ -207,8 +218,8 @@ def cycle(
         teacher: Who answers.
         y: Latents at ``pairs[0][0]``, (B, C, h, w).
         path: The source at every timestep, see :func:`forward_path`.
-        text_src: What the source shows, (B, L, D) or (1, L, D).
-        text_tgt: What y shall show, (B, L, D) or (1, L, D).
+        text_src: What the source shows, of B rows or one.
+        text_tgt: What y shall show, of B rows or one.
         pairs: The steps, downwards.
         guidance: Scale of classifier-free guidance, on both sides.
         eta: 1 is the paper's; 0 makes the delta of two ODEs.
@@ -217,25 +228,25 @@ def cycle(
             and the source comes back up to rounding.
 
     Yields:
-        One :class:`Reverse` a step.
+        One :class:`SamplerStep` a step.
     """
     y = blend(y, path[0], mask)
-    for i, (t, u) in enumerate(pairs):
+    for i, (t, t_prev) in enumerate(pairs):
         if eps_src is None:
             eps, eps_x = _ask(teacher, [y, path[i]], [text_tgt, text_src], t, guidance)
         else:
             (eps,), eps_x = _ask(teacher, [y], [text_tgt], t, guidance), eps_src[i]
-        stride = Stride.of(teacher.schedule, t, u, eta)
-        jump = Stride.of(teacher.schedule, t, CLEAN, eta).delta(y, path[i], eps, eps_x)
+        step = DDIMCoefficients.of(teacher.process, t, t_prev, eta)
+        jump = DDIMCoefficients.of(teacher.process, t, CLEAN, eta).delta(y, path[i], eps, eps_x)
         clean = blend(path[-1] + jump, path[-1], mask)
-        y = blend(path[i + 1] + stride.delta(y, path[i], eps, eps_x), path[i + 1], mask)
-        yield Reverse(stride, y, clean, eps - eps_x)
+        y = blend(path[i + 1] + step.delta(y, path[i], eps, eps_x), path[i + 1], mask)
+        yield SamplerStep(step, y, clean, eps - eps_x)
 
 
 def source_predictions(
     teacher: Teacher,
     path: Sequence[Tensor],
-    text_src: Tensor,
+    text_src: Conditioning,
     pairs: Pairs,
     guidance: Scale,
     rows: int = 64,
@@ -247,7 +258,7 @@ def source_predictions(
     Args:
         teacher: Who answers.
         path: The source at every timestep, see :func:`forward_path`.
-        text_src: What it shows, (B, L, D) or (1, L, D).
+        text_src: What it shows, of B rows or one.
         pairs: The steps, downwards.
         guidance: Scale of classifier-free guidance.
         rows: Latents a forward pass; with guidance the network sees twice as many.
@@ -256,7 +267,7 @@ def source_predictions(
         ``len(pairs)`` tensors (B, C, h, w).
     """
     batch = len(path[0])
-    text = text_src.expand(batch, -1, -1)
+    text = text_src.expand(batch)
     together = max(1, rows // batch)
     found: list[Tensor] = []
     for first in range(0, len(pairs), together):
@@ -264,7 +275,7 @@ def source_predictions(
         noisy = torch.cat([*path[first : first + len(part)]])
         times = torch.tensor([t for t, _ in part]).repeat_interleave(batch)
         scale = torch.tensor([scale_at(guidance, t) for t, _ in part]).repeat_interleave(batch)
-        texts = text.repeat(len(part), 1, 1)
+        texts = text.repeat(len(part))
         (eps,) = predict_guided(teacher, [noisy], [texts], times, scale.to(noisy))
         found += eps.chunk(len(part))
     return found
@@ -285,7 +296,11 @@ def scale_at(guidance: Scale, t: int) -> float:
 
 
 def _ask(
-    teacher: Teacher, noisy: Sequence[Tensor], texts: Sequence[Tensor], t: int, guidance: Scale
+    teacher: Teacher,
+    noisy: Sequence[Tensor],
+    texts: Sequence[Conditioning],
+    t: int,
+    guidance: Scale,
 ) -> tuple[Tensor, ...]:
     times = torch.full((len(noisy[0]),), t, device=noisy[0].device)
     return predict_guided(teacher, noisy, texts, times, scale_at(guidance, t))

@@ -33,9 +33,9 @@ class SDEdit:
 
     def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
         """Edits a batch, one step at a time."""
-        pairs = teacher.schedule.pairs(self.steps, self.t0)
+        pairs = teacher.process.pairs(self.steps, self.t0)
         up = forward_path if self.sampler == "sde" else straight_path
-        path = up(teacher.schedule, batch.z_src, pairs, batch.generators)
+        path = up(teacher.process, batch.z_src, pairs, batch.generators)
         run = denoise(
             teacher,
             y=path[0],

@@ -116,7 +116,7 @@ class DragMeter:
 
     def __post_init__(self) -> None:
         # Before the first drag: found out after it, every item would seem broken.
-        blocks, timesteps = len(self.teacher.unet.up_blocks), len(self.teacher.schedule)
+        blocks, timesteps = self.teacher.feature_blocks, len(self.teacher.process)
         for key, value, count in (("block", self.block, blocks), ("t", self.t, timesteps)):
             if not 0 <= value < count:
                 raise UserError(
@@ -168,7 +168,7 @@ class DragMeter:
                 (feature,) = unet_features(
                     self.teacher,
                     x=picture[None],
-                    prompt_embedding=text,
+                    text=text,
                     generators=generators,
                     t=self.t,
                     block=self.block,

@@ -99,7 +99,7 @@ def first_timestep(drag: Drag, teacher: Teacher) -> int:
     Raises:
         UserError: The teacher's schedule has no such steps; asked before anything is trained.
     """
-    return teacher.schedule.pairs(drag.steps, drag.t0)[0][0]
+    return teacher.process.pairs(drag.steps, drag.t0)[0][0]
 
 
 def drag_picture(

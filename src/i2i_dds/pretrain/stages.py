@@ -19,7 +19,7 @@ from i2i_dds.critters import ATTRIBUTES, Scene, render, scenes
 from i2i_dds.critters.scene import Split
 from i2i_dds.data.shards import Shards, write_shards
 from i2i_dds.data.sources import captioned_scenes, critters_samples
-from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.diffusion.process import VariancePreserving
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.pretrain.clip import CLIPStage, PairBatch, new_clip, new_image_processor
 from i2i_dds.pretrain.corpus import Corpus
@@ -106,8 +106,8 @@ class Pretraining:
         tokens = CaptionTokens(tokenizer, captions)
         text_encoder = new_text_encoder(tokenizer)
         unet = new_unet(text_encoder.config.hidden_size)
-        schedule = NoiseSchedule.scaled_linear()
-        stage = UNetStage(unet, text_encoder, schedule, steps=recipe.steps, lr=recipe.lr)
+        process = VariancePreserving.scaled_linear()
+        stage = UNetStage(unet, text_encoder, process, steps=recipe.steps, lr=recipe.lr)
 
         def fetch(index: Tensor, step: int) -> NoisyBatch:
             return NoisyBatch(latents[index].float(), tokens(index, step))

@@ -10,7 +10,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.diffusion.process import VariancePreserving
 from i2i_dds.pretrain.stage import Stage
 
 
@@ -59,7 +59,7 @@ class UNetStage(Stage):
     Args:
         unet: trained.
         text_encoder: trained with it.
-        schedule: the noise schedule.
+        process: the noise schedule.
         snr_cap: gamma of min-SNR; the weight of a step is min(snr, gamma) / snr.
         **stage: see `Stage`.
     """
@@ -68,22 +68,22 @@ class UNetStage(Stage):
         self,
         unet: UNet2DConditionModel,
         text_encoder: CLIPTextModel,
-        schedule: NoiseSchedule,
+        process: VariancePreserving,
         snr_cap: float = 5.0,
         **stage: Any,
     ) -> None:
         super().__init__(**stage)
         self.unet, self.text_encoder = unet, text_encoder
-        self.schedule, self.snr_cap = schedule, snr_cap
+        self.process, self.snr_cap = process, snr_cap
 
     def loss(self, batch: NoisyBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """The weighted squared error of the noise."""
         z = batch.latents
-        t = torch.randint(0, len(self.schedule), (len(z),), generator=generator).to(z.device)
+        t = torch.randint(0, len(self.process), (len(z),), generator=generator).to(z.device)
         eps = torch.randn(z.shape, generator=generator).to(z)
         text = self.text_encoder(batch.tokens).last_hidden_state
-        out = self.unet(self.schedule.add_noise(z, eps, t), t, encoder_hidden_states=text).sample
-        snr = self.schedule.snr(t)
+        out = self.unet(self.process.mix(z, eps, t), t, encoder_hidden_states=text).sample
+        snr = self.process.snr(t)
         weight = (snr.clamp(max=self.snr_cap) / snr.clamp(min=1e-8)).to(z)
         error = (out - eps).square().mean((1, 2, 3))
         return {"mse": (weight * error).mean()}

@@ -106,7 +106,7 @@ def delta_loss(held: Held, batch: EditBatch, z: Tensor, guidance: float) -> floa
         z: Latents on the way, (B, C, h, w).
         guidance: Scale of classifier-free guidance.
     """
-    total, last = 0.0, len(held.teacher.schedule) - 1
+    total, last = 0.0, len(held.teacher.process) - 1
     keys = [f"probe/{key}" for key in held.batch["key"]]
     generators = item_generators(held.seed, keys)
     for number in range(1, PROBES + 1):

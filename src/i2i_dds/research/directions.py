@@ -17,6 +17,7 @@ from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.sds import SDS
+from i2i_dds.teacher.conditioning import Conditioning
 
 PAIRS = ("truth", "same picture, target prompt", "another scene", "same scene, other noise")
 """What the SDS direction of a matched pair is compared with."""
@@ -46,6 +47,7 @@ def cosines(
         A row for each t and pair: "t", "pair" and "cosine", the mean over scenes and noises.
     """
     source, target = held.embed(held.batch["source"]), held.embed(held.batch["target"])
+    others = torch.arange(source.rows).roll(1)
     keys = [f"cosine/{key}" for key in held.batch["key"]]
     for t in timesteps:
         # The same noises at every t, so that the curve over t is not the noise's.
@@ -55,7 +57,7 @@ def cosines(
             drawn = (held.z.shape[1:], held.z.dtype, held.z.device)
             eps, other = randn(generators, *drawn), randn(generators, *drawn)
 
-            def sds(z: Tensor, text: Tensor, eps: Tensor, t: int = t) -> Tensor:
+            def sds(z: Tensor, text: Conditioning, eps: Tensor, t: int = t) -> Tensor:
                 inputs = ScoreInput(
                     z_tgt=z,
                     z_src=z,
@@ -71,7 +73,7 @@ def cosines(
             compared = {
                 "truth": sds(held.z_truth, target, eps),
                 "same picture, target prompt": sds(held.z, target, eps),
-                "another scene": sds(held.z.roll(1, 0), source.roll(1, 0), eps),
+                "another scene": sds(held.z.roll(1, 0), source.take(others), eps),
                 "same scene, other noise": sds(held.z, source, other),
             }
             for pair, direction in compared.items():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from i2i_dds.data.edits import SceneEdits, collate
 from i2i_dds.evaluation.measure import Evaluator, mean
+from i2i_dds.teacher.conditioning import Conditioning
 
 MEASURES = ("success", "psnr_truth", "psnr_truth_gain", "psnr_backdrop", "sharpness_kept")
 
@@ -38,8 +39,8 @@ class Held:
         """Who is studied."""
         return self.evaluator.teacher
 
-    def embed(self, prompts: Sequence[str]) -> Tensor:
-        """Embeddings, (B, L, D)."""
+    def embed(self, prompts: Sequence[str]) -> Conditioning:
+        """What the teacher is told of B prompts."""
         return self.teacher.embed(prompts)
 
     def measures(self, z: Tensor) -> dict[str, float]:

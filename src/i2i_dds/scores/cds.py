@@ -12,8 +12,8 @@ from i2i_dds.scores.contrast import at, generators_of, patch_nce, pick
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.weights import Weight, constant
-from i2i_dds.teacher.attention import self_attention
-from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.interface import AttentionTeacher, Teacher
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,16 @@ class CDS:
     def structure_loss(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
         """L of each item, (B,), with a graph to z_tgt where gradients are on."""
         z_tgt, z_src, t, eps = inputs.z_tgt, inputs.z_src, inputs.t, inputs.eps
-        schedule = teacher.schedule
-        noisy = schedule.add_noise(z_tgt, eps, t), schedule.add_noise(z_src, eps, t)
-        texts = [text.expand(len(z_tgt), -1, -1) for text in (inputs.text_tgt, inputs.text_src)]
-        layers = self_attention(
-            teacher, torch.cat(noisy), t.repeat(2), torch.cat(texts), self.blocks
+        process = teacher.process
+        noisy = process.mix(z_tgt, eps, t), process.mix(z_src, eps, t)
+        if not isinstance(teacher, AttentionTeacher):
+            raise UserError(
+                f"score: a {type(teacher).__name__} has no self-attention to look into; "
+                "give a Stable Diffusion teacher, or another score"
+            )
+        texts = [text.expand(len(z_tgt)) for text in (inputs.text_tgt, inputs.text_src)]
+        layers = teacher.self_attention(
+            torch.cat(noisy), t.repeat(2), Conditioning.cat(texts), self.blocks
         )
         generators, losses = generators_of(eps), []
         for features in layers:

@@ -29,9 +29,9 @@ class DDS:
     @torch.no_grad()
     def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
         """The gradient with respect to z_tgt, (B, C, h, w)."""
-        schedule, t, eps = teacher.schedule, inputs.t, inputs.eps
-        z_tgt_t = schedule.add_noise(inputs.z_tgt, eps, t)
-        z_src_t = schedule.add_noise(inputs.z_src, eps, t)
+        process, t, eps = teacher.process, inputs.t, inputs.eps
+        z_tgt_t = process.mix(inputs.z_tgt, eps, t)
+        z_src_t = process.mix(inputs.z_src, eps, t)
         eps_tgt, eps_src = predict_guided(
             teacher,
             noisy=(z_tgt_t, z_src_t),
@@ -39,4 +39,4 @@ class DDS:
             t=t,
             guidance=inputs.guidance_scale,
         )
-        return self.weight(schedule, t, inputs.z_tgt) * (eps_tgt - eps_src)
+        return self.weight(process, t, inputs.z_tgt) * (eps_tgt - eps_src)

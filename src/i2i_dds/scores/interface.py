@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
 
 
@@ -17,8 +18,8 @@ class ScoreInput:
     Attributes:
         z_tgt: Edited latents, (B, C, h, w).
         z_src: Source latents, (B, C, h, w).
-        text_tgt: Target embeddings, (B, L, D) or (1, L, D).
-        text_src: Source embeddings, (B, L, D) or (1, L, D).
+        text_tgt: What the target's prompts say, of B rows or one.
+        text_src: What the source's prompts say, of B rows or one.
         t: Timesteps, shared by both sides, long (B,).
         eps: Noise, shared by both sides, (B, C, h, w).
         guidance_scale: Scale s of classifier-free guidance, one number or (B,).
@@ -26,8 +27,8 @@ class ScoreInput:
 
     z_tgt: Tensor
     z_src: Tensor
-    text_tgt: Tensor
-    text_src: Tensor
+    text_tgt: Conditioning
+    text_src: Conditioning
     t: Tensor
     eps: Tensor
     guidance_scale: float | Tensor

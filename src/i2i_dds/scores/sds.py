@@ -29,12 +29,12 @@ class SDS:
     @torch.no_grad()
     def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
         """The gradient with respect to z_tgt, (B, C, h, w)."""
-        schedule, t, eps = teacher.schedule, inputs.t, inputs.eps
+        process, t, eps = teacher.process, inputs.t, inputs.eps
         (eps_hat,) = predict_guided(
             teacher,
-            noisy=(schedule.add_noise(inputs.z_tgt, eps, t),),
+            noisy=(process.mix(inputs.z_tgt, eps, t),),
             texts=(inputs.text_tgt,),
             t=t,
             guidance=inputs.guidance_scale,
         )
-        return self.weight(schedule, t, inputs.z_tgt) * (eps_hat - eps)
+        return self.weight(process, t, inputs.z_tgt) * (eps_hat - eps)

@@ -79,7 +79,7 @@ def student_from_teacher(
     missing, unexpected = student.net.load_state_dict(weights, strict=False)
     assert set(missing) == {"conv_out.weight", "conv_out.bias"} and not unexpected
     if conditioning == "task":
-        texts = teacher.embed([task.instruction for task in tasks])
+        texts = teacher.embed([task.instruction for task in tasks]).embeddings
         with torch.no_grad():
             student.tokens.weight.copy_(texts[:, -1])
     return student
@@ -98,4 +98,4 @@ def definitions(tasks: TaskSet) -> list[dict[str, Any]]:
 
 
 def _text_width(teacher: Teacher) -> int:
-    return int(teacher.embed([""]).shape[-1])
+    return int(teacher.embed([""]).embeddings.shape[-1])

@@ -103,7 +103,7 @@ def check_fits(student: EditUNet, teacher: Teacher, key: str = "ckpt") -> None:
             f"has {teacher.latent_channels}; give teacher=<the one it was trained with>"
         )
     if student.conditioning == "text":
-        width = teacher.embed([""]).shape[-1]
+        width = teacher.embed([""]).embeddings.shape[-1]
         if width != student.config["text_width"]:
             raise UserError(
                 f"{key}: the student reads texts of width {student.config['text_width']}, the "

@@ -105,7 +105,9 @@ class EditUNet(ModelMixin, ConfigMixin):
             numbers = torch.as_tensor(tasks).tolist()
             instructions = [self.tasks[number].instruction for number in numbers]
         # One at a time: a text's embedding then has the same bits in any company.
-        return torch.cat([teacher.embed([text]) for text in instructions]).to(self.device)
+        return torch.cat([teacher.embed([text]).embeddings for text in instructions]).to(
+            self.device
+        )
 
     def _tokens(self, condition: Tensor) -> Tensor:
         """Tokens to attend to, (B, L, cross_attention_dim)."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.diffusion.process import Process, VariancePreserving
 from i2i_dds.errors import UserError
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.presets import Presets, presets_for
 
 
@@ -27,7 +28,7 @@ class GaussianMixtureTeacher:
         means: m_k, (K, C, h, w).
         stds: s_k, (K,), positive.
         weights: w_k of the empty prompt, (K,), positive; None is uniform.
-        schedule: The noise schedule; None is Stable Diffusion's.
+        process: The noise schedule; None is Stable Diffusion's.
     """
 
     downscale = 1
@@ -37,12 +38,12 @@ class GaussianMixtureTeacher:
         means: Tensor,
         stds: Tensor,
         weights: Tensor | None = None,
-        schedule: NoiseSchedule | None = None,
+        process: Process | None = None,
     ) -> None:
         self.means = means
         self.stds = stds.to(means)
         self.weights = torch.ones_like(self.stds) if weights is None else weights.to(means)
-        self.schedule = schedule or NoiseSchedule.scaled_linear()
+        self.process: Process = process or VariancePreserving.scaled_linear()
         self.latent_channels = means.shape[1]
         self.native_size: int = means.shape[-1]  # a picture is its own latent
         self.evaluations = 0
@@ -73,16 +74,17 @@ class GaussianMixtureTeacher:
         """The identity; not clamped, there being no pixels."""
         return z.detach()
 
-    def embed(self, prompts: Sequence[str]) -> Tensor:
+    def embed(self, prompts: Sequence[str]) -> Conditioning:
         """Component weights (B, 1, K), 0 where the prompt leaves a component out."""
-        return torch.stack([self._component_weights(prompt) for prompt in prompts])[:, None]
+        weights = torch.stack([self._component_weights(prompt) for prompt in prompts])
+        return Conditioning(weights[:, None])
 
     @torch.no_grad()
-    def predict_noise(self, z_t: Tensor, t: Tensor, text: Tensor) -> Tensor:
+    def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The exact expected noise; arguments as in the interface."""
         self.evaluations += len(z_t)
-        alpha = self.schedule.alpha(t, z_t).reshape(-1, 1)
-        sigma = self.schedule.sigma(t, z_t)
+        alpha = self.process.alpha(t, z_t).reshape(-1, 1)
+        sigma = self.process.sigma(t, z_t)
         means, stds = self.means.to(z_t), self.stds.to(z_t)
 
         offset = z_t[:, None] - alpha.reshape(-1, 1, *[1] * (z_t.ndim - 1)) * means
@@ -90,7 +92,7 @@ class GaussianMixtureTeacher:
         distance = offset.flatten(2).square().sum(2)
         # log N up to what all components share
         log_density = -0.5 * distance / variance - 0.5 * means[0].numel() * variance.log()
-        posterior = torch.softmax(text[:, 0].to(z_t).log() + log_density, dim=1)
+        posterior = torch.softmax(text.embeddings[:, 0].to(z_t).log() + log_density, dim=1)
         pull = (posterior / variance).reshape(*posterior.shape, *[1] * (z_t.ndim - 1)) * offset
         return sigma * pull.sum(1)
 

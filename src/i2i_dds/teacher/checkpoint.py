@@ -13,7 +13,7 @@ from huggingface_hub import model_info
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.diffusion.process import VariancePreserving
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
 
@@ -26,7 +26,7 @@ MARKS = 3
 def load_parts(
     path: str, dtype: torch.dtype, revision: str | None, local_files_only: bool | None
 ) -> dict[str, Any]:
-    """The networks, tokenizer and schedule of a checkpoint, on the CPU.
+    """The networks, tokenizer and process of a checkpoint, on the CPU.
 
     A hub id is looked up in the local cache first, so that a model once downloaded loads
     without a network.
@@ -38,7 +38,7 @@ def load_parts(
         local_files_only: True never downloads.
 
     Returns:
-        ``vae``, ``text_encoder``, ``tokenizer``, ``unet`` and ``schedule``.
+        ``vae``, ``text_encoder``, ``tokenizer``, ``unet`` and ``process``.
 
     Raises:
         UserError: Nothing usable is there.
@@ -65,7 +65,7 @@ def _read(source: str, dtype: torch.dtype, revision: str | None, cached: bool) -
     if len(tokenizer) <= MARKS:  # what transformers makes, without a word, of an absent folder
         raise FileNotFoundError("no tokenizer files found in folder tokenizer")
     return {
-        "schedule": NoiseSchedule.from_scheduler_config(cast("dict[str, Any]", config)),
+        "process": VariancePreserving.from_scheduler_config(cast("dict[str, Any]", config)),
         "tokenizer": tokenizer,
         "text_encoder": CLIPTextModel.from_pretrained(
             source, subfolder="text_encoder", dtype=dtype, **weights

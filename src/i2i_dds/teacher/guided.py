@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from i2i_dds.diffusion.guidance import classifier_free_guidance
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
 
 
@@ -15,7 +16,7 @@ from i2i_dds.teacher.interface import Teacher
 def predict_guided(
     teacher: Teacher,
     noisy: Sequence[Tensor],
-    texts: Sequence[Tensor],
+    texts: Sequence[Conditioning],
     t: Tensor,
     guidance: float | Tensor,
 ) -> tuple[Tensor, ...]:
@@ -29,7 +30,7 @@ def predict_guided(
     Args:
         teacher: Who answers.
         noisy: One tensor of noisy latents per branch, each (B, C, h, w).
-        texts: One tensor of embeddings per branch, each (B, L, D) or (1, L, D).
+        texts: What each branch is told, of B rows or one.
         t: Timesteps shared by all branches, long (B,).
         guidance: Scale s, one number or (B,).
 
@@ -40,15 +41,16 @@ def predict_guided(
         raise ValueError(f"{len(noisy)} branches of latents but {len(texts)} of texts")
     branches, batch = len(noisy), len(noisy[0])
     z_t = torch.cat([*noisy])
-    cond = torch.cat([text.expand(batch, -1, -1) for text in texts])
+    cond = Conditioning.cat([text.expand(batch) for text in texts])
     t_all = t.to(z_t.device).repeat(branches)
     if not isinstance(guidance, Tensor) and guidance == 1:
         eps = teacher.predict_noise(z_t, t_all, cond)
         return _one_answer(z_t.chunk(branches), cond.chunk(branches), eps.chunk(branches))
 
-    uncond = teacher.embed([""]).to(cond).expand(batch, -1, -1).repeat(branches, 1, 1)
+    like = cond.embeddings
+    uncond = teacher.embed([""]).to(like.device, like.dtype).expand(batch).repeat(branches)
     eps = teacher.predict_noise(
-        torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), torch.cat([uncond, cond])
+        torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), Conditioning.cat([uncond, cond])
     )
     eps_uncond, eps_cond = eps.chunk(2)
     scale = guidance.repeat(branches) if isinstance(guidance, Tensor) else guidance
@@ -57,13 +59,13 @@ def predict_guided(
 
 
 def _one_answer(
-    noisy: Sequence[Tensor], texts: Sequence[Tensor], answers: Sequence[Tensor]
+    noisy: Sequence[Tensor], texts: Sequence[Conditioning], answers: Sequence[Tensor]
 ) -> tuple[Tensor, ...]:
     """Gives items that ask in a later branch what they ask in the first the first one's answer."""
     shared = [answers[0]]
     for z_t, text, answer in zip(noisy[1:], texts[1:], answers[1:], strict=True):
-        pairs = ((z_t, noisy[0]), (text, texts[0]))
-        equal = [(a == b).flatten(1).all(1).to(answer.device) for a, b in pairs]
-        same = (equal[0] & equal[1]).reshape(-1, *[1] * (answer.ndim - 1))
+        latents = (z_t == noisy[0]).flatten(1).all(1).to(answer.device)
+        same = latents & text.equal(texts[0]).to(answer.device)
+        same = same.reshape(-1, *[1] * (answer.ndim - 1))
         shared.append(torch.where(same, answers[0], answer))
     return tuple(shared)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.diffusion.process import Process
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.presets import Presets
 
 
@@ -20,7 +21,8 @@ class Teacher(Protocol):
     latents (B, C, h, w) with ``h = H / downscale``, scaled as the diffusion model wants them.
     """
 
-    schedule: NoiseSchedule
+    process: Process
+    """How latents are noised."""
     latent_channels: int
     downscale: int
     """Pixels per latent cell, along a side."""
@@ -52,20 +54,86 @@ class Teacher(Protocol):
         """Pictures of latents z, clamped to [-1, 1], of z's type."""
         ...
 
-    def embed(self, prompts: Sequence[str]) -> Tensor:
-        """Text embeddings (B, L, D), each prompt computed once."""
+    def embed(self, prompts: Sequence[str]) -> Conditioning:
+        """What the network is told of B prompts, each computed once."""
         ...
 
-    def predict_noise(self, z_t: Tensor, t: Tensor, text: Tensor) -> Tensor:
+    def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The noise in z_t, (B, C, h, w) of z_t's type, whatever the network itself predicts.
 
         Args:
             z_t: Noisy latents, (B, C, h, w).
             t: Timesteps, long (B,).
-            text: Embeddings, (B, L, D).
+            text: Of the prompts, B rows.
         """
         ...
 
     def to(self, device: torch.device | str) -> Teacher:
         """Moves it, in place, and returns it."""
+        ...
+
+
+@runtime_checkable
+class AttentionTeacher(Teacher, Protocol):
+    """A teacher that shows what its self-attention gives out; CDS wants one."""
+
+    def self_attention(
+        self, z_t: Tensor, t: Tensor, text: Conditioning, blocks: str = "all"
+    ) -> list[Tensor]:
+        """Outputs of the self-attention layers in one pass, with a graph back to z_t.
+
+        Args:
+            z_t: Noisy latents, (B, C, h, w).
+            t: Timesteps, long (B,).
+            text: Of the prompts, B rows.
+            blocks: "up", those of the decoder alone, or "all".
+
+        Returns:
+            One tensor (B, N, C') for each layer; N is its number of places, at most h w.
+
+        Raises:
+            UserError: There is no self-attention in these blocks.
+        """
+        ...
+
+
+@runtime_checkable
+class FeatureTeacher(Teacher, Protocol):
+    """A teacher that shows what its blocks give out; the published drag distances want one."""
+
+    @property
+    def feature_blocks(self) -> int:
+        """How many blocks there are to look at."""
+        ...
+
+    def features(self, z_t: Tensor, t: Tensor, text: Conditioning, block: int) -> Tensor:
+        """What one block gives out, (B, C', h', w'), block 0 being the coarsest.
+
+        Args:
+            z_t: Noisy latents, (B, C, h, w).
+            t: Timesteps, long (B,).
+            text: Of the prompts, B rows.
+            block: In [0, feature_blocks).
+        """
+        ...
+
+
+@runtime_checkable
+class AdaptableTeacher(Teacher, Protocol):
+    """A teacher that can learn a picture through a LoRA on its network."""
+
+    @property
+    def network(self) -> Any:
+        """The network that predicts, a torch module with diffusers' adapter methods."""
+        ...
+
+    def training_loss(self, z: Tensor, text: Conditioning, t: Tensor, eps: Tensor) -> Tensor:
+        """What the network was trained with: a mean squared error, (B,), with gradients.
+
+        Args:
+            z: Clean latents, (B, C, h, w).
+            text: Of the prompts, B rows.
+            t: Timesteps, long (B,).
+            eps: Noise, (B, C, h, w).
+        """
         ...

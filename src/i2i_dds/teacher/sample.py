@@ -44,9 +44,9 @@ def sample(
     cells = [side // teacher.downscale for side in sides]
     dtype = torch.promote_types(teacher.dtype, torch.float32)
     z_t = randn(generators, (teacher.latent_channels, *cells), dtype, teacher.device)
-    text, schedule = teacher.embed(prompts), teacher.schedule
-    for t, u in schedule.pairs(steps):
+    text, process = teacher.embed(prompts), teacher.process
+    for t, u in process.pairs(steps):
         times = torch.full((len(z_t),), t, device=z_t.device)
         (eps,) = predict_guided(teacher, [z_t], [text], times, guidance)
-        z_t = schedule.add_noise(schedule.to_x0(z_t, eps, t), eps, u)
+        z_t = process.mix(process.to_clean(z_t, eps, t), eps, u)
     return teacher.decode(z_t)

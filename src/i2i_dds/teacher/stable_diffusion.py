@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from i2i_dds.diffusion.schedule import NoiseSchedule
+from i2i_dds.diffusion.process import Process
+from i2i_dds.errors import UserError
 from i2i_dds.teacher.checkpoint import load_parts
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.placement import resolve_device, resolve_dtype
 from i2i_dds.teacher.presets import Presets, presets_for
 from i2i_dds.teacher.prompts import PromptEncoder
+
+_BLOCKS = {"up": "up_blocks.", "all": ""}
+"""Which layers of the UNet: the names of their modules begin so."""
 
 
 class StableDiffusionTeacher:
@@ -27,7 +33,7 @@ class StableDiffusionTeacher:
         text_encoder: CLIPTextModel.
         tokenizer: CLIPTokenizer.
         unet: UNet2DConditionModel.
-        schedule: The schedule it was trained under.
+        process: The schedule it was trained under.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         dtype: "float32", "float16", "bfloat16", "float64", or "auto" (half on a GPU).
         presets: Settings by editor; None is those of Stable Diffusion 1.5.
@@ -39,7 +45,7 @@ class StableDiffusionTeacher:
         text_encoder: Any,
         tokenizer: Any,
         unet: Any,
-        schedule: NoiseSchedule,
+        process: Process,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
         presets: Mapping[str, Any] | None = None,
@@ -50,7 +56,7 @@ class StableDiffusionTeacher:
         self.text_encoder = _frozen(text_encoder, self._device, self._dtype)
         self.unet = _frozen(unet, self._device, self._dtype)
         self.tokenizer = tokenizer
-        self.schedule = schedule
+        self.process: Process = process
         self.latent_channels: int = vae.config.latent_channels
         self.downscale: int = 2 ** (len(vae.config.block_out_channels) - 1)
         cells = unet.config.sample_size
@@ -119,25 +125,82 @@ class StableDiffusionTeacher:
         x = self.vae.decode(unscaled.to(self._device, self._dtype)).sample
         return x.to(z.dtype).clamp(-1, 1)
 
-    def embed(self, prompts: Sequence[str]) -> Tensor:
-        """Text embeddings (B, L, D), cached per prompt; a prompt too long is reported once."""
-        return self._prompts(prompts)
+    def embed(self, prompts: Sequence[str]) -> Conditioning:
+        """Text embeddings, cached per prompt; a prompt too long is reported once."""
+        return Conditioning(self._prompts(prompts))
 
     @torch.no_grad()
-    def predict_noise(self, z_t: Tensor, t: Tensor, text: Tensor) -> Tensor:
+    def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The noise in z_t, (B, C, h, w); arguments as in the interface."""
         self.evaluations += len(z_t)
-        t = t.to(self._device)
-        output = self.unet(
+        output = self._forward(z_t, t, text)
+        return self.process.to_eps(output, z_t.to(self._device), t.to(self._device))
+
+    @property
+    def network(self) -> Any:
+        """The UNet."""
+        return self.unet
+
+    def training_loss(self, z: Tensor, text: Conditioning, t: Tensor, eps: Tensor) -> Tensor:
+        """What the UNet was trained with: mean squared error of eps or of v, (B,)."""
+        output = self._forward(self.process.mix(z, eps, t), t, text)
+        return (output - self.process.target(z, eps, t)).square().mean((1, 2, 3))
+
+    def self_attention(
+        self, z_t: Tensor, t: Tensor, text: Conditioning, blocks: str = "all"
+    ) -> list[Tensor]:
+        """Outputs of the UNet's self-attention, in the order of evaluation; see the interface."""
+        if blocks not in _BLOCKS:
+            raise UserError(f"blocks: {blocks!r} is not allowed; give one of {', '.join(_BLOCKS)}")
+        layers = [
+            module
+            for name, module in self.unet.named_modules()
+            if name.startswith(_BLOCKS[blocks]) and name.endswith(".attn1")
+        ]
+        if not layers:
+            raise UserError(f"blocks: this UNet has no self-attention in {blocks!r}; give another")
+        self.evaluations += len(z_t)
+        with _outputs_of(layers) as outputs:
+            self._forward(z_t, t, text)
+        return outputs
+
+    @property
+    def feature_blocks(self) -> int:
+        """The UNet's up blocks."""
+        return len(self.unet.up_blocks)
+
+    @torch.no_grad()
+    def features(self, z_t: Tensor, t: Tensor, text: Conditioning, block: int) -> Tensor:
+        """What an up block of the UNet gives out, (B, C', h', w'); see the interface."""
+        with _outputs_of([self.unet.up_blocks[block]]) as outputs:
+            self.predict_noise(z_t, t, text)
+        return outputs[0]
+
+    def _forward(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        """What the UNet says, of z_t's type."""
+        return self.unet(
             z_t.to(self._device, self._dtype),
-            t,
-            encoder_hidden_states=text.to(self._device, self._dtype),
-        ).sample
-        return self.schedule.to_eps(output.to(z_t.dtype), z_t.to(self._device), t)
+            t.to(self._device),
+            encoder_hidden_states=text.embeddings.to(self._device, self._dtype),
+        ).sample.to(z_t.dtype)
 
     @property
     def _shift(self) -> float:
         return getattr(self.vae.config, "shift_factor", None) or 0.0
+
+
+@contextmanager
+def _outputs_of(layers: Sequence[Any]) -> Iterator[list[Tensor]]:
+    """Within it, the list fills with what the layers give out, in the order of evaluation."""
+    outputs: list[Tensor] = []
+
+    def keep(_module: Any, _inputs: Any, output: Tensor) -> None:
+        outputs.append(output)
+
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.callback(layer.register_forward_hook(keep).remove)
+        yield outputs
 
 
 def _frozen(module: Any, device: torch.device, dtype: torch.dtype) -> Any:

@@ -8,9 +8,11 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
 
 T = TypeVar("T")
+Kept = TypeVar("Kept", Tensor, Conditioning)
 
 
 class Shared(Generic[T]):
@@ -35,7 +37,7 @@ class TeacherCache:
 
     def __init__(self, megabytes: int = 1024) -> None:
         self._free = megabytes * 2**20
-        self._kept: dict[tuple[str, str], Tensor] = {}
+        self._kept: dict[tuple[str, str], Any] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -54,19 +56,22 @@ class TeacherCache:
         ]
         return torch.stack(found).to(x.device)
 
-    def embeddings(self, teacher: Teacher, prompts: Sequence[str], device: torch.device) -> Tensor:
-        """Embeddings (B, L, D) of prompts (B,)."""
+    def conditioning(
+        self, teacher: Teacher, prompts: Sequence[str], device: torch.device
+    ) -> Conditioning:
+        """What the teacher is told of prompts (B,)."""
         found = [
-            self._get("prompt", prompt, lambda prompt=prompt: teacher.embed([prompt])[0])
+            self._get("prompt", prompt, lambda prompt=prompt: teacher.embed([prompt]))
             for prompt in prompts
         ]
-        return torch.stack(found).to(device)
+        return Conditioning.cat(found).to(device)
 
-    def _get(self, kind: str, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    def _get(self, kind: str, name: str, compute: Callable[[], Kept]) -> Kept:
         if (kind, name) in self._kept:
             return self._kept[kind, name]
-        value = compute().cpu()
-        size = value.numel() * value.element_size()
+        value = compute().to("cpu")
+        tensors = value.values() if isinstance(value, Conditioning) else [value]
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         if size <= self._free:
             self._free -= size
             self._kept[kind, name] = value

@@ -101,8 +101,8 @@ class EditTraining(LightningModule):
             )
         guidance, weight = self.guidance(self.progress), self.identity(self.progress)
         t, eps = self._draw(batch["key"], z_src)
-        text_tgt = cache.embeddings(self.teacher, batch["target"], z.device)
-        text_src = cache.embeddings(self.teacher, batch["source"], z.device)
+        text_tgt = cache.conditioning(self.teacher, batch["target"], z.device)
+        text_src = cache.conditioning(self.teacher, batch["source"], z.device)
         inputs = ScoreInput(
             z_tgt=z.detach(),
             z_src=z_src,

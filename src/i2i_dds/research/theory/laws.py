@@ -28,7 +28,7 @@ class Mixture:
     @classmethod
     def of(cls, teacher: GaussianMixtureTeacher, t: int) -> Mixture:
         """p_t, the data law of ``teacher`` noised to timestep t; itself at CLEAN."""
-        abar = teacher.schedule.abar_at(t)
+        abar = teacher.process.alpha_at(t) ** 2
         variances = abar * teacher.stds**2 + 1 - abar
         means = math.sqrt(abar) * teacher.means.flatten(1)
         return cls(means, variances, teacher.weights / teacher.weights.sum())

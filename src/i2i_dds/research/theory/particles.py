@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from i2i_dds.diffusion.process import CLEAN
 from i2i_dds.diffusion.randomness import item_generators
-from i2i_dds.diffusion.schedule import CLEAN
-from i2i_dds.editing.sde import Pairs, Stride, cycle, forward_step, source_predictions
+from i2i_dds.editing.sde import DDIMCoefficients, Pairs, cycle, forward_step, source_predictions
 from i2i_dds.research.theory.curves import Curve, curves_of, recorded
 from i2i_dds.research.theory.divergence import count, inner_edges, kl_from_counts
 from i2i_dds.research.theory.laws import MATCHED, Mixture, Prior
@@ -38,9 +38,9 @@ def sde_of_particles(
             y = prior.move(_draw(teacher, pairs[0][0], size, generator), generator)
             tally.add(prior, pairs[0][0], y)
             for t, u in pairs:
-                stride = Stride.of(teacher.schedule, t, u, eta=1.0)
-                y = stride.mean(y, predict(teacher, y, t, text))
-                y = y + stride.std * torch.randn(y.shape, generator=generator, dtype=y.dtype)
+                coefficients = DDIMCoefficients.of(teacher.process, t, u, eta=1.0)
+                y = coefficients.mean(y, predict(teacher, y, t, text))
+                y = y + coefficients.std * torch.randn(y.shape, generator=generator, dtype=y.dtype)
                 tally.add(prior, u, y)
         tick()
     return tally.curves("sde")
@@ -67,7 +67,7 @@ def cycle_of_particles(
         path = [_draw(teacher, CLEAN, size, generator)]
         for t, u in reversed(pairs):
             noise = torch.randn(path[-1].shape, generator=generator, dtype=path[-1].dtype)
-            path.append(forward_step(teacher.schedule, path[-1], t, u, noise))
+            path.append(forward_step(teacher.process, path[-1], t, u, noise))
         path.reverse()
         eps_src = source_predictions(teacher, path, text, pairs, guidance=1.0)
         for prior in priors:
@@ -75,7 +75,7 @@ def cycle_of_particles(
             y = prior.move(x, _generator(seed, "cycle", prior.name, chunk))
             tally.add(prior, pairs[0][0], y)
             for step in cycle(teacher, y, path, text, text, pairs, 1.0, eps_src=eps_src):
-                tally.add(prior, step.stride.u, step.y)
+                tally.add(prior, step.coefficients.t_prev, step.y)
         tick()
     return tally.curves("cycle_sde")
 

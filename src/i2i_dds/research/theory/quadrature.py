@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from i2i_dds.diffusion.schedule import CLEAN
-from i2i_dds.editing.sde import Pairs, Stride
+from i2i_dds.diffusion.process import CLEAN
+from i2i_dds.editing.sde import DDIMCoefficients, Pairs
 from i2i_dds.research.theory.curves import Curve, curves_of, recorded
 from i2i_dds.research.theory.laws import Mixture, Prior
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
+from i2i_dds.teacher.conditioning import Conditioning
 
 
 def ode(teacher: GaussianMixtureTeacher, pairs: Pairs, priors: Sequence[Prior]) -> list[Curve]:
@@ -33,7 +34,9 @@ def ode(teacher: GaussianMixtureTeacher, pairs: Pairs, priors: Sequence[Prior]) 
     kept = recorded(pairs)
     found = [_mean_log_ratio(weights, log_tilde, start.log_density(nodes))]
     for t, u in pairs:
-        nodes, log_det = _carried(teacher, Stride.of(teacher.schedule, t, u, eta=0.0), nodes)
+        nodes, log_det = _carried(
+            teacher, DDIMCoefficients.of(teacher.process, t, u, eta=0.0), nodes
+        )
         log_tilde = log_tilde - log_det
         if u in kept:
             law = Mixture.of(teacher, u)
@@ -49,30 +52,30 @@ def sde_on_a_line(
     A step's kernel is N(mu(z_t), sg^2), and the grid's spacing is 0.6 sg at most, where the sum
     over nodes is as good as the integral. The step to CLEAN adds no noise: a change of variables.
     """
-    strides = [Stride.of(teacher.schedule, t, u, eta=1.0) for t, u in pairs]
+    steps_down = [DDIMCoefficients.of(teacher.process, t, u, eta=1.0) for t, u in pairs]
     start = Mixture.of(teacher, pairs[0][0])
     laws = [prior.law(start) for prior in priors]
     everywhere = [*laws, Mixture.of(teacher, CLEAN)]
     finest = 0.25 * _narrowest(everywhere)
-    spacings = [min(finest, 0.6 * stride.std) for stride in strides[:-1]]
+    spacings = [min(finest, 0.6 * step.std) for step in steps_down[:-1]]
     spacings.append(spacings[-1] if spacings else finest)
 
     nodes, volume = _nodes(everywhere, spacings[0])
     density = torch.stack([law.log_density(nodes) for law in laws]).exp()
     kept = recorded(pairs)
     found = [_mean_log_ratio(density * volume, density.log(), start.log_density(nodes))]
-    for i, stride in enumerate(strides):
-        mean, log_det = _carried(teacher, stride, nodes)
-        law = Mixture.of(teacher, stride.u)
-        if stride.u == CLEAN:
+    for i, step in enumerate(steps_down):
+        mean, log_det = _carried(teacher, step, nodes)
+        law = Mixture.of(teacher, step.t_prev)
+        if step.t_prev == CLEAN:
             log_tilde = density.log() - log_det
             found.append(_mean_log_ratio(density * volume, log_tilde, law.log_density(mean)))
             break
         new, new_volume = _nodes(everywhere, spacings[i + 1])
-        kernel = torch.exp(-0.5 * ((new.T - mean) / stride.std) ** 2)
-        density = (density * volume) @ kernel / (stride.std * math.sqrt(2 * math.pi))
+        kernel = torch.exp(-0.5 * ((new.T - mean) / step.std) ** 2)
+        density = (density * volume) @ kernel / (step.std * math.sqrt(2 * math.pi))
         nodes, volume = new, new_volume
-        if stride.u in kept:
+        if step.t_prev in kept:
             found.append(_mean_log_ratio(density * volume, density.log(), law.log_density(nodes)))
     return curves_of("sde", teacher.latent_channels, priors, kept, found)
 
@@ -94,7 +97,7 @@ def sde_limit(
         nodes, volume = _nodes([law], 0.7 * _narrowest([law]))
         density = law.log_density(nodes).exp()
         nodes, density = nodes[density > 1e-10], density[density > 1e-10]
-        r = teacher.schedule.abar_at(pairs[0][0]) / teacher.schedule.abar_at(u)
+        r = (teacher.process.alpha_at(pairs[0][0]) / teacher.process.alpha_at(u)) ** 2
         z = math.sqrt(r) * nodes[:, None] + math.sqrt(1 - r) * noise  # (nodes, noises, D)
         flat = z.flatten(0, 1)
         log_ratio = torch.stack([law.log_density(flat) for law in laws]) - start.log_density(flat)
@@ -105,9 +108,9 @@ def sde_limit(
     return curves_of("sde_limit", teacher.latent_channels, priors, kept, found)
 
 
-def predict(teacher: GaussianMixtureTeacher, z: Tensor, t: int, text: Tensor) -> Tensor:
-    """The teacher's noise for latents (B, D, 1, 1) at one timestep; ``text`` is (1, 1, K)."""
-    return teacher.predict_noise(z, torch.full((len(z),), t), text.expand(len(z), -1, -1))
+def predict(teacher: GaussianMixtureTeacher, z: Tensor, t: int, text: Conditioning) -> Tensor:
+    """The teacher's noise for latents (B, D, 1, 1) at one timestep; ``text`` has one row."""
+    return teacher.predict_noise(z, torch.full((len(z),), t), text.expand(len(z)))
 
 
 def _gauss_hermite(order: int, dimension: int) -> tuple[Tensor, Tensor]:
@@ -119,7 +122,7 @@ def _gauss_hermite(order: int, dimension: int) -> tuple[Tensor, Tensor]:
 
 
 def _carried(
-    teacher: GaussianMixtureTeacher, stride: Stride, nodes: Tensor
+    teacher: GaussianMixtureTeacher, step: DDIMCoefficients, nodes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The step's mean at the nodes (N, D) and the log-determinant (N,) of its Jacobian."""
     number, dimension = nodes.shape
@@ -127,7 +130,7 @@ def _carried(
 
     def mean(z: Tensor) -> Tensor:
         z = z[..., None, None]
-        return stride.mean(z, predict(teacher, z, stride.t, text)).flatten(1)
+        return step.mean(z, predict(teacher, z, step.t, text)).flatten(1)
 
     directions = torch.eye(dimension, dtype=nodes.dtype).repeat_interleave(number, 0)
     to, columns, *_ = torch.func.jvp(mean, (nodes.repeat(dimension, 1),), (directions,))

@@ -55,8 +55,8 @@ def study(
     found: list[Curve] = []
     for dimension in DIMENSIONS:
         teacher = data_law(dimension)
-        many = teacher.schedule.pairs(sizes.steps, sizes.t_start)
-        few = teacher.schedule.pairs(sizes.particle_steps, sizes.t_start)
+        many = teacher.process.pairs(sizes.steps, sizes.t_start)
+        few = teacher.process.pairs(sizes.particle_steps, sizes.t_start)
         found += ode(teacher, many, everyone)
         tick()
         if dimension == 1:
