@@ -254,3 +254,7 @@ def _sheet(held: Held, pictures: Mapping[str, Any], changes: bool) -> Any:
     columns |= {"exact answer": held.batch["truth"]} if changes else {}
     shown = {name: [to_pil(one) for one in x[:SHOWN]] for name, x in columns.items()}
     return grid(shown, list(held.batch["target" if changes else "source"])[:SHOWN], side=112)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.cli.commands import program
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.memory import keep_freed_memory
 from i2i_dds.cli.progress import say
@@ -107,12 +108,6 @@ def quote_text(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
         return f"{key}{equals}'{escaped}'"
 
     return [quoted(argument) for argument in arguments]
-
-
-def program() -> str:
-    """How the command was typed: "python scripts/edit.py", or the console command's name."""
-    typed = Path(sys.argv[0])
-    return f"python {sys.argv[0]}" if typed.suffix == ".py" else typed.name
 
 
 OmegaConf.register_new_resolver("program", program, replace=True)

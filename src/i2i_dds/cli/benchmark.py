@@ -122,3 +122,7 @@ def _arms(cfg: DictConfig, data: Benchmark) -> dict[str, Arm]:
             )
         arms[str(name)] = Arm(student=student)
     return arms
+
+
+if __name__ == "__main__":
+    main()

@@ -46,3 +46,7 @@ def tables(cfg: DictConfig) -> dict[str, Table]:
         return Lines(**settings) if "file" in given else Runs(**settings)
 
     return {name: table(given) for name, given in plain.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -221,3 +221,7 @@ def _side(teacher: Any) -> int:
     from i2i_dds.cli.sizes import native_size
 
     return native_size(teacher)
+
+
+if __name__ == "__main__":
+    main()
