@@ -8,27 +8,8 @@ import pytest
 
 import i2i_dds
 from i2i_dds.cli.commands import COMMANDS, program
-from i2i_dds.cli.main import main
 
 CONSOLE = [command for command in COMMANDS if command.console]
-
-
-@pytest.fixture
-def i2i(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    """Types ``i2i`` and what follows, in this process; returns exit code, output and errors."""
-    # A command leaves its module here.
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", sys.modules["__main__"].__spec__)
-
-    def typed(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["/somewhere/bin/i2i", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return code, *capsys.readouterr()
-
-    return typed
 
 
 def python(folder: Path, *arguments: str) -> str:

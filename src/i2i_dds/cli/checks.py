@@ -18,6 +18,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.cli.suggest import did_you_mean
 from i2i_dds.errors import UserError
 
 _ABSENT = object()
@@ -30,10 +31,12 @@ class Rule:
     Attributes:
         allowed: The words that end the sentence, such as "a whole number of at least 1".
         accepts: Whether a value is allowed.
+        options: The texts that are allowed, where they can be listed.
     """
 
     allowed: str
     accepts: Callable[[Any], bool]
+    options: tuple[str, ...] = ()
 
 
 def check(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:
@@ -47,7 +50,8 @@ def check(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:
         if value is _ABSENT:
             raise UserError(f"{key}: no such key in this config; give {rule.allowed}")
         if not rule.accepts(value):
-            raise UserError(f"{key}: {value!r} is not allowed; give {rule.allowed}")
+            hint = did_you_mean(value, rule.options)
+            raise UserError(f"{key}: {value!r} is not allowed{hint}; give {rule.allowed}")
 
 
 def integer(min: int | None = None, max: int | None = None) -> Rule:
@@ -100,14 +104,16 @@ def choice(*options: Any) -> Rule:
     return Rule(
         "one of " + ", ".join(map(str, options)),
         lambda value: any(value == option and type(value) is type(option) for option in options),
+        tuple(option for option in options if isinstance(option, str)),
     )
 
 
 def several(rule: Rule) -> Rule:
     """One value that ``rule`` accepts, or a list of at least one of them."""
-    return Rule(
-        f"{rule.allowed}, or a list of such",
-        lambda value: (
+    return replace(
+        rule,
+        allowed=f"{rule.allowed}, or a list of such",
+        accepts=lambda value: (
             rule.accepts(value)
             or (OmegaConf.is_list(value) and len(value) > 0 and all(map(rule.accepts, value)))
         ),
