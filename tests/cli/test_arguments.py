@@ -34,6 +34,10 @@ def refusal(arguments: list[str], root: Root) -> str:
             "--max-steps, --task: options are written key=value; "
             "give trainer.max_steps=3 task=cat2lion",
         ),
+        (
+            "task=cat2lion --zero_shot.lr=1",
+            "--zero_shot.lr=1: options are written key=value; give zero_shot.lr=1",
+        ),
         (  # without a task there is no config to find the key in
             "--max_steps 3",
             "--max_steps: options are written key=value; give max_steps=3",

@@ -67,7 +67,9 @@ CFG = OmegaConf.create(
         "steps": 3,
         "name": "${trainer.name}",
         "trainer": {"max_steps": 3, "name": "a", "inner": {"max_steps": 4}},
-        "student": {"tasks": 1},
+        "student": {"tasks": 1, "width": 1},
+        "judge": {"width": 1},
+        "copy": {"width": 1},
         "task": 2,
         "teacher": {"presets": {"lr": 1}},
         "hydra": {"job": {"num": 1}},
@@ -79,6 +81,8 @@ CFG = OmegaConf.create(
     ("typed", "here", "expected"),
     [
         ("max_steps", (), ["trainer.max_steps"]),  # the least deep
+        ("judge.width", (), ["judge.width"]),
+        ("jugde.width", (), ["judge.width", "student.width"]),  # the likeliest of three first
         ("max_step", (), ["trainer.max_steps"]),
         ("trainer_max_steps", (), ["trainer.max_steps"]),
         ("stpes", ("steps",), ["steps"]),

@@ -81,10 +81,10 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def nearest_keys(typed: str, cfg: Any, here: Iterable[str] = ()) -> list[str]:
-    """The keys that somebody may have meant who typed one that does not exist.
+    """The keys that somebody may have meant who typed one that perhaps does not exist.
 
     Args:
-        typed: The dotted key that was typed.
+        typed: The dotted key that was typed; if it exists it is the only one.
         cfg: The whole config.
         here: Dotted keys that would stand where ``typed`` does; they need be less like it.
 
@@ -93,10 +93,13 @@ def nearest_keys(typed: str, cfg: Any, here: Iterable[str] = ()) -> list[str]:
     """
     name, siblings = _name(typed), set(here)
     keys = {**dict.fromkeys(here), **dict.fromkeys(_dotted(OmegaConf.to_container(cfg)))}
+    if typed in keys:
+        return [typed]
     same = [key for key in keys if _name(key) == name]
     if same:
         depth = min(key.count(".") for key in same)
-        return [key for key in same if key.count(".") == depth][:2]
+        near = [key for key in same if key.count(".") == depth]
+        return sorted(near, key=lambda key: -_likeness(typed, key))[:2]
     scores = {}
     for key in keys:
         score = _likeness(name, _name(key))
