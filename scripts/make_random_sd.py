@@ -1,3 +1,4 @@
 from i2i_dds.cli.make_random_sd import main
 
-main()
+if __name__ == "__main__":
+    main()

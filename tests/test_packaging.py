@@ -11,16 +11,18 @@ import pytest
 import yaml
 
 import i2i_dds
+from i2i_dds.cli.commands import COMMANDS, Command
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-COMMANDS = (
-    *("train", "edit", "evaluate", "pretrain", "make_shards"),
-    *("lora", "drag", "drag_bench", "theory", "study", "benchmark"),
-)
+NO_COMMANDS = {"bench_malloc.py"}
+"""Scripts that measure this repository's own code, and take nothing."""
+
+CHOICES = {"train": ["task=cat2lion"], "study": ["study=guidance"]}
+"""Of the groups that have no default."""
 
 
 @pytest.fixture
@@ -48,15 +50,31 @@ def test_lightning_is_never_the_package_that_carried_malware(project: dict) -> N
     assert not [item for item in required if item.startswith("lightning")]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_console_command_and_script_are_the_same_main(
-    project: dict, repository: Path, command: str
-) -> None:
-    target = f"i2i_dds.cli.{command}"
-    assert project["project"]["scripts"][f"i2i-{command.replace('_', '-')}"] == f"{target}:main"
-    script = repository / ("train.py" if command == "train" else f"scripts/{command}.py")
-    assert f"from {target} import main" in script.read_text(encoding="utf-8")
-    assert callable(importlib.import_module(target).main)
+def script_of(command: Command) -> str:
+    """Where it lies in the repository."""
+    name = f"{command.name.replace('-', '_')}.py"
+    return name if command.name == "train" else f"scripts/{name}"
+
+
+def test_console_commands_are_those_of_the_table(project: dict) -> None:
+    installed = {f"i2i-{one.name}": f"{one.target}:main" for one in COMMANDS if one.console}
+    assert project["project"]["scripts"] == {"i2i": "i2i_dds.cli.main:main", **installed}
+
+
+def test_scripts_are_those_of_the_table(repository: Path) -> None:
+    found = {f"scripts/{path.name}" for path in (repository / "scripts").glob("*.py")}
+    found -= {f"scripts/{name}" for name in NO_COMMANDS}
+    assert found | {"train.py"} == {script_of(command) for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_script_is_its_modules_main(repository: Path, command: Command) -> None:
+    module = importlib.import_module(command.target)
+    assert callable(module.main)
+    text = f'from {command.target} import main\n\nif __name__ == "__main__":\n    main()\n'
+    assert (repository / script_of(command)).read_text(encoding="utf-8") == text
+    started = Path(module.__file__ or "").read_text(encoding="utf-8")  # with python -m
+    assert started.endswith('\n\n\nif __name__ == "__main__":\n    main()\n')
 
 
 def test_every_config_is_yaml(repository: Path) -> None:
@@ -114,15 +132,17 @@ def test_wheel_holds_every_config_and_weight(installed: Path, repository: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_wheel_and_script_compose_the_same_config_and_job_name(
-    installed: Path, repository: Path, tmp_path: Path, command: str
+    installed: Path, repository: Path, tmp_path: Path, command: Command
 ) -> None:
-    script = repository / ("train.py" if command == "train" else f"scripts/{command}.py")
-    console = f"import sys; from i2i_dds.cli.{command} import main; sys.exit(main())"
-    task = {"train": ["task=cat2lion"], "study": ["study=inpainting"]}.get(command, [])
+    script = str(repository / script_of(command))
+    console = f"import sys; from {command.target} import main; sys.exit(main())"
+    started = [["-c", console], ["-m", command.target]]
+    started += [["-m", "i2i_dds", command.name]] if command.console else []
+    choices = CHOICES.get(command.name, [])
     for wanted in (["--cfg", "job"], ["--cfg", "hydra", "--package", "hydra.job"]):
-        from_wheel = output([str(installed), "-c", console, *task, *wanted], tmp_path)
-        from_script = output([sys.executable, str(script), *task, *wanted], tmp_path)
-        assert from_wheel == from_script
-    assert f"name: {command}\n" in from_wheel
+        from_script = output([sys.executable, script, *choices, *wanted], tmp_path)
+        for start in started:
+            assert output([str(installed), *start, *choices, *wanted], tmp_path) == from_script
+    assert f"name: {command.module}\n" in from_script

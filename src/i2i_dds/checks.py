@@ -13,8 +13,9 @@ An object that checks its own fields names a rule beside each::
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -30,10 +31,12 @@ class Rule:
     Attributes:
         allowed: The words that end the sentence, such as "a whole number of at least 1".
         accepts: Whether a value is allowed.
+        options: The texts that are allowed, where they can be listed.
     """
 
     allowed: str
     accepts: Callable[[Any], bool]
+    options: tuple[str, ...] = ()
 
 
 def require(name: str, value: Any, rule: Rule) -> None:
@@ -43,7 +46,8 @@ def require(name: str, value: Any, rule: Rule) -> None:
         UserError: Naming the argument, the value and what is allowed.
     """
     if not rule.accepts(value):
-        raise UserError(f"{name}: {value!r} is not allowed; give {rule.allowed}")
+        hint = did_you_mean(value, rule.options)
+        raise UserError(f"{name}: {value!r} is not allowed{hint}; give {rule.allowed}")
 
 
 def checked(rule: Rule, **options: Any) -> Any:
@@ -112,14 +116,16 @@ def choice(*options: Any) -> Rule:
     return Rule(
         "one of " + ", ".join(map(str, options)),
         lambda value: any(value == option and type(value) is type(option) for option in options),
+        tuple(option for option in options if isinstance(option, str)),
     )
 
 
 def several(rule: Rule) -> Rule:
     """One value that ``rule`` accepts, or a list of at least one of them."""
-    return Rule(
-        f"{rule.allowed}, or a list of such",
-        lambda value: (
+    return replace(
+        rule,
+        allowed=f"{rule.allowed}, or a list of such",
+        accepts=lambda value: (
             rule.accepts(value)
             or (isinstance(value, list | tuple) and bool(value) and all(map(rule.accepts, value)))
         ),
@@ -150,3 +156,25 @@ def _bounds(min: float | None, max: float | None) -> str:
     if min is not None:
         return f" of at least {min:g}"
     return "" if max is None else f" of at most {max:g}"
+
+
+def did_you_mean(typed: object, known: Iterable[str]) -> str:
+    """Names the known word that is nearest to the typed one.
+
+    Args:
+        typed: What was typed; anything but a string is like no word.
+        known: The words that are allowed.
+
+    Returns:
+        " (did you mean 'cat2lion'?)", or nothing where no word is near.
+    """
+    lowered = {word.lower(): word for word in known}
+    word = typed.lower() if isinstance(typed, str) else ""
+    close = difflib.get_close_matches(word, lowered, n=1)
+    return meant(lowered[near] for near in close)
+
+
+def meant(names: Iterable[str]) -> str:
+    """The question that asks whether one of ``names`` was meant, or nothing if there is none."""
+    words = " or ".join(repr(name) for name in names)
+    return f" (did you mean {words}?)" if words else ""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from i2i_dds.cli.main import main
 from i2i_dds.critters import ATTRIBUTES
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
@@ -51,6 +52,24 @@ def typed(pocket: Path, tmp_path: Path, monkeypatch, capsys):
     def typed(main: Callable[[], object], *arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", [main.__module__, "teacher.device=cpu", *arguments])
         capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return Done(code, *capsys.readouterr())
+
+    return typed
+
+
+@pytest.fixture
+def i2i(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., Done]:
+    """Types ``i2i`` and what follows, in this process."""
+    # A command leaves its module here.
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", sys.modules["__main__"].__spec__)
+
+    def typed(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["/somewhere/bin/i2i", *arguments])
         code = 0
         try:
             main()

@@ -108,10 +108,27 @@ def test_run_ends_with_its_folder_and_keeps_the_prompt_as_typed(program: Path) -
         ),
         (
             ["task=cat2lion", "prompt.tgt=a"],
-            "prompt.tgt: no such key (did you mean 'target'?); allowed here are target",
+            "prompt.tgt: no such key (did you mean 'prompt.target'?); allowed here are target",
         ),
         ([], "task: no choice is made; give task=<choice>, one of cat2dog, cat2lion"),
-        (["task=cat"], "task: 'cat' is not among its choices; give one of cat2dog, cat2lion"),
+        (
+            ["tsak=cat2dog"],
+            "tsak: no such key (did you mean 'task'?); "
+            "give task=<choice>, one of cat2dog, cat2lion",
+        ),
+        (
+            ["task=cat2lino"],
+            "task: 'cat2lino' is not among its choices (did you mean 'cat2lion'?); "
+            "give one of cat2dog, cat2lion",
+        ),
+        (
+            ["task=cat2lion", "--steps", "3"],
+            "--steps: options are written key=value; give steps=3",
+        ),
+        (
+            ["cat2lion"],
+            "'cat2lion': options are written key=value; give task=cat2lion",
+        ),
         (
             ["task=cat2lion", "teacher=sd3"],
             "teacher: 'sd3' is not among its choices; give one of pocket, sd15, sd21",

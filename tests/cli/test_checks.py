@@ -27,7 +27,7 @@ def test_rule_accepts_the_good_and_refuses_the_bad(rule: Rule, good: list, bad: 
     for value in good:
         check(OmegaConf.create({"a": {"b": value}}), {"a.b": rule})
     for value in bad:
-        with pytest.raises(UserError, match=r"^a\.b: .* is not allowed; give "):
+        with pytest.raises(UserError, match=r"^a\.b: .* is not allowed.*; give "):
             check(OmegaConf.create({"a": {"b": value}}), {"a.b": rule})
 
 
@@ -36,6 +36,16 @@ def test_sentence_names_key_value_and_range() -> None:
     with pytest.raises(UserError) as caught:
         check(cfg, {"steps": integer(min=1)})
     assert str(caught.value) == "steps: -3 is not allowed; give a whole number of at least 1"
+
+
+@pytest.mark.parametrize("wrap", [lambda rule: rule, optional, several])
+def test_mistyped_choice_names_the_nearest(wrap) -> None:
+    rules = {"fit": wrap(choice("resize", "crop", 3))}
+    with pytest.raises(UserError, match=r"^fit: 'Corp' is not allowed \(did you mean 'crop'\?\); "):
+        check(OmegaConf.create({"fit": "Corp"}), rules)
+    for value in ("x", 4):
+        with pytest.raises(UserError, match="is not allowed; give one of resize, crop, 3"):
+            check(OmegaConf.create({"fit": value}), rules)
 
 
 def test_missing_value_says_how_to_give_it() -> None:

@@ -191,7 +191,10 @@ def test_a_teachers_numbers_yield_to_what_is_asked_for(arguments, guidance, t_mi
     ("arguments", "message"),
     [
         ((), "task: "),
-        (("task=cat2cow",), "task: 'cat2cow' is not among its choices; give one of add_glasses"),
+        (
+            ("task=cat2cow",),
+            "task: 'cat2cow' is not among its choices (did you mean 'cat2dog'?); give",
+        ),
         (("task=cat2lion", "student=huge"), "student: 'huge' is not among its choices; give one"),
         (("task=cat2lion", "guidence.end=3"), "guidence: no such key (did you mean 'guidance'?)"),
         (("task=cat2lion", "trainer.max_steps=-1"), "trainer.max_steps: -1 is not allowed; give"),

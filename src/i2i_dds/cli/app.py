@@ -20,8 +20,11 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.cli.arguments import checked
+from i2i_dds.cli.commands import program
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.memory import keep_freed_memory
+from i2i_dds.cli.root import Root
 from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
@@ -60,10 +63,12 @@ def entry_point(
         def main() -> None:
             keep_freed_memory()
             full_error = os.environ.get(_FULL_ERROR)
-            sys.argv[1:] = rename(quote_text(sys.argv[1:], text), typed or {})
+            root = Root(config_dir() / f"{config_name}.yaml")
             # With the switch on, Hydra raises what it would otherwise print in several lines.
-            with _explained(full_error), _hydra_full_error("1"):
+            with _explained(full_error, root), _hydra_full_error("1"):
                 refuse_moved(sys.argv[1:], moved or {})
+                arguments = checked(sys.argv[1:], root)
+                sys.argv[1:] = rename(quote_text(arguments, text), typed or {})
                 _run(_task(job, full_error), config_name)
 
         return main
@@ -122,12 +127,6 @@ def quote_text(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
         return f"{key}{equals}'{escaped}'"
 
     return [quoted(argument) for argument in arguments]
-
-
-def program() -> str:
-    """How the command was typed: "python scripts/edit.py", or the console command's name."""
-    typed = Path(sys.argv[0])
-    return f"python {sys.argv[0]}" if typed.suffix == ".py" else typed.name
 
 
 OmegaConf.register_new_resolver("program", program, replace=True)
@@ -200,12 +199,12 @@ def _say_whose_settings(cfg: DictConfig) -> None:
 
 
 @contextmanager
-def _explained(full_error: str | None) -> Iterator[None]:
+def _explained(full_error: str | None, root: Root | None = None) -> Iterator[None]:
     """Ends the process with one sentence for a user's mistake, unless full errors are wanted."""
     try:
         yield
     except Exception as error:
-        sentence = None if full_error == "1" else explain(error)
+        sentence = None if full_error == "1" else explain(error, root)
         if sentence is None:
             raise
         sys.stdout.flush()

@@ -170,3 +170,7 @@ def _report(table: str) -> None:
         console.print(Markdown(table))
     else:
         console.print(table, soft_wrap=True, markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -28,3 +28,7 @@ def main(cfg: DictConfig) -> Path:
     out = Path(cfg.out)
     write_image(out, sheet)
     return out.parent
+
+
+if __name__ == "__main__":
+    main()

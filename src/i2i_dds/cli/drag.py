@@ -177,3 +177,7 @@ def _numbers(
 
         result["metrics"] = truth_numbers(truth, dragged.x, downscale)
     write_json(folder / "result.json", {**result, "config": settings})
+
+
+if __name__ == "__main__":
+    main()

@@ -106,3 +106,7 @@ def _report(metrics: dict[str, Any]) -> None:
     for name, value in metrics.items():
         if name != "kinds":
             console.print(f"{name:26}", "-" if value is None else f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -260,3 +260,7 @@ def _report(evaluation: Evaluation) -> None:
     shown = {name: value for name, value in evaluation.metrics().items() if name != "tasks"}
     for name, value in shown.items():
         Console(stderr=True).print(f"{name:26}", "-" if value is None else f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    main()

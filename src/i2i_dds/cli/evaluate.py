@@ -71,3 +71,7 @@ def _tasks(cfg: DictConfig, student: Any) -> Any:
     tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
     check_knows(student, tasks)
     return tasks
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,9 @@
 import difflib
 import errno
 import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from hydra.errors import (
     CompactHydraException,
@@ -10,7 +13,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -18,7 +21,12 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from i2i_dds.checks import did_you_mean, meant
+from i2i_dds.cli.root import Root
 from i2i_dds.errors import UserError
+
+_NOT_SET = ("hydra", "teacher.presets")
+"""Hydra's own settings, and the values that others take unless they are set."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_ACCESS = (
@@ -27,11 +35,12 @@ _NO_ACCESS = (
 )
 
 
-def explain(error: BaseException) -> str | None:
+def explain(error: BaseException, root: Root | None = None) -> str | None:
     """Finds the sentence for a mistake of the user's.
 
     Args:
         error: What ended the command; its causes are looked at too.
+        root: The command's root config, whose groups an unknown key may have meant.
 
     Returns:
         One sentence, or None when the mistake is not the user's and wants a traceback.
@@ -42,7 +51,7 @@ def explain(error: BaseException) -> str | None:
             return _one_line(str(cause))
     for cause in causes:
         if isinstance(cause, ConfigKeyError | ConfigAttributeError):
-            return _unknown_key(cause)
+            return _unknown_key(cause, root)
         if isinstance(cause, MissingMandatoryValue):
             return f"{cause.full_key}: no value is set; give {cause.full_key}=<value>"
     if isinstance(error, MissingConfigException):
@@ -52,7 +61,7 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OverrideParseException) and not str(error).startswith("Ambiguous"):
         return f"{error.override!r} cannot be read; give key=value, with 'quotes' round odd text"
     if isinstance(error, CompactHydraException):
-        return _composition(error)
+        return _composition(error, root)
     if isinstance(error, OmegaConfBaseException):
         return _one_line(f"{error.full_key}: {error.msg or error}")
     return _disk(error) if isinstance(error, OSError) else None
@@ -71,29 +80,91 @@ def _causes(error: BaseException) -> list[BaseException]:
     return chain
 
 
-def _unknown_key(error: OmegaConfBaseException) -> str:
-    """Names the key and its neighbours that exist, the likeliest first."""
+def nearest_keys(typed: str, cfg: Any, here: Iterable[str] = ()) -> list[str]:
+    """The keys that somebody may have meant who typed one that perhaps does not exist.
+
+    Args:
+        typed: The dotted key that was typed; if it exists it is the only one.
+        cfg: The whole config.
+        here: Dotted keys that would stand where ``typed`` does; they need be less like it.
+
+    Returns:
+        Keys of the same name elsewhere, two at most, else the likeliest one, else none.
+    """
+    name, siblings = _name(typed), set(here)
+    keys = {**dict.fromkeys(here), **dict.fromkeys(_dotted(OmegaConf.to_container(cfg)))}
+    if typed in keys:
+        return [typed]
+    same = [key for key in keys if _name(key) == name]
+    if same:
+        depth = min(key.count(".") for key in same)
+        near = [key for key in same if key.count(".") == depth]
+        return sorted(near, key=lambda key: -_likeness(typed, key))[:2]
+    scores = {}
+    for key in keys:
+        score = _likeness(name, _name(key))
+        if key in siblings and score >= 0.6:
+            scores[key] = score + 0.2
+        elif (score := max(score, _likeness(typed, key))) >= 0.8:
+            scores[key] = score
+    return [max(scores, key=lambda key: (scores[key], -key.count(".")))] if scores else []
+
+
+def _dotted(value: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of nested dicts that are for a user to set."""
+    for name, child in value.items() if isinstance(value, dict) else ():
+        if f"{prefix}{name}" not in _NOT_SET:
+            yield f"{prefix}{name}"
+            yield from _dotted(child, f"{prefix}{name}.")
+
+
+def _name(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def _unknown_key(error: OmegaConfBaseException, root: Root | None) -> str:
+    """Names the key that may have been meant, and the unknown key's neighbours that exist."""
     full_key, parent = str(error.full_key), error.parent_node
     if not isinstance(parent, DictConfig):
         return _one_line(f"{full_key}: {error.msg or error}")
-    key, known = full_key.rpartition(".")[2], [str(name) for name in parent if name != "hydra"]
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{full_key}: no such key{hint}; allowed here are {', '.join(sorted(known))}"
+    group = full_key.rpartition(".")[0]
+    known = {str(name) for name in parent if name != "hydra"}
+    if not group and root is not None:
+        known |= set(root.groups)
+    here = [f"{group}.{name}" if group else name for name in sorted(known)]
+    hint = meant(nearest_keys(full_key, parent._get_root(), here))
+    allowed = f"allowed here are {', '.join(sorted(known))}" if known else f"{group} is one value"
+    return f"{full_key}: no such key{hint}; {allowed}"
 
 
 def _unknown_choice(error: MissingConfigException) -> str:
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
     if not group or not error.options:
         return _one_line(str(error))
-    return f"{group}: {choice!r} is not among its choices; give one of {', '.join(error.options)}"
+    hint, options = did_you_mean(choice, error.options), ", ".join(error.options)
+    return f"{group}: {choice!r} is not among its choices{hint}; give one of {options}"
 
 
-def _composition(error: CompactHydraException) -> str:
+def _mistyped(group: str, root: Root) -> str | None:
+    """The key on the command line that is most like a group's name and none of the config's."""
+    typed = {argument.partition("=")[0] for argument in sys.argv[1:] if "=" in argument}
+    near = difflib.get_close_matches(group, typed - {*root.keys, *root.groups}, n=1)
+    return near[0] if near else None
+
+
+def _composition(error: CompactHydraException, root: Root | None) -> str:
     message = str(error)
     if (group := missing_choice(error)) is not None:
         options = ", ".join(message.partition("options:")[2].split())
-        return f"{group}: no choice is made; give {group}=<choice>, one of {options}"
+        mistyped = None if root is None else _mistyped(group, root)
+        wrong = f"{group}: no choice is made"
+        if mistyped is not None:
+            wrong = f"{mistyped}: no such key{meant([group])}"
+        return f"{wrong}; give {group}=<choice>, one of {options}"
     ambiguous = re.match(r"Ambiguous value for argument '([^=']+)=(.*?)'\n", message, re.DOTALL)
     if ambiguous:
         key, value = ambiguous.groups()

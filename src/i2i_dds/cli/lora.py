@@ -183,3 +183,7 @@ def _report(numbers: dict[str, Any], kept: KeptLora) -> None:
     console.print(f"{how} {kept.seconds:.1f} s: {kept.file}", soft_wrap=True)
     for name in ("loss_before", "loss_after", "psnr_without", "psnr_with"):
         console.print(f"{name:26}{numbers[name]:.4g}")
+
+
+if __name__ == "__main__":
+    main()

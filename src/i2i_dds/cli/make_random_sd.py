@@ -15,3 +15,7 @@ def main(cfg: DictConfig) -> Path:
     return build_random_stable_diffusion(
         cfg.folder, cfg.size, cfg.prediction_type, cfg.seed, cfg.dtype
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -92,3 +92,7 @@ _SOURCES: dict[str, Callable[[DictConfig], tuple[Iterable[Sample], int | None]]]
     "folder": _folder,
     "teacher": _teacher,
 }
+
+
+if __name__ == "__main__":
+    main()

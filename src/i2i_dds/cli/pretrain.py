@@ -54,3 +54,7 @@ def _report(cfg: DictConfig) -> Path:
         result = report(weights, folder, cfg.report.n, cfg.report.n_t2i, cfg.seed)
         write_json(folder / "report.json", as_json(result))
     return run_dir()
+
+
+if __name__ == "__main__":
+    main()

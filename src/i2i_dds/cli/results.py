@@ -16,3 +16,7 @@ def main(cfg: DictConfig) -> Path:
 
     fill_documents(Path.cwd())
     return RESULTS
+
+
+if __name__ == "__main__":
+    main()

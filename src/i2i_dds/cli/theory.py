@@ -75,3 +75,7 @@ def _methods(cfg: DictConfig) -> str:
         "timestep of the schedule to the clean latent; the last step adds no noise. "
         "Theorems: Nie et al., The Blessing of Randomness, ICLR 2024."
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -213,3 +213,7 @@ def _log_final(trainer: Trainer, numbers: dict[str, Any]) -> None:
         logger.save()
     for name, value in found.items():
         Console(stderr=True).print(f"{name:28}", f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    main()
