@@ -89,7 +89,7 @@ def test_commands_of_the_documents_exist(repository: Path, document: str) -> Non
 
 def test_readme_names_every_installed_command(repository: Path, project: dict) -> None:
     for document in ("README.md", project["readme"]):
-        found = set(re.findall(r"`(i2i-[a-z-]+)`", read(repository / document)))
+        found = set(re.findall(r"`(i2i(?:-[a-z-]+)?)`", read(repository / document)))
         assert found == set(project["scripts"]), document
 
 

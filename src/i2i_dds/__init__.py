@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from i2i_dds.critters import Scene, render
     from i2i_dds.diffusion.process import Process, RectifiedFlow, VariancePreserving
     from i2i_dds.editing.automask import AutoMask
     from i2i_dds.editing.drag import Drag
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from i2i_dds.editing.optimise import ZeroShot
     from i2i_dds.editing.sdedit import SDEdit
     from i2i_dds.errors import UserError
+    from i2i_dds.evaluation.grid import grid
     from i2i_dds.pipelines.drag import DragOutput, DragPipeline
     from i2i_dds.pipelines.edit import EditPipeline
     from i2i_dds.pipelines.examples import example_picture, load_teacher
@@ -57,6 +59,7 @@ _HOMES = {
     "RectifiedFlow": "diffusion.process",
     "SDEdit": "editing.sdedit",
     "SDSL2": "scores.sds_l2",
+    "Scene": "critters",
     "Score": "scores.interface",
     "ScoreInput": "scores.interface",
     "StableDiffusionTeacher": "teacher.stable_diffusion",
@@ -68,7 +71,9 @@ _HOMES = {
     "VariancePreserving": "diffusion.process",
     "ZeroShot": "editing.optimise",
     "example_picture": "pipelines.examples",
+    "grid": "evaluation.grid",
     "load_teacher": "pipelines.examples",
+    "render": "critters",
 }
 
 __all__ = [  # noqa: RUF022
@@ -89,6 +94,7 @@ __all__ = [  # noqa: RUF022
     "RectifiedFlow",
     "SDEdit",
     "SDSL2",
+    "Scene",
     "Score",
     "ScoreInput",
     "StableDiffusionTeacher",
@@ -101,7 +107,9 @@ __all__ = [  # noqa: RUF022
     "ZeroShot",
     "__version__",
     "example_picture",
+    "grid",
     "load_teacher",
+    "render",
 ]
 
 

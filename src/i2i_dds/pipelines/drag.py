@@ -180,6 +180,8 @@ class DragPipeline:
         strength: float | None = None,
         radius: int | None = None,
         drag_step: float | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
         guidance_scale: float | None = None,
         guidance_scale_end: float | None = None,
         use_lora: bool = True,
@@ -204,6 +206,8 @@ class DragPipeline:
             strength: How far up, in (0, 1].
             radius: Of the square that moves, in latent cells.
             drag_step: Cells that a handle goes at a time.
+            alpha: What the square is multiplied with where it is pasted.
+            beta: What is left of it where it was, in [0, 1].
             guidance_scale: Of classifier-free guidance at t = 0.
             guidance_scale_end: The same at ``strength``; linear between.
             use_lora: Whether the teacher learns the picture first.
@@ -234,6 +238,8 @@ class DragPipeline:
             "t0": strength,
             "radius": radius,
             "drag_step": drag_step,
+            "alpha": alpha,
+            "beta": beta,
             "guidance": guidance_scale,
             "guidance_t0": guidance_scale_end,
         }

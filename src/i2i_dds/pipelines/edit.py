@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Generator
+from PIL import Image
+from torch import Generator, Tensor
 
 from i2i_dds.checks import as_list
+from i2i_dds.data.images import fit as fit_image
+from i2i_dds.data.images import to_pil, to_tensor
 from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.batches import Edited, edit_items
 from i2i_dds.editing.interface import Editor, EditStep
@@ -157,6 +160,15 @@ class EditPipeline:
                 )
             )
         return collect(prepared, done, {**settings, "seed": seed})
+
+    def encode(self, image: Picture) -> Tensor:
+        """A picture's latent, (1, C, h, w), on the CPU, at the nearest size the VAE allows."""
+        fitted = fit_image(open_picture(image), self.teacher.downscale, None, "resize")
+        return self.teacher.encode(to_tensor(fitted)[None]).cpu()
+
+    def decode(self, z: Tensor) -> list[Image.Image]:
+        """Pictures of latents (B, C, h, w), such as a callback is shown on the way."""
+        return [to_pil(x) for x in self.teacher.decode(z).cpu()]
 
     def _automask(self, mask: Any, editor: Any) -> AutoMask | None:
         if isinstance(mask, AutoMask):
