@@ -4,20 +4,12 @@ import diffusers
 import pytest
 import torch
 
+from i2i_dds.diffusion.ddim import DDIMCoefficients, forward_step
 from i2i_dds.diffusion.guidance import classifier_free_guidance
 from i2i_dds.diffusion.process import CLEAN, VariancePreserving
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.optimise import edit
-from i2i_dds.editing.sde import (
-    DDIMCoefficients,
-    blend,
-    cycle,
-    denoise,
-    forward_path,
-    forward_step,
-    invert,
-    source_predictions,
-)
+from i2i_dds.editing.sde import blend, cycle, denoise, forward_path, invert, source_predictions
 from i2i_dds.scores.dds import DDS
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from i2i_dds.diffusion.ddim import DDIMCoefficients
 from i2i_dds.diffusion.process import CLEAN
-from i2i_dds.editing.sde import DDIMCoefficients
 from i2i_dds.research.theory.curves import Curve, recorded
 from i2i_dds.research.theory.divergence import count, inner_edges, kl_from_counts
 from i2i_dds.research.theory.laws import MATCHED, Mixture, Prior, data_law, mismatched

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from i2i_dds.diffusion.ddim import DDIMCoefficients
 from i2i_dds.diffusion.randomness import randn
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.guided import predict_guided
@@ -45,8 +46,8 @@ def sample(
     dtype = torch.promote_types(teacher.dtype, torch.float32)
     z_t = randn(generators, (teacher.latent_channels, *cells), dtype, teacher.device)
     text, process = teacher.embed(prompts), teacher.process
-    for t, u in process.pairs(steps):
+    for t, t_prev in process.pairs(steps):
         times = torch.full((len(z_t),), t, device=z_t.device)
         (eps,) = predict_guided(teacher, [z_t], [text], times, guidance)
-        z_t = process.mix(process.to_clean(z_t, eps, t), eps, u)
+        z_t = DDIMCoefficients.of(process, t, t_prev, eta=0.0).mean(z_t, eps)
     return teacher.decode(z_t)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from i2i_dds.diffusion.ddim import DDIMCoefficients, forward_step
 from i2i_dds.diffusion.process import CLEAN
 from i2i_dds.diffusion.randomness import item_generators
-from i2i_dds.editing.sde import DDIMCoefficients, Pairs, cycle, forward_step, source_predictions
+from i2i_dds.editing.sde import Pairs, cycle, source_predictions
 from i2i_dds.research.theory.curves import Curve, curves_of, recorded
 from i2i_dds.research.theory.divergence import count, inner_edges, kl_from_counts
 from i2i_dds.research.theory.laws import MATCHED, Mixture, Prior

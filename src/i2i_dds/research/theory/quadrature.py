@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from i2i_dds.diffusion.ddim import DDIMCoefficients
 from i2i_dds.diffusion.process import CLEAN
-from i2i_dds.editing.sde import DDIMCoefficients, Pairs
+from i2i_dds.editing.sde import Pairs
 from i2i_dds.research.theory.curves import Curve, curves_of, recorded
 from i2i_dds.research.theory.laws import Mixture, Prior
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
