@@ -56,9 +56,9 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     from i2i_dds.tasks import TaskSet
     from i2i_dds.training.checkpoints import CONFIG
     from i2i_dds.training.loggers import finish_loggers
-    from i2i_dds.training.student_edit import NUMBERS
+    from i2i_dds.training.student_edit import optimizable
 
-    check(cfg, {**_RULES, "optimized_metric": optional(choice(*NUMBERS))})
+    check(cfg, {**_RULES, "optimized_metric": optional(choice(*optimizable()))})
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     settings, folder = resolved(cfg), run_dir()
     tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))

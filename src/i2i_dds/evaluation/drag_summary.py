@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from i2i_dds.evaluation.aggregate import mean
 from i2i_dds.evaluation.drags import DragRow
+from i2i_dds.evaluation.tables import markdown, number
 
 _MEANS = (
     "arrived",
@@ -20,25 +23,31 @@ _MEANS = (
     "image_fidelity",
 )
 
+
+@dataclass(frozen=True)
+class _Column:
+    header: str
+    digits: int = 1
+    percent: bool = False
+
+
 _COLUMNS = {
-    "n": "items",
-    "failed": "failed",
-    "arrived": "arrived",
-    "arrived_source": "arrived, source",
-    "within_cell": "most alike within a cell",
-    "score": "correlation there",
-    "psnr_truth": "PSNR to truth, dB",
-    "psnr_truth_source": "of the source, dB",
-    "psnr_source": "PSNR to source, dB",
-    "image_fidelity": "image fidelity",
-    "md_dragdiffusion": "distance, DragDiffusion's, px",
-    "md_regiondrag": "distance, RegionDrag's, x 100",
-    "seconds_per_item": "seconds an item",
-    "lora_seconds_per_item": "and for its LoRA",
-    "evaluations_per_item": "UNet evaluations an item",
+    "n": _Column("items", 0),
+    "failed": _Column("failed", 0),
+    "arrived": _Column("arrived", 0, percent=True),
+    "arrived_source": _Column("arrived, source", 0, percent=True),
+    "within_cell": _Column("most alike within a cell", 0, percent=True),
+    "score": _Column("correlation there", 2),
+    "psnr_truth": _Column("PSNR to truth, dB"),
+    "psnr_truth_source": _Column("of the source, dB"),
+    "psnr_source": _Column("PSNR to source, dB"),
+    "image_fidelity": _Column("image fidelity", 3),
+    "md_dragdiffusion": _Column("distance, DragDiffusion's, px"),
+    "md_regiondrag": _Column("distance, RegionDrag's, x 100"),
+    "seconds_per_item": _Column("seconds an item"),
+    "lora_seconds_per_item": _Column("and for its LoRA"),
+    "evaluations_per_item": _Column("UNet evaluations an item", 0),
 }
-_PERCENT = ("arrived", "arrived_source", "within_cell")
-_DIGITS = {"n": 0, "failed": 0, "evaluations_per_item": 0, "image_fidelity": 3, "score": 2}
 
 
 def drag_metrics(
@@ -58,9 +67,9 @@ def drag_metrics(
     """
     done = [row for row in rows if not row.error]
     found = {"n": len(rows), "failed": len(rows) - len(done), **_means(done)}
-    found["seconds_per_item"] = _mean(seconds[row.name] for row in done)
-    found["lora_seconds_per_item"] = _mean(lora_seconds[row.name] for row in done)
-    found["evaluations_per_item"] = _mean(float(row.evaluations) for row in done)
+    found["seconds_per_item"] = mean(seconds[row.name] for row in done)
+    found["lora_seconds_per_item"] = mean(lora_seconds[row.name] for row in done)
+    found["evaluations_per_item"] = mean(float(row.evaluations) for row in done)
     found["nonfinite"] = sum(row.nonfinite for row in done)
     kinds = sorted({row.kind for row in done if row.kind})
     if len(kinds) > 1:
@@ -71,13 +80,10 @@ def drag_metrics(
 def summary_table(metrics: Mapping[str, Any]) -> str:
     """The numbers of :func:`drag_metrics` in Markdown: a row for all items, one for each kind."""
     shown = [key for key in _COLUMNS if metrics.get(key) is not None]
-    lines = ["| | " + " | ".join(_COLUMNS[key] for key in shown) + " |"]
-    lines += ["|---|" + "---:|" * len(shown)]
-    parts = {"all": metrics, **metrics.get("kinds", {})}
-    for name, part in parts.items():
-        cells = " | ".join(_cell(key, part.get(key)) for key in shown)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines) + "\n"
+    lines = []
+    for name, part in {"all": metrics, **metrics.get("kinds", {})}.items():
+        lines.append([name, *(_cell(_COLUMNS[key], part.get(key)) for key in shown)])
+    return markdown(["", *(_COLUMNS[key].header for key in shown)], lines, align_right=True)
 
 
 def _kind(rows: Sequence[DragRow]) -> dict[str, Any]:
@@ -85,20 +91,13 @@ def _kind(rows: Sequence[DragRow]) -> dict[str, Any]:
 
 
 def _means(rows: Sequence[DragRow]) -> dict[str, float | None]:
-    found = {name: _mean(getattr(row, name) for row in rows) for name in _MEANS}
+    found = {name: mean(getattr(row, name) for row in rows) for name in _MEANS}
     pairs = sum(row.pairs for row in rows)
     pooled = math.fsum(row.md_dragdiffusion * row.pairs for row in rows)
     found["md_dragdiffusion"] = pooled / pairs if pairs else None
-    found["md_regiondrag"] = _mean(row.md_regiondrag for row in rows)
+    found["md_regiondrag"] = mean(row.md_regiondrag for row in rows)
     return found
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else None
-
-
-def _cell(key: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.0f} %" if key in _PERCENT else f"{value:.{_DIGITS.get(key, 1)}f}"
+def _cell(column: _Column, value: float | None) -> str:
+    return "" if value is None else number(value, column.digits, percent=column.percent)

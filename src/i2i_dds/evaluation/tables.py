@@ -1,4 +1,4 @@
-"""Rows as a Markdown table."""
+"""Markdown tables, and numbers as they stand in them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,52 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+UNKNOWN = "–"
+"""What stands for a number that is not there."""
 
-def markdown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as they are, numbers to four digits; what a row has not is a dash."""
 
-    def cell(value: Any) -> str:
-        if isinstance(value, float):
-            return "–" if math.isnan(value) else f"{value:.4g}"
-        return "–" if value is None else str(value)
+def markdown(
+    headers: Sequence[str], lines: Sequence[Sequence[Any]], *, align_right: bool = False
+) -> str:
+    """A table, each line of which ends with a newline.
 
-    lines = [[cell(row.get(column)) for column in columns] for row in rows]
-    table = [list(columns), ["---"] * len(columns), *lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in table)
+    Args:
+        headers: Of the columns.
+        lines: A cell for each header. Words stay as they are, numbers have four significant digits,
+            None and NaN are dashes.
+        align_right: Whether all columns but the first, which is of names, are.
+    """
+    rule = ["---", *["---:"] * (len(headers) - 1)] if align_right else [" --- "] * len(headers)
+    cells = [[_padded(_cell(value)) for value in line] for line in (headers, *lines)]
+    return "".join(f"|{'|'.join(line)}|\n" for line in (cells[0], rule, *cells[1:]))
+
+
+def of_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table of some columns of rows; what a row has not is a dash."""
+    return markdown(columns, [[row.get(column) for column in columns] for row in rows])
+
+
+def number(
+    value: float, digits: int = 1, *, percent: bool = False, spread: float | None = None
+) -> str:
+    """A number as text.
+
+    Args:
+        value: The number.
+        digits: After the point.
+        percent: Whether a fraction is written in percent.
+        spread: Its standard deviation, None of not.
+    """
+    scale, unit = (100, " %") if percent else (1, "")
+    around = "" if spread is None else f" ± {spread * scale:.{digits}f}"
+    return f"{value * scale:.{digits}f}{around}{unit}"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return UNKNOWN if math.isnan(value) else f"{value:.4g}"
+    return UNKNOWN if value is None else str(value)
+
+
+def _padded(cell: str) -> str:
+    return f" {cell} " if cell else " "
