@@ -205,6 +205,8 @@ def _log_final(trainer: Trainer, numbers: dict[str, Any]) -> None:
     """To the loggers, and for a person to standard error."""
     from rich.console import Console
 
+    from i2i_dds.evaluation.metric import printed
+
     found = {name: value for name, value in numbers.items() if isinstance(value, int | float)}
     for logger in trainer.loggers:
         logger.log_metrics(
@@ -212,4 +214,4 @@ def _log_final(trainer: Trainer, numbers: dict[str, Any]) -> None:
         )
         logger.save()
     for name, value in found.items():
-        Console(stderr=True).print(f"{name:28}", f"{value:.4g}")
+        Console(stderr=True).print(f"{name:28}", printed(name, value))

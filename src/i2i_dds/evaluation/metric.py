@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from i2i_dds.errors import UserError
+from i2i_dds.evaluation.tables import number
 from i2i_dds.metrics.image import psnr, sharpness
 from i2i_dds.tasks import Task
 
@@ -209,6 +210,16 @@ def edit_metrics() -> list[Metric]:
 def ranking_metrics() -> list[str]:
     """Names of those that tell a better edit from a worse one, in the order of tables."""
     return [name for name, metric in METRICS.items() if metric.higher_is_better is not None]
+
+
+def printed(name: str, value: float | None) -> str:
+    """A number for a person: a metric's in its digits and unit, others in four digits."""
+    metric = METRICS.get(name)
+    if value is None:
+        return "-"
+    if metric is None:
+        return f"{value:.4g}"
+    return f"{number(value, metric.digits)} {metric.unit}".rstrip()
 
 
 def _against_truth(measured: Measured, x: Tensor) -> Tensor:
