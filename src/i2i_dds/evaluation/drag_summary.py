@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from i2i_dds.evaluation.aggregate import mean
 from i2i_dds.evaluation.drags import DragRow
-from i2i_dds.evaluation.tables import markdown, number
+from i2i_dds.evaluation.tables import Column, markdown_of_cells
 
 _MEANS = (
     "arrived",
@@ -23,31 +22,23 @@ _MEANS = (
     "image_fidelity",
 )
 
-
-@dataclass(frozen=True)
-class _Column:
-    header: str
-    digits: int = 1
-    percent: bool = False
-
-
-_COLUMNS = {
-    "n": _Column("items", 0),
-    "failed": _Column("failed", 0),
-    "arrived": _Column("arrived", 0, percent=True),
-    "arrived_source": _Column("arrived, source", 0, percent=True),
-    "within_cell": _Column("most alike within a cell", 0, percent=True),
-    "score": _Column("correlation there", 2),
-    "psnr_truth": _Column("PSNR to truth, dB"),
-    "psnr_truth_source": _Column("of the source, dB"),
-    "psnr_source": _Column("PSNR to source, dB"),
-    "image_fidelity": _Column("image fidelity", 3),
-    "md_dragdiffusion": _Column("distance, DragDiffusion's, px"),
-    "md_regiondrag": _Column("distance, RegionDrag's, x 100"),
-    "seconds_per_item": _Column("seconds an item"),
-    "lora_seconds_per_item": _Column("and for its LoRA"),
-    "evaluations_per_item": _Column("UNet evaluations an item", 0),
-}
+_COLUMNS = (
+    Column("items", "n", 0),
+    Column("failed", "failed", 0),
+    Column("arrived", "arrived", 0, percent=True),
+    Column("arrived, source", "arrived_source", 0, percent=True),
+    Column("most alike within a cell", "within_cell", 0, percent=True),
+    Column("correlation there", "score", 2),
+    Column("PSNR to truth, dB", "psnr_truth"),
+    Column("of the source, dB", "psnr_truth_source"),
+    Column("PSNR to source, dB", "psnr_source"),
+    Column("image fidelity", "image_fidelity", 3),
+    Column("distance, DragDiffusion's, px", "md_dragdiffusion"),
+    Column("distance, RegionDrag's, x 100", "md_regiondrag"),
+    Column("seconds an item", "seconds_per_item"),
+    Column("and for its LoRA", "lora_seconds_per_item"),
+    Column("UNet evaluations an item", "evaluations_per_item", 0),
+)
 
 
 def drag_metrics(
@@ -79,11 +70,11 @@ def drag_metrics(
 
 def summary_table(metrics: Mapping[str, Any]) -> str:
     """The numbers of :func:`drag_metrics` in Markdown: a row for all items, one for each kind."""
-    shown = [key for key in _COLUMNS if metrics.get(key) is not None]
+    shown = [column for column in _COLUMNS if metrics.get(column.key) is not None]
     lines = []
     for name, part in {"all": metrics, **metrics.get("kinds", {})}.items():
-        lines.append([name, *(_cell(_COLUMNS[key], part.get(key)) for key in shown)])
-    return markdown(["", *(_COLUMNS[key].header for key in shown)], lines, align_right=True)
+        lines.append([name, *(_cell(column, part.get(column.key)) for column in shown)])
+    return markdown_of_cells(["", *(column.header for column in shown)], lines, align_right=True)
 
 
 def _kind(rows: Sequence[DragRow]) -> dict[str, Any]:
@@ -99,5 +90,5 @@ def _means(rows: Sequence[DragRow]) -> dict[str, float | None]:
     return found
 
 
-def _cell(column: _Column, value: float | None) -> str:
-    return "" if value is None else number(value, column.digits, percent=column.percent)
+def _cell(column: Column, value: float | None) -> str:
+    return "" if value is None else column.written(value)

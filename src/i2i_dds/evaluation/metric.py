@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from i2i_dds.errors import UserError
-from i2i_dds.evaluation.tables import number
 from i2i_dds.metrics.image import psnr, sharpness
 from i2i_dds.tasks import Task
 
@@ -219,7 +218,7 @@ def printed(name: str, value: float | None) -> str:
         return "-"
     if metric is None:
         return f"{value:.4g}"
-    return f"{number(value, metric.digits)} {metric.unit}".rstrip()
+    return f"{value:.{metric.digits}f} {metric.unit}".rstrip()
 
 
 def _against_truth(measured: Measured, x: Tensor) -> Tensor:

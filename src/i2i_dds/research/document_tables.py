@@ -12,28 +12,22 @@ from typing import Any, Protocol
 
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.aggregate import mean, spread
-from i2i_dds.evaluation.tables import UNKNOWN, markdown, number
+from i2i_dds.evaluation.tables import UNKNOWN, markdown_of_cells
+from i2i_dds.evaluation.tables import Column as NumberColumn
 
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Column:
-    """A number of the files: its header, its key, and how it is written.
+class Column(NumberColumn):
+    """A number of the files.
 
     Attributes:
-        header: What the table calls it.
-        key: Its key; in json files dots lead into nested objects.
-        digits: After the point.
-        percent: Whether a fraction is written in percent.
+        key: In json files dots lead into nested objects.
         where: Of a csv file, what its line has in other columns, beside what the row says.
         spread: Of a csv file, whether "<key>_spread" is written too.
     """
 
-    header: str
-    key: str
-    digits: int = 1
-    percent: bool = False
     where: Mapping[str, Any] = field(default_factory=dict)
     spread: bool = False
 
@@ -137,7 +131,7 @@ def filled(text: str, tables: Mapping[str, Table], results: Path) -> str:
 
 def _drawn(headers: Sequence[str], lines: Sequence[Sequence[str]], title: str) -> str:
     above = f"**{title}**\n\n" if title else ""
-    return above + markdown(headers, lines, align_right=True).rstrip("\n")
+    return above + markdown_of_cells(headers, lines, align_right=True).rstrip("\n")
 
 
 def _read(path: Path) -> dict:
@@ -169,14 +163,10 @@ def _number(wanted: Mapping[str, Any], column: Column, lines: Sequence[Mapping[s
     if not value:
         return UNKNOWN
     around = found[0].get(f"{column.key}_spread") if column.spread else None
-    return _written(float(value), float(around) if around else None, column)
+    return column.written(float(value), float(around) if around else None)
 
 
 def _mean(values: Sequence[float | None], column: Column) -> str:
     """The mean and, of several runs, the sample standard deviation."""
     found = mean(values)
-    return UNKNOWN if found is None else _written(found, spread(values), column)
-
-
-def _written(value: float, around: float | None, column: Column) -> str:
-    return number(value, column.digits, percent=column.percent, spread=around)
+    return UNKNOWN if found is None else column.written(found, spread(values))
