@@ -53,25 +53,25 @@ def test_the_exact_answer(evaluator, batch):
     rows = evaluator(batch, batch["truth"], seconds=0.5)
     assert [row.key for row in rows] == batch["key"]
     assert [row.task for row in rows] == ["cat2lion"] * 2 + ["day2night"] * 2
-    assert [row.success for row in rows] == [1, 1, 0, 0]
-    assert [row.psnr_truth for row in rows] == [pytest.approx(CAP)] * 4
+    assert [row["success"] for row in rows] == [1, 1, 0, 0]
+    assert [row["psnr_truth"] for row in rows] == [pytest.approx(CAP)] * 4
     assert [row.seconds for row in rows] == [0.5] * 4
     x, truth = batch["image"], batch["truth"]
-    assert [row.psnr_truth_source for row in rows] == psnr(x, truth).tolist()
-    recon = [row.psnr_truth_source_recon for row in rows]
+    assert [row["psnr_truth_source"] for row in rows] == psnr(x, truth).tolist()
+    recon = [row["psnr_truth_source_recon"] for row in rows]
     assert recon == psnr(0.9 * x, truth).tolist()
-    assert [row.sharpness for row in rows] == sharpness(truth).tolist()
-    assert [row.sharpness_source for row in rows] == sharpness(x).tolist()
+    assert [row["sharpness"] for row in rows] == sharpness(truth).tolist()
+    assert [row["sharpness_source"] for row in rows] == sharpness(x).tolist()
 
 
 def test_backdrop_is_compared_with_the_reconstruction_where_nothing_should_change(evaluator, batch):
     recon, mask = 0.9 * batch["image"], batch["mask"]
     elsewhere = torch.where(mask > 0, torch.ones_like(recon), recon)
     rows = evaluator(batch, elsewhere)
-    assert [row.psnr_backdrop for row in rows] == [pytest.approx(CAP)] * 4
+    assert [row["psnr_backdrop"] for row in rows] == [pytest.approx(CAP)] * 4
     # 20 log10(2 / 0.2) = 20 dB, wherever it is that the task should not touch
     rows = evaluator(batch, torch.where(mask > 0, elsewhere, recon + 0.2))
-    assert [row.psnr_backdrop for row in rows] == [pytest.approx(20, abs=1e-4)] * 4
+    assert [row["psnr_backdrop"] for row in rows] == [pytest.approx(20, abs=1e-4)] * 4
     # For cat2lion the corner is kept; for day2night the animal in the middle is.
     assert mask[0, 0, 0, 0] == 0 and mask[2, 0, 0, 0] == 1 and mask[2, 0, 18, 16] == 0
 
@@ -81,8 +81,8 @@ def test_photographs_have_no_truth(batch):
     (row, *_) = Evaluator(TASKS, Blurring(torch.zeros(1, 3, 2, 2), torch.ones(1)))(
         photos, batch["image"]
     )
-    missing = (row.success, row.psnr_truth, row.psnr_truth_source, row.psnr_backdrop)
-    assert all(map(math.isnan, missing)) and row.sharpness == row.sharpness_source
+    missing = (row["success"], row["psnr_truth"], row["psnr_truth_source"], row["psnr_backdrop"])
+    assert all(map(math.isnan, missing)) and row["sharpness"] == row["sharpness_source"]
 
 
 def test_a_target_that_the_judge_does_not_know_is_refused(evaluator, batch):

@@ -3,26 +3,17 @@ import math
 
 import pytest
 
-from i2i_dds.evaluation.measure import Row
+from i2i_dds.evaluation.measure import EditRow
 from i2i_dds.evaluation.summary import Evaluation
 
 NAN = float("nan")
 
 
-def row(key: str, task: str = "cat2lion", success: float = 1.0, **changes: float) -> Row:
+def row(key: str, task: str = "cat2lion", success: float = 1.0, **changes: float) -> EditRow:
     values = {"psnr_truth": 20.0, "psnr_truth_source": 15.0, "psnr_backdrop": 24.0, **changes}
-    return Row(
-        key,
-        task,
-        success,
-        values["psnr_truth"],
-        values["psnr_truth_source"],
-        14.0,
-        values["psnr_backdrop"],
-        0.05,
-        0.04,
-        seconds=0.25,
-    )
+    values["psnr_truth_gain"] = values["psnr_truth"] - values["psnr_truth_source"]
+    values |= {"psnr_truth_source_recon": 14.0, "sharpness": 0.05, "sharpness_source": 0.04}
+    return EditRow(key, task, {"success": success, **values}, seconds=0.25)
 
 
 def test_metrics_are_means_over_the_rows() -> None:

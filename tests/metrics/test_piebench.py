@@ -12,11 +12,9 @@ from i2i_dds.errors import UserError
 from i2i_dds.metrics import perceptual
 from i2i_dds.metrics.clip import Clip
 from i2i_dds.metrics.piebench import (
-    UNITS,
     clip_edited,
     clip_whole,
     lpips_outside,
-    measure,
     mse_outside,
     psnr_outside,
     ssim_outside,
@@ -159,24 +157,3 @@ def test_lpips_names_its_extra(monkeypatch):
     perceptual._model.cache_clear()
     with pytest.raises(UserError, match=r"^lpips: .*i2i-dds\[lpips\]"):
         lpips_outside(pictures(), pictures(), half())
-
-
-def test_the_set_has_its_columns_in_the_tables_order(fake_lpips):
-    clip = SimpleNamespace(score=lambda x, prompts: x.mean((1, 2, 3)))
-
-    def structure(x, y, peak):
-        return (x - y).square().mean((1, 2, 3))
-
-    x, y, words = pictures(), pictures(), ["a", "b"]
-    found = measure(x, y, half(), words, clip, structure)
-    assert list(found) == list(UNITS)
-    assert all(value.shape == (2,) for value in found.values())
-    assert torch.equal(found["psnr"], psnr_outside(x, y, half()))
-    assert torch.equal(found["mse"], mse_outside(x, y, half()))
-    assert torch.equal(found["ssim"], ssim_outside(x, y, half()))
-    assert torch.equal(found["lpips"], lpips_outside(x, y, half()))
-    assert torch.equal(found["clip_whole"], clip_whole(y, words, clip))
-    assert torch.equal(found["clip_edited"], clip_edited(y, half(), words, clip))
-    assert torch.equal(found["structure_distance"], structure_distance(x, y, structure))
-    fewer = measure(x, y, half(), words, clip, lpips=False)
-    assert list(fewer) == [name for name in UNITS if name not in ("structure_distance", "lpips")]

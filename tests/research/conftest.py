@@ -1,8 +1,7 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 
+from i2i_dds.evaluation.measure import EditRow
 from i2i_dds.research.held_out import Held
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
@@ -15,14 +14,18 @@ class Meter:
 
     def __call__(self, batch, x):
         return [
-            SimpleNamespace(
-                success=float(one.mean() > 0),
-                psnr_truth=7.0,
-                psnr_truth_source=5.0,
-                psnr_backdrop=float("nan"),
-                sharpness=one.abs().mean().item(),
+            EditRow(
+                key,
+                "task",
+                {
+                    "success": float(one.mean() > 0),
+                    "psnr_truth": 7.0,
+                    "psnr_truth_gain": 2.0,
+                    "psnr_backdrop": float("nan"),
+                    "sharpness": one.abs().mean().item(),
+                },
             )
-            for one in x
+            for key, one in zip(batch["key"], x, strict=True)
         ]
 
 

@@ -77,7 +77,7 @@ def test_a_held_out_set_is_measured(edited_student, teacher, tasks, judge, data)
     alone = edit_with_student(edited_student, teacher, batch)
     (row,) = Evaluator(tasks, teacher, judge)(batch, alone)
     (same,) = (other for other in result.evaluation.rows if other.key == row.key)
-    assert same.psnr_truth == pytest.approx(row.psnr_truth, abs=1e-3)
+    assert same["psnr_truth"] == pytest.approx(row["psnr_truth"], abs=1e-3)
     assert 0 <= found["collapse"] <= 1 and found["nonfinite"] == 0
     assert found["zero_shot_speedup"] == pytest.approx(
         found["seconds_per_image_zero_shot"] / found["seconds_per_image"]

@@ -257,9 +257,11 @@ def _report(evaluation: Evaluation) -> None:
     """The numbers, for a person, on standard error."""
     from rich.console import Console
 
+    from i2i_dds.evaluation.metric import printed
+
     shown = {name: value for name, value in evaluation.metrics().items() if name != "tasks"}
     for name, value in shown.items():
-        Console(stderr=True).print(f"{name:26}", "-" if value is None else f"{value:.4g}")
+        Console(stderr=True).print(f"{name:26}", printed(name, value))
 
 
 if __name__ == "__main__":

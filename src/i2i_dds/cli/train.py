@@ -56,9 +56,9 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     from i2i_dds.tasks import TaskSet
     from i2i_dds.training.checkpoints import CONFIG
     from i2i_dds.training.loggers import finish_loggers
-    from i2i_dds.training.student_edit import NUMBERS
+    from i2i_dds.training.student_edit import optimizable
 
-    check(cfg, {**_RULES, "optimized_metric": optional(choice(*NUMBERS))})
+    check(cfg, {**_RULES, "optimized_metric": optional(choice(*optimizable()))})
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     settings, folder = resolved(cfg), run_dir()
     tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
@@ -205,6 +205,8 @@ def _log_final(trainer: Trainer, numbers: dict[str, Any]) -> None:
     """To the loggers, and for a person to standard error."""
     from rich.console import Console
 
+    from i2i_dds.evaluation.metric import printed
+
     found = {name: value for name, value in numbers.items() if isinstance(value, int | float)}
     for logger in trainer.loggers:
         logger.log_metrics(
@@ -212,7 +214,7 @@ def _log_final(trainer: Trainer, numbers: dict[str, Any]) -> None:
         )
         logger.save()
     for name, value in found.items():
-        Console(stderr=True).print(f"{name:28}", f"{value:.4g}")
+        Console(stderr=True).print(f"{name:28}", printed(name, value))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Everything that the exact answer, the judge and a CLIP say about one edit."""
+"""Everything that the exact answer, the judge and a CLIP say about one edit of Critters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -12,31 +12,111 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.measure import Evaluator
+from i2i_dds.evaluation.metric import (
+    Distance,
+    Measured,
+    Metric,
+    Networks,
+    edit_metrics,
+    measure,
+)
 from i2i_dds.metrics.clip import Clip
 
-Distance = Callable[[Tensor, Tensor], Tensor]
-"""Of pictures (B, 3, H, W) in [-1, 1] and others: (B,)."""
+
+def ssim_truth(measured: Measured) -> Tensor:
+    """Structural similarity to the exact counterfactual, at most 1."""
+    x, truth = measured.x.double(), _truth(measured).double()
+    found = structural_similarity_index_measure(x, truth, data_range=2.0, reduction="none")
+    return cast(Tensor, found)
+
+
+def mae_truth(measured: Measured) -> Tensor:
+    """Mean absolute difference from it, as a fraction of the range of pixels."""
+    return (measured.x - _truth(measured)).abs().mean((1, 2, 3)) / 2
+
+
+def kept(measured: Measured) -> Tensor:
+    """Share of the attributes that the edit preserved, of those that the task does not change.
+
+    An attribute is preserved where the judge says the same of the edit as of the counterfactual.
+    """
+    edit, truth = measured.answers, measured.answers_truth
+    assert edit is not None and truth is not None
+    shares = []
+    for i, task in enumerate(measured.tasks):
+        others = [name for name in measured.judge.attributes if name not in task.target]
+        same = sum(edit[name][i] == truth[name][i] for name in others)
+        shares.append(same / len(others))
+    return torch.tensor(shares)
+
+
+def clip_direction(measured: Measured) -> Tensor:
+    """Cosine between the change of the picture and that of the prompt, by CLIP."""
+    return measured.networks.clip.direction(
+        measured.x, measured.x_src, measured.prompts, measured.prompts_src
+    )
+
+
+def lpips_truth(measured: Measured) -> Tensor:
+    """LPIPS to the counterfactual; NaN without the network."""
+    distance = measured.networks.lpips
+    return measured.unknown if distance is None else distance(measured.x, _truth(measured))
+
+
+def structure_source(measured: Measured) -> Tensor:
+    """Distance between the structures of edit and source; NaN without the network."""
+    distance = measured.networks.structure
+    return measured.unknown if distance is None else distance(measured.x, measured.x_src)
+
+
+TRUTH_METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("ssim_truth", "SSIM to the ground truth", "", 3, True, ssim_truth),
+        Metric("mae_truth", "mean absolute error", "", 4, False, mae_truth),
+        Metric("kept", "attribute preservation", "", 3, True, kept),
+        Metric("clip_direction", "CLIP directional similarity", "", 3, True, clip_direction),
+        Metric("lpips_truth", "LPIPS to the ground truth", "", 3, False, lpips_truth),
+        Metric(
+            "structure_source",
+            *("structure distance to the source", "", 4, False, structure_source),
+        ),
+    )
+}
+"""Those of the benchmark on Critters alone, by name."""
+
+FIRST_COLUMNS = (
+    "success",
+    "psnr_truth",
+    "psnr_truth_gain",
+    "psnr_backdrop",
+    "ssim_truth",
+    "clip_direction",
+    "sharpness",
+)
+"""What its tables show first; all others follow."""
+
+_NOT_OF_THE_EDIT = ("psnr_truth_source", "psnr_truth_source_recon")
+
+
+def truth_metrics() -> list[Metric]:
+    """The benchmark's metrics on Critters, in the order of rows."""
+    of_edits = [metric for metric in edit_metrics() if metric.name not in _NOT_OF_THE_EDIT]
+    return [*of_edits, *TRUTH_METRICS.values()]
 
 
 @dataclass(frozen=True)
 class TruthMeter:
-    """Measures edits of Critters.
-
-    Beside what :class:`i2i_dds.evaluation.measure.Row` has, an edit's numbers are
-
-    - ssim_truth: structural similarity to the exact counterfactual, at most 1;
-    - mae_truth: mean absolute difference from it, as a fraction of the range of pixels;
-    - kept: the share of the attributes that the task does not change on which the judge says the
-      same of the edit as of the exact counterfactual;
-    - clip_direction: cosine between the change of the picture and that of the prompt;
-    - lpips_truth, structure_source: LPIPS to the counterfactual, and the distance between the
-      structure of the edit and the source's; NaN without their network.
+    """Measures edits of Critters by :func:`truth_metrics`.
 
     Attributes:
         evaluator: Of the task that all items of a batch have.
         clip: The CLIP.
         lpips: The distance, or None.
         structure: The distance, or None.
+
+    Raises:
+        UserError: The evaluator has no judge.
     """
 
     evaluator: Evaluator
@@ -56,53 +136,10 @@ class TruthMeter:
             batch: Collated items of `data.edits.SceneEdits`.
             x: Their edits, (B, 3, H, W) in [-1, 1].
         """
-        x, truth = x.cpu().nan_to_num(-1.0), batch["truth"]
-        columns = {
-            "ssim_truth": structural_similarity_index_measure(
-                x.double(), truth.double(), data_range=2.0, reduction="none"
-            ),
-            "mae_truth": (x - truth).abs().mean((1, 2, 3)) / 2,
-            "kept": self._kept(batch, x),
-            "clip_direction": self.clip.direction(
-                x, batch["image"], batch["target"], batch["source"]
-            ),
-        }
-        for name, distance, other in (
-            ("lpips_truth", self.lpips, truth),
-            ("structure_source", self.structure, batch["image"]),
-        ):
-            unknown = torch.full((len(x),), float("nan"))
-            columns[name] = unknown if distance is None else distance(x, other)
-        found = []
-        for i, row in enumerate(self.evaluator(batch, x)):
-            numbers = {name: getattr(row, name) for name in _OF_ROW}
-            numbers["psnr_truth_gain"] = row.psnr_truth - row.psnr_truth_source
-            found.append(numbers | {name: float(values[i]) for name, values in columns.items()})
-        return found
-
-    def _kept(self, batch: Mapping[str, Any], x: Tensor) -> Tensor:
-        judge = self.evaluator.judge
-        assert judge is not None
-        edit, truth = judge.predict(x), judge.predict(batch["truth"])
-        shares = []
-        for i, number in enumerate(batch["task"]):
-            target = self.evaluator.tasks[int(number)].target
-            others = [name for name in judge.attributes if name not in target]
-            same = sum(edit[name][i] == truth[name][i] for name in others)
-            shares.append(same / len(others))
-        return torch.tensor(shares)
+        networks = Networks(self.clip, self.lpips, self.structure)
+        return measure(truth_metrics(), self.evaluator.measured(batch, x, networks))
 
 
-_OF_ROW = ("success", "psnr_truth", "psnr_backdrop", "sharpness", "sharpness_source")
-
-TRUTH_COLUMNS = (
-    "success",
-    "psnr_truth",
-    "psnr_truth_gain",
-    "psnr_backdrop",
-    "ssim_truth",
-    "clip_direction",
-    "sharpness",
-)
-MORE_COLUMNS = ("sharpness_source", "mae_truth", "kept", "lpips_truth", "structure_source")
-"""The names of the numbers, in the order of tables."""
+def _truth(measured: Measured) -> Tensor:
+    assert measured.truth is not None
+    return measured.truth

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from i2i_dds.evaluation.aggregate import mean
 from i2i_dds.evaluation.drags import DragRow
+from i2i_dds.evaluation.tables import Column, markdown_of_cells
 
 _MEANS = (
     "arrived",
@@ -20,25 +22,23 @@ _MEANS = (
     "image_fidelity",
 )
 
-_COLUMNS = {
-    "n": "items",
-    "failed": "failed",
-    "arrived": "arrived",
-    "arrived_source": "arrived, source",
-    "within_cell": "most alike within a cell",
-    "score": "correlation there",
-    "psnr_truth": "PSNR to truth, dB",
-    "psnr_truth_source": "of the source, dB",
-    "psnr_source": "PSNR to source, dB",
-    "image_fidelity": "image fidelity",
-    "md_dragdiffusion": "distance, DragDiffusion's, px",
-    "md_regiondrag": "distance, RegionDrag's, x 100",
-    "seconds_per_item": "seconds an item",
-    "lora_seconds_per_item": "and for its LoRA",
-    "evaluations_per_item": "UNet evaluations an item",
-}
-_PERCENT = ("arrived", "arrived_source", "within_cell")
-_DIGITS = {"n": 0, "failed": 0, "evaluations_per_item": 0, "image_fidelity": 3, "score": 2}
+_COLUMNS = (
+    Column("items", "n", 0),
+    Column("failed", "failed", 0),
+    Column("arrived", "arrived", 0, percent=True),
+    Column("arrived, source", "arrived_source", 0, percent=True),
+    Column("most alike within a cell", "within_cell", 0, percent=True),
+    Column("correlation there", "score", 2),
+    Column("PSNR to truth, dB", "psnr_truth"),
+    Column("of the source, dB", "psnr_truth_source"),
+    Column("PSNR to source, dB", "psnr_source"),
+    Column("image fidelity", "image_fidelity", 3),
+    Column("distance, DragDiffusion's, px", "md_dragdiffusion"),
+    Column("distance, RegionDrag's, x 100", "md_regiondrag"),
+    Column("seconds an item", "seconds_per_item"),
+    Column("and for its LoRA", "lora_seconds_per_item"),
+    Column("UNet evaluations an item", "evaluations_per_item", 0),
+)
 
 
 def drag_metrics(
@@ -58,9 +58,9 @@ def drag_metrics(
     """
     done = [row for row in rows if not row.error]
     found = {"n": len(rows), "failed": len(rows) - len(done), **_means(done)}
-    found["seconds_per_item"] = _mean(seconds[row.name] for row in done)
-    found["lora_seconds_per_item"] = _mean(lora_seconds[row.name] for row in done)
-    found["evaluations_per_item"] = _mean(float(row.evaluations) for row in done)
+    found["seconds_per_item"] = mean(seconds[row.name] for row in done)
+    found["lora_seconds_per_item"] = mean(lora_seconds[row.name] for row in done)
+    found["evaluations_per_item"] = mean(float(row.evaluations) for row in done)
     found["nonfinite"] = sum(row.nonfinite for row in done)
     kinds = sorted({row.kind for row in done if row.kind})
     if len(kinds) > 1:
@@ -70,14 +70,11 @@ def drag_metrics(
 
 def summary_table(metrics: Mapping[str, Any]) -> str:
     """The numbers of :func:`drag_metrics` in Markdown: a row for all items, one for each kind."""
-    shown = [key for key in _COLUMNS if metrics.get(key) is not None]
-    lines = ["| | " + " | ".join(_COLUMNS[key] for key in shown) + " |"]
-    lines += ["|---|" + "---:|" * len(shown)]
-    parts = {"all": metrics, **metrics.get("kinds", {})}
-    for name, part in parts.items():
-        cells = " | ".join(_cell(key, part.get(key)) for key in shown)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines) + "\n"
+    shown = [column for column in _COLUMNS if metrics.get(column.key) is not None]
+    lines = []
+    for name, part in {"all": metrics, **metrics.get("kinds", {})}.items():
+        lines.append([name, *(_cell(column, part.get(column.key)) for column in shown)])
+    return markdown_of_cells(["", *(column.header for column in shown)], lines, align_right=True)
 
 
 def _kind(rows: Sequence[DragRow]) -> dict[str, Any]:
@@ -85,20 +82,13 @@ def _kind(rows: Sequence[DragRow]) -> dict[str, Any]:
 
 
 def _means(rows: Sequence[DragRow]) -> dict[str, float | None]:
-    found = {name: _mean(getattr(row, name) for row in rows) for name in _MEANS}
+    found = {name: mean(getattr(row, name) for row in rows) for name in _MEANS}
     pairs = sum(row.pairs for row in rows)
     pooled = math.fsum(row.md_dragdiffusion * row.pairs for row in rows)
     found["md_dragdiffusion"] = pooled / pairs if pairs else None
-    found["md_regiondrag"] = _mean(row.md_regiondrag for row in rows)
+    found["md_regiondrag"] = mean(row.md_regiondrag for row in rows)
     return found
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else None
-
-
-def _cell(key: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.0f} %" if key in _PERCENT else f"{value:.{_DIGITS.get(key, 1)}f}"
+def _cell(column: Column, value: float | None) -> str:
+    return "" if value is None else column.written(value)

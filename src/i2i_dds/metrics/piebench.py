@@ -20,7 +20,7 @@ Everywhere x is the source picture, y the edited one, (B, 3, H, W) in [-1, 1], a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -30,55 +30,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from i2i_dds.metrics.clip import Clip
 from i2i_dds.metrics.image import psnr
 from i2i_dds.metrics.perceptual import lpips_distance
-from i2i_dds.metrics.structure import StructureDistance
-
-UNITS = {
-    "structure_distance": "x 10^3",
-    "psnr": "dB",
-    "lpips": "x 10^3",
-    "mse": "x 10^4",
-    "ssim": "x 10^2",
-    "clip_whole": "100 x cosine",
-    "clip_edited": "100 x cosine",
-}
-"""What `measure` gives, in the order of the published tables."""
 
 
-def measure(
-    x: Tensor,
-    y: Tensor,
-    mask: Tensor,
-    targets: Sequence[str],
-    clip: Clip,
-    structure: StructureDistance | None = None,
-    lpips: bool = True,
-) -> dict[str, Tensor]:
-    """All of `UNITS`, but for those that cannot be had.
-
-    Args:
-        x: See the module.
-        y: See the module.
-        mask: See the module.
-        targets: The target prompt of each item.
-        clip: Whose opinion is asked.
-        structure: None leaves its distance out.
-        lpips: False leaves it out.
-
-    Raises:
-        UserError: LPIPS is asked for and its extra is not installed.
-    """
-    found = {} if structure is None else {"structure_distance": structure_distance(x, y, structure)}
-    found["psnr"] = psnr_outside(x, y, mask)
-    if lpips:
-        found["lpips"] = lpips_outside(x, y, mask)
-    found["mse"] = mse_outside(x, y, mask)
-    found["ssim"] = ssim_outside(x, y, mask)
-    found["clip_whole"] = clip_whole(y, targets, clip)
-    found["clip_edited"] = clip_edited(y, mask, targets, clip)
-    return found
-
-
-def structure_distance(x: Tensor, y: Tensor, structure: StructureDistance) -> Tensor:
+def structure_distance(x: Tensor, y: Tensor, structure: Callable[..., Tensor]) -> Tensor:
     """Structure distance of the whole pictures, x 10^3."""
     return 1e3 * structure(x, y, peak=255.0)
 

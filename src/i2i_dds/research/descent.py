@@ -13,19 +13,24 @@ from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.errors import UserError
-from i2i_dds.research.held_out import MEASURES, Held
+from i2i_dds.research.held_out import Held, measured_names
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import Score, ScoreInput
 from i2i_dds.teacher.interface import Teacher
 
 PROMPTS = ("caption", "target", "empty", "another")
-TRACED = (
-    *(*MEASURES, "drift", "gradient_norm", "delta_loss"),
+MEASURED_ON_THE_WAY = (
+    *("drift", "gradient_norm", "delta_loss"),
     *("steps_taken", "steps_deviation", "nonfinite"),
 )
 PROBES = 19
 """Timesteps of the delta loss, as many as FlowEdit's appendix has (Kulikov et al., ICCV 2025)."""
+
+
+def traced() -> tuple[str, ...]:
+    """What :func:`trace` measures, beside the iteration."""
+    return (*measured_names(), *MEASURED_ON_THE_WAY)
 
 
 @dataclass(frozen=True)

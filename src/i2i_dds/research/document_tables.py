@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from i2i_dds.errors import UserError
+from i2i_dds.evaluation.aggregate import mean, spread
+from i2i_dds.evaluation.tables import UNKNOWN, markdown_of_cells
+from i2i_dds.evaluation.tables import Column as NumberColumn
 
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Column:
-    """A number of the files: its header, its key, and how it is written.
+class Column(NumberColumn):
+    """A number of the files.
 
     Attributes:
-        header: What the table calls it.
-        key: Its key; in json files dots lead into nested objects.
-        digits: After the point.
-        percent: Whether a fraction is written in percent.
+        key: In json files dots lead into nested objects.
         where: Of a csv file, what its line has in other columns, beside what the row says.
         spread: Of a csv file, whether "<key>_spread" is written too.
     """
 
-    header: str
-    key: str
-    digits: int = 1
-    percent: bool = False
     where: Mapping[str, Any] = field(default_factory=dict)
     spread: bool = False
 
@@ -136,11 +130,8 @@ def filled(text: str, tables: Mapping[str, Table], results: Path) -> str:
 
 
 def _drawn(headers: Sequence[str], lines: Sequence[Sequence[str]], title: str) -> str:
-    """The first column is of names, all others of numbers."""
-    rule = "|---|" + "---:|" * (len(headers) - 1)
-    above = [f"**{title}**", ""] if title else []
-    rows = [f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in (headers, *lines)]
-    return "\n".join([*above, rows[0], rule, *rows[1:]])
+    above = f"**{title}**\n\n" if title else ""
+    return above + markdown_of_cells(headers, lines, align_right=True).rstrip("\n")
 
 
 def _read(path: Path) -> dict:
@@ -169,20 +160,13 @@ def _number(wanted: Mapping[str, Any], column: Column, lines: Sequence[Mapping[s
     if len(found) > 1:
         raise UserError(f"rows: {dict(wanted)} are {len(found)} lines; say which")
     value = found[0][column.key] if found else ""
-    spread = found[0].get(f"{column.key}_spread") if found and column.spread else None
-    return _written(float(value), float(spread) if spread else None, column) if value else "–"
+    if not value:
+        return UNKNOWN
+    around = found[0].get(f"{column.key}_spread") if column.spread else None
+    return column.written(float(value), float(around) if around else None)
 
 
 def _mean(values: Sequence[float | None], column: Column) -> str:
     """The mean and, of several runs, the sample standard deviation."""
-    known = [v for v in values if v is not None]
-    if not known:
-        return "–"
-    spread = statistics.stdev(known) if len(known) > 1 else None
-    return _written(math.fsum(known) / len(known), spread, column)
-
-
-def _written(value: float, spread: float | None, column: Column) -> str:
-    scale, unit = (100, " %") if column.percent else (1, "")
-    around = "" if spread is None else f" ± {spread * scale:.{column.digits}f}"
-    return f"{value * scale:.{column.digits}f}{around}{unit}"
+    found = mean(values)
+    return UNKNOWN if found is None else column.written(found, spread(values))

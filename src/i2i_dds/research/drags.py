@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from i2i_dds.data.dragbench import TruthItem
 from i2i_dds.editing.drag_items import Dragged
+from i2i_dds.evaluation.aggregate import mean
 from i2i_dds.evaluation.drags import outside_equal, truth_numbers
 
 
@@ -19,9 +19,6 @@ def drag_row(done: Sequence[tuple[TruthItem, Dragged]], tolerance: float) -> dic
         tolerance: Pixels within which a thing has arrived.
     """
     numbers = [truth_numbers(truth, dragged.x, tolerance) for truth, dragged in done]
-
-    def mean(values: Sequence[float]) -> float:
-        return math.fsum(values) / len(values)
 
     row: dict[str, Any] = {"n": len(done), "arrived": mean([n["arrived"] for n in numbers])}
     for kind in sorted({n["kind"] for n in numbers}):

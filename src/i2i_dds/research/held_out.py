@@ -10,10 +10,18 @@ import torch
 from torch import Tensor
 
 from i2i_dds.data.edits import SceneEdits, collate
-from i2i_dds.evaluation.measure import Evaluator, mean
+from i2i_dds.evaluation.aggregate import aggregate, mean
+from i2i_dds.evaluation.measure import Evaluator
+from i2i_dds.evaluation.metric import ranking_metrics
 from i2i_dds.teacher.conditioning import Conditioning
 
-MEASURES = ("success", "psnr_truth", "psnr_truth_gain", "psnr_backdrop", "sharpness_kept")
+SHARPNESS_KEPT = "sharpness_kept"
+"""The sharpness of an edit over that of the source's reconstruction."""
+
+
+def measured_names() -> tuple[str, ...]:
+    """What :meth:`Held.measures` gives: metrics of every edit, with the sharpness relative."""
+    return (*(name for name in ranking_metrics() if name != "sharpness"), SHARPNESS_KEPT)
 
 
 @dataclass(frozen=True)
@@ -51,16 +59,11 @@ class Held:
         """
         rows = self.evaluator(self.batch, self.teacher.decode(z))
         before = self.evaluator(self.batch, self.teacher.decode(self.z))
-        gains = [row.psnr_truth - row.psnr_truth_source for row in rows]
-        kept = [row.sharpness / was.sharpness for row, was in zip(rows, before, strict=True)]
-        columns = {
-            "success": [row.success for row in rows],
-            "psnr_truth": [row.psnr_truth for row in rows],
-            "psnr_truth_gain": gains,
-            "psnr_backdrop": [row.psnr_backdrop for row in rows],
-            "sharpness_kept": kept,
-        }
-        return {name: _nan(mean(values)) for name, values in columns.items()}
+        kept = [row["sharpness"] / was["sharpness"] for row, was in zip(rows, before, strict=True)]
+        columns: dict[str, list[float]] = {SHARPNESS_KEPT: kept}
+        for name in measured_names()[:-1]:
+            columns[name] = [row[name] for row in rows]
+        return {name: _nan(mean(columns[name])) for name in measured_names()}
 
 
 @torch.no_grad()
@@ -76,17 +79,11 @@ def over_seeds(
     rows: Sequence[Mapping[str, Any]], keys: Sequence[str], metrics: Sequence[str]
 ) -> list[dict[str, Any]]:
     """One line for each value of the keys: means over seeds, and sample deviations as "_spread"."""
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
     lines = []
-    for values, group in groups.items():
-        line: dict[str, Any] = dict(zip(keys, values, strict=True)) | {"seeds": len(group)}
+    for group in aggregate(rows, keys, metrics, seed=None):
+        line: dict[str, Any] = dict(zip(keys, group.key, strict=True)) | {"seeds": group.n}
         for name in metrics:
-            found = torch.tensor([row[name] for row in group], dtype=torch.float64)
-            known = found[found.isfinite()]
-            line[name] = known.mean().item() if len(known) else float("nan")
-            line[f"{name}_spread"] = known.std().item() if len(known) > 1 else float("nan")
+            line |= {name: group.means[name], f"{name}_spread": group.spreads[name]}
         lines.append(line)
     return lines
 

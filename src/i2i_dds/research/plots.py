@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-LABELS = {
-    "success": "success",
-    "psnr_truth_gain": "PSNR gain to the ground truth, dB",
-    "psnr_backdrop": "background PSNR, dB",
+from i2i_dds.evaluation.against_truth import TRUTH_METRICS
+from i2i_dds.evaluation.metric import METRICS
+from i2i_dds.evaluation.piebench import PIE_METRICS
+
+OTHER_LABELS = {
     "sharpness_kept": "sharpness, of the source's",
     "drift": "distance from the source, RMS latent",
     "delta_loss": "delta loss over 19 timesteps",
@@ -19,16 +21,22 @@ LABELS = {
     "norm": "gradient, RMS entry",
     "between": "its deviation across pictures",
     "collapse": "collapse",
-    "psnr": "PSNR outside the mask, dB",
-    "clip_edited": "CLIP score of the edited region",
     "fid": "Fréchet distance in CLIP features",
     "distance": "perceptual distance",
     "arrived": "drag success",
 }
-"""What plots call a column."""
+"""What plots call a column that is no :class:`i2i_dds.evaluation.metric.Metric`."""
+
+_METRICS = ChainMap(METRICS, TRUTH_METRICS, PIE_METRICS)
 
 _BACKDROP_TOP = 45.0
 """Most decibels drawn where nothing should change."""
+
+
+def label_of(column: str) -> str:
+    """What plots call a column: a metric's title, or its name where nothing else is known."""
+    metric = _METRICS.get(column)
+    return OTHER_LABELS.get(column, column) if metric is None else metric.title
 
 
 def plot_lines(
@@ -44,7 +52,7 @@ def plot_lines(
         path: Where to write the figure.
     """
     side = 3.6 if len(measures) > 1 else 5.5
-    figure, axes = panels([LABELS.get(name, name) for name in measures], side)
+    figure, axes = panels([label_of(name) for name in measures], side)
     names = list(dict.fromkeys(line[by] for line in lines))
     for axis, measure in zip(axes, measures, strict=True):
         for number, name in enumerate(names):
@@ -65,7 +73,7 @@ def plot_bars(
     lines: Sequence[Mapping[str, Any]], by: str, measures: Sequence[str], path: Path
 ) -> None:
     """Measures of variants that have no way, as bars; their names stand at the left alone."""
-    figure, axes = panels([LABELS.get(name, name) for name in measures])
+    figure, axes = panels([label_of(name) for name in measures])
     names = [str(line[by]) for line in lines]
     for axis, measure in zip(axes, measures, strict=True):
         axis.barh(names, [line[measure] for line in lines], color="#9db8f2")

@@ -22,13 +22,17 @@ from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import Editor, EditStep
 from i2i_dds.editing.inversion import Inversion
 from i2i_dds.editing.sdedit import SDEdit
-from i2i_dds.evaluation.measure import Evaluator, mean
+from i2i_dds.evaluation.aggregate import mean
+from i2i_dds.evaluation.measure import Evaluator
 from i2i_dds.metrics.clip import Clip
 from i2i_dds.metrics.image import psnr
 from i2i_dds.teacher.interface import Teacher
 
 OnStep = Callable[[EditStep], None]
-Row = dict[str, Any]
+SettingRow = dict[str, Any]
+"""The numbers of one setting."""
+
+_NOT_SHOWN = ("psnr_truth_source_recon", "sharpness_source")
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def inpainting(
     seed: int,
     batch_size: int,
     on_step: OnStep | None = None,
-) -> tuple[Row, Tensor]:
+) -> tuple[SettingRow, Tensor]:
     """One row of the inpainting table, and its pictures.
 
     Args:
@@ -118,7 +122,7 @@ def inpainting(
     return row | likeness(clip, ran.x, images(scenes)) | costs(ran), ran.x
 
 
-def reconstruction(teacher: Teacher, clip: Clip, scenes: Sequence[Mapping[str, Any]]) -> Row:
+def reconstruction(teacher: Teacher, clip: Clip, scenes: Sequence[Mapping[str, Any]]) -> SettingRow:
     """What the autoencoder alone costs: the best that any row of the inpainting table can reach."""
     x = images(scenes)
     recon = torch.cat([teacher.decode(teacher.encode(part)).cpu() for part in x.split(64)])
@@ -126,7 +130,7 @@ def reconstruction(teacher: Teacher, clip: Clip, scenes: Sequence[Mapping[str, A
     return row | likeness(clip, recon, x)
 
 
-def likeness(clip: Clip, x: Tensor, source: Tensor) -> Row:
+def likeness(clip: Clip, x: Tensor, source: Tensor) -> SettingRow:
     """A set of pictures against the set that it should be like, and each against its own."""
     return {
         "fid": clip.frechet(x, source),
@@ -151,7 +155,7 @@ def translation(
     seed: int,
     batch_size: int,
     on_step: OnStep | None = None,
-) -> tuple[Row, Tensor]:
+) -> tuple[SettingRow, Tensor]:
     """One row of the translation table without its setting, and its pictures.
 
     Args:
@@ -172,10 +176,10 @@ def translation(
     rows = evaluator(collate(list(scenes)), ran.x, ran.seconds)
     targets, sources = ([item.target for item in items], [item.source for item in items])
     x_src, truth = images(scenes), torch.stack([scene["truth"] for scene in scenes])
-    row: Row = {"n": len(items)}
-    for name in ("success", "psnr_truth", "psnr_truth_source", "psnr_backdrop", "sharpness"):
-        row[name] = mean([getattr(found, name) for found in rows])
-    row["psnr_truth_gain"] = row["psnr_truth"] - row["psnr_truth_source"]
+    row: SettingRow = {"n": len(items)}
+    for name in rows[0].values:
+        if name not in _NOT_SHOWN:
+            row[name] = mean(found[name] for found in rows)
     row["clip"] = clip.score(ran.x, targets).mean().item()
     row["clip_direction"] = clip.direction(ran.x, x_src, targets, sources).mean().item()
     row["fid"] = clip.frechet(ran.x, truth)
@@ -188,6 +192,6 @@ def images(scenes: Sequence[Mapping[str, Any]]) -> Tensor:
     return torch.stack([scene["image"] for scene in scenes])
 
 
-def costs(ran: Ran) -> Row:
+def costs(ran: Ran) -> SettingRow:
     """What a picture took."""
     return {"seconds_per_image": ran.seconds, "evaluations_per_image": ran.evaluations}

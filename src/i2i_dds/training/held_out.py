@@ -19,7 +19,8 @@ from i2i_dds.distributed import gather
 from i2i_dds.editing.interface import EditBatch, Editor, finish
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.grid import grid
-from i2i_dds.evaluation.measure import Evaluator, Row
+from i2i_dds.evaluation.measure import EditRow, Evaluator
+from i2i_dds.evaluation.metric import ranking_metrics
 from i2i_dds.evaluation.summary import Evaluation
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.runs import write_image
@@ -28,9 +29,6 @@ from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.training.loggers import log_pictures
-
-SHOWN = ("success", "psnr_truth_gain", "psnr_backdrop")
-"""Metrics on the progress bar."""
 
 
 class HeldOutMetrics(Callback):
@@ -43,7 +41,7 @@ class HeldOutMetrics(Callback):
     def __init__(self, judge: Judge | None = None) -> None:
         self.judge = judge
         self._evaluator: Evaluator | None = None
-        self._rows: list[Row] = []
+        self._rows: list[EditRow] = []
         self._nonfinite = 0
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -67,8 +65,9 @@ class HeldOutMetrics(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         parts = gather(Evaluation(tuple(self._rows), self._nonfinite))
         metrics = Evaluation.merge(parts).metrics()
+        on_bar = ranking_metrics()
         for name, value in _flat(metrics).items():
-            shown = name in SHOWN
+            shown = name in on_bar
             pl_module.log(f"val/{name}", value, prog_bar=shown, sync_dist=True, batch_size=1)
 
 

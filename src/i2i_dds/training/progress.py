@@ -10,10 +10,11 @@ from pytorch_lightning.callbacks import ProgressBar as LightningProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from i2i_dds.evaluation.metric import ranking_metrics
+
 log = logging.getLogger(__name__)
 
 BESIDE = ("train/loss", "train/guidance", "train/images_per_second")
-AFTER = ("success", "psnr_truth", "psnr_truth_gain", "psnr_backdrop")
 
 
 class ProgressBar(LightningProgressBar):
@@ -55,7 +56,7 @@ class ProgressBar(LightningProgressBar):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._enabled:
-            found = _numbers(trainer, {name: f"val/{name}" for name in AFTER})
+            found = _numbers(trainer, {name: f"val/{name}" for name in ranking_metrics()})
             log.info("step %d: %s", trainer.global_step, found)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

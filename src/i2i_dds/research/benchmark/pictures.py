@@ -9,15 +9,16 @@ from typing import Any
 
 from PIL import Image
 
+from i2i_dds.evaluation.aggregate import MetricRow
 from i2i_dds.evaluation.grid import grid
-from i2i_dds.research.benchmark.table import ALL, Row
-from i2i_dds.research.plots import LABELS, panels, save
+from i2i_dds.research.benchmark.table import ALL
+from i2i_dds.research.plots import label_of, panels, save
 
 SOURCE, TRUTH = "source", "exact answer"
 
 
 def frontier(
-    lines: Sequence[Row], axes: Sequence[tuple[str, str, str]], path: Path, edit: str = ALL
+    lines: Sequence[MetricRow], axes: Sequence[tuple[str, str, str]], path: Path, edit: str = ALL
 ) -> None:
     """Each editor as a curve over its strength.
 
@@ -47,8 +48,8 @@ def frontier(
                     f"{points[-1]['strength']:g}", (x[-1], y[-1]), fontsize=7, color=colour,
                     xytext=(3, 3), textcoords="offset points",
                 )  # fmt: skip
-        axis.set_xlabel(LABELS.get(across, across))
-        axis.set_ylabel(LABELS.get(upwards, upwards))
+        axis.set_xlabel(label_of(across))
+        axis.set_ylabel(label_of(upwards))
     save(figure, panes, path, columns=5)
 
 

@@ -17,11 +17,12 @@ from i2i_dds.data.piebench import PieItem, list_items, load_item
 from i2i_dds.data.runlength import bordered
 from i2i_dds.data.sources import Split
 from i2i_dds.errors import UserError
-from i2i_dds.evaluation.against_truth import MORE_COLUMNS, TRUTH_COLUMNS, TruthMeter
+from i2i_dds.evaluation.against_truth import FIRST_COLUMNS, TruthMeter, truth_metrics
 from i2i_dds.evaluation.measure import Evaluator
+from i2i_dds.evaluation.metric import Measured, Networks, measure
+from i2i_dds.evaluation.piebench import PIE_METRICS
 from i2i_dds.metrics.clip import Clip
 from i2i_dds.metrics.perceptual import lpips_distance
-from i2i_dds.metrics.piebench import UNITS, measure
 from i2i_dds.metrics.structure import StructureDistance
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
@@ -97,6 +98,7 @@ def critters(
         structure: The structure distance; None leaves its column empty.
     """
     tasks = evaluator.tasks
+    others = [one.name for one in truth_metrics() if one.name not in FIRST_COLUMNS]
 
     def scenes(edit: str, seed: int) -> Scenes:
         # Alone, for a set of one task has as many scenes; their number is that of the whole set.
@@ -110,7 +112,7 @@ def critters(
         edits=tasks.names,
         scenes=scenes,
         meter=TruthMeter(evaluator, clip, lpips=lpips, structure=structure),
-        metrics=(*TRUTH_COLUMNS, *COSTS, *MORE_COLUMNS),
+        metrics=(*FIRST_COLUMNS, *COSTS, *others),
         spread=("success", "psnr_truth_gain", "psnr_backdrop"),
         by_edit=("success", "psnr_truth_gain", "psnr_backdrop"),
         printed=("success", "psnr_truth_gain", "psnr_backdrop", "seconds"),
@@ -159,13 +161,13 @@ def piebench(
         tasks=None,
         edits=sorted(by_kind),
         scenes=scenes,
-        meter=_PieMeter(clip, structure, lpips),
-        metrics=(*UNITS, *COSTS),
+        meter=_PieMeter(Networks(clip, lpips_distance if lpips else None, structure)),
+        metrics=(*PIE_METRICS, *COSTS),
         spread=("psnr", "clip_edited"),
         by_edit=("psnr", "clip_edited"),
-        printed=(*UNITS, "seconds"),
+        printed=(*PIE_METRICS, "seconds"),
         axes=(("psnr", "clip_edited", "edit against preservation"),),
-        units=UNITS,
+        units={name: metric.unit for name, metric in PIE_METRICS.items()},
         pooled=True,
     )
 
@@ -202,22 +204,14 @@ def lpips_where_available(net: str, notify: Callable[[str], None]) -> Callable[.
 class _PieMeter:
     """The published measures of each picture of a batch."""
 
-    clip: Clip
-    structure: StructureDistance | None
-    lpips: bool
+    networks: Networks
 
     def __call__(self, batch: Mapping[str, Any], x: Tensor) -> list[dict[str, float]]:
-        measured = measure(
-            batch["image"],
-            x.nan_to_num(-1.0),
-            batch["measured"],
-            batch["target"],
-            self.clip,
-            self.structure,
-            self.lpips,
+        measured = Measured(
+            x_src=batch["image"],
+            x=x.nan_to_num(-1.0),
+            mask=batch["measured"],
+            prompts=batch["target"],
+            networks=self.networks,
         )
-        unknown = dict.fromkeys(UNITS, float("nan"))
-        columns = {name: values.tolist() for name, values in measured.items()}
-        return [
-            unknown | {name: values[i] for name, values in columns.items()} for i in range(len(x))
-        ]
+        return measure(PIE_METRICS.values(), measured)

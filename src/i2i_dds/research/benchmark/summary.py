@@ -35,7 +35,8 @@ def write_summary(
         scenes: By kind of edit, of the seed whose pictures were kept.
         pictures: How many of each kind are shown.
     """
-    write_csv(folder / "rows.csv", list(rows[0]), map(dict, rows))
+    columns = dict.fromkeys(name for row in rows for name in row)  # later ones may have more
+    write_csv(folder / "rows.csv", list(columns), map(dict, rows))
     lines = table(rows, data.metrics, data.pooled)
     write_csv(folder / "table.csv", list(lines[0]), lines)
     shown = main_rows(lines, {name: None if math.isnan(v) else v for name, v in main.items()})

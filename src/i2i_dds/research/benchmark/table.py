@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from i2i_dds.evaluation.measure import mean
+from i2i_dds.evaluation.aggregate import Aggregate, MetricRow, aggregate
 from i2i_dds.evaluation.tables import markdown
 
-Row = Mapping[str, Any]
 ALL = "all"
 """The edit of the rows that are means over all kinds of edit."""
 
 
 def table(
-    rows: Sequence[Row], metrics: Sequence[str], pooled: bool = False
+    rows: Sequence[MetricRow], metrics: Sequence[str], pooled: bool = False
 ) -> list[dict[str, Any]]:
     """The means of every editor, kind of edit and strength, in the order of the rows.
 
@@ -29,26 +27,28 @@ def table(
         pooled: Whether in "all" every picture counts the same, as in PIE-Bench's tables, or every
             kind of edit.
     """
-    groups: dict[tuple[Any, ...], list[Row]] = {}
     kinds = {row["edit"] for row in rows}
-    for row in rows:
-        groups.setdefault((row["editor"], row["strength"], row["edit"]), []).append(row)
     settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for (editor, strength, edit), group in groups.items():
-        line = {"editor": editor, "edit": edit, "strength": strength, "n": len(group)}
-        line |= _means([group], metrics)
-        settings.setdefault((editor, strength), []).append(line)
+    for group in aggregate(rows, ("editor", "strength", "edit"), metrics):
+        editor, strength, edit = group.key
+        settings.setdefault((editor, strength), []).append(_line(editor, edit, strength, group))
     found = []
-    for (editor, strength), lines in settings.items():
-        parts = [groups[editor, strength, line["edit"]] for line in lines]
-        total = {"editor": editor, "edit": ALL, "strength": strength}
-        whole = [[row for part in parts for row in part]] if pooled else parts
-        total |= {"n": sum(line["n"] for line in lines), **_means(whole, metrics)}
-        found += [*lines, total] if len(lines) == len(kinds) else lines
+    parts = None if pooled else "edit"
+    for total in aggregate(rows, ("editor", "strength"), metrics, parts=parts):
+        editor, strength = total.key
+        lines = settings[editor, strength]
+        found += lines
+        if len(lines) == len(kinds):
+            found.append(_line(editor, ALL, strength, total))
     return found
 
 
-def main_rows(lines: Sequence[Row], main: Mapping[str, float | None]) -> list[Row]:
+def _line(editor: str, edit: str, strength: float | None, group: Aggregate) -> dict[str, Any]:
+    line = {"editor": editor, "edit": edit, "strength": strength, "n": group.n, **group.means}
+    return line | {f"{name}_spread": value for name, value in group.spreads.items()}
+
+
+def main_rows(lines: Sequence[MetricRow], main: Mapping[str, float | None]) -> list[MetricRow]:
     """The lines of each editor's main strength.
 
     Args:
@@ -59,7 +59,7 @@ def main_rows(lines: Sequence[Row], main: Mapping[str, float | None]) -> list[Ro
 
 
 def summary(
-    lines: Sequence[Row],
+    lines: Sequence[MetricRow],
     metrics: Sequence[str],
     spread: Sequence[str] = (),
     units: Mapping[str, str] | None = None,
@@ -88,7 +88,7 @@ def summary(
     return markdown(["editor", "strength", "n", *headers.values()], cells)
 
 
-def by_edit(lines: Sequence[Row], metric: str) -> str:
+def by_edit(lines: Sequence[MetricRow], metric: str) -> str:
     """Markdown of one metric: a line an editor, a column a kind of edit."""
     edits = list(dict.fromkeys(line["edit"] for line in lines))
     editors: dict[str, dict[str, Any]] = {}
@@ -97,35 +97,11 @@ def by_edit(lines: Sequence[Row], metric: str) -> str:
     return markdown(["editor", *edits], list(editors.values()))
 
 
-def _means(parts: Sequence[Sequence[Row]], metrics: Sequence[str]) -> dict[str, Any]:
-    """Means and spreads; each part counts the same."""
-    seeds = sorted({row["seed"] for part in parts for row in part})
-    found: dict[str, Any] = {name: _mean_of_parts(parts, name) for name in metrics}
-    for name in metrics:
-        each = [
-            _mean_of_parts([[row for row in part if row["seed"] == seed] for part in parts], name)
-            for seed in seeds
-        ]
-        known = [value for value in each if _known(value)]
-        found[f"{name}_spread"] = statistics.stdev(known) if len(known) > 1 else float("nan")
-    return found
-
-
-def _mean_of_parts(parts: Sequence[Sequence[Row]], name: str) -> float:
-    means = [mean([_number(row.get(name)) for row in part]) for part in parts]
-    known = [value for value in means if value is not None]
-    return math.fsum(known) / len(known) if known else float("nan")
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
-
-
 def _known(value: Any) -> bool:
     return value is not None and not math.isnan(value)
 
 
-def _cell(line: Row, name: str, spread: bool) -> Any:
+def _cell(line: MetricRow, name: str, spread: bool) -> Any:
     value, around = line[name], line[f"{name}_spread"]
     if spread and _known(value) and _known(around):
         return f"{value:.3g} ± {around:.1g}" if around < 9.5 else f"{value:.3g} ± {around:.0f}"

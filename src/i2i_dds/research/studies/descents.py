@@ -23,7 +23,7 @@ from i2i_dds.editing.stopping import early_stop
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.grid import grid
 from i2i_dds.evaluation.measure import Evaluator, load_judge
-from i2i_dds.research.descent import TRACED, UnsharedNoise, Variant, trace
+from i2i_dds.research.descent import UnsharedNoise, Variant, trace, traced
 from i2i_dds.research.held_out import Held, held, over_seeds
 from i2i_dds.research.plots import plot_lines
 from i2i_dds.research.studies.interface import StudyContext, StudyResult
@@ -137,8 +137,9 @@ def run(settings: DescentSettings, context: StudyContext) -> StudyResult:
         UserError: ``only`` or ``measures`` names what is not there.
     """
     for name in settings.measures:
-        if name not in TRACED:
-            raise UserError(f"measures: {name!r} is not allowed; give some of {', '.join(TRACED)}")
+        if name not in traced():
+            known = ", ".join(traced())
+            raise UserError(f"measures: {name!r} is not allowed; give some of {known}")
     base = descent(settings, context.teacher.presets)
     variants = _chosen(VARIANTS[context.name](base, settings), settings.only)
     at, total = sorted(set(settings.at)), len(settings.seeds) * len(variants) * len(settings.at)
@@ -158,7 +159,7 @@ def run(settings: DescentSettings, context: StudyContext) -> StudyResult:
             changes = any(variant.target == "target" for variant in variants.values())
             sheet = _sheet(scenes, pictures, changes)
     assert sheet is not None
-    lines = over_seeds(rows, ("variant", "iteration"), TRACED)
+    lines = over_seeds(rows, ("variant", "iteration"), traced())
     return StudyResult(
         lines=lines,
         shown=("variant", "iteration", *settings.measures),

@@ -7,19 +7,19 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from i2i_dds.research.plots import panels, save
+from i2i_dds.evaluation.aggregate import MetricRow
+from i2i_dds.research.plots import label_of, panels, save
 
-Row = dict[str, Any]
 COLORS = {"sde": "#e07b00", "ode": "#2a5cdc", "cycle_sde": "#1a8f4b"}
 _STYLES = ("-", "--", ":")
 
 
-def plot_inpainting(rows: Sequence[Row], path: Path) -> None:
+def plot_inpainting(rows: Sequence[MetricRow], path: Path) -> None:
     """Frechet and perceptual distance over steps; one line a sampler and hole."""
     floor = next(row for row in rows if row["sampler"] == "reconstruction")
     rows = [row for row in rows if row is not floor]
-    columns = {"fid": "Fréchet distance (pocket CLIP)", "distance": "perceptual distance"}
-    figure, axes = panels(list(columns.values()))
+    columns = ("fid", "distance")
+    figure, axes = panels([label_of(name) for name in columns])
     ratios = sorted({row["ratio"] for row in rows})
     for axis, key in zip(axes, columns, strict=True):
         for style, ratio in zip(cycle(_STYLES), ratios, strict=False):
@@ -30,15 +30,10 @@ def plot_inpainting(rows: Sequence[Row], path: Path) -> None:
     save(figure, axes, path)
 
 
-def plot_translation(rows: Sequence[Row], path: Path) -> None:
+def plot_translation(rows: Sequence[MetricRow], path: Path) -> None:
     """Success, likeness to the truth, and what was disturbed, over t0."""
-    columns = {
-        "success": "success",
-        "psnr_truth_gain": "PSNR gain to the ground truth, dB",
-        "fid": "Fréchet distance to the truth",
-        "distance": "perceptual distance to source",
-    }
-    figure, axes = panels(list(columns.values()))
+    columns = ("success", "psnr_truth_gain", "fid", "distance")
+    figure, axes = panels([label_of(name) for name in columns])
     for axis, key in zip(axes, columns, strict=True):
         for style, editor in zip(_STYLES, ("sdedit", "diffedit"), strict=False):
             part = [row for row in rows if row["editor"] == editor]
@@ -47,7 +42,7 @@ def plot_translation(rows: Sequence[Row], path: Path) -> None:
     save(figure, axes, path)
 
 
-def plot_dragging(rows: Sequence[Row], path: Path) -> None:
+def plot_dragging(rows: Sequence[MetricRow], path: Path) -> None:
     """What arrived as bars and the gain, of samplers, then of each varied setting.
 
     All panels have one scale: what matters little looks so.
@@ -62,15 +57,15 @@ def plot_dragging(rows: Sequence[Row], path: Path) -> None:
         axis.bar(places, [row["arrived"] for row in part], 0.6, color="#9db8f2")
         axis.set_xticks(places, [str(row["value"]) for row in part])
         axis.set_ylim(0, 1)
-        axis.set_ylabel("drag success", color="#2a5cdc")
+        axis.set_ylabel(label_of("arrived"), color="#2a5cdc")
         gain = axis.twinx()
         gain.plot(places, [row["psnr_truth_gain"] for row in part], "o-", color="#e07b00")
         gain.set_ylim(min(gains) - room, max(gains) + room)
-        gain.set_ylabel("PSNR gain to the ground truth, dB", color="#e07b00")
+        gain.set_ylabel(label_of("psnr_truth_gain"), color="#e07b00")
     save(figure, axes, path)
 
 
-def _lines(axis: Any, rows: Sequence[Row], x: str, y: str, style: str, suffix: str) -> None:
+def _lines(axis: Any, rows: Sequence[MetricRow], x: str, y: str, style: str, suffix: str) -> None:
     for sampler, color in COLORS.items():
         part = sorted((row for row in rows if row["sampler"] == sampler), key=lambda row: row[x])
         if part:

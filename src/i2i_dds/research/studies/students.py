@@ -18,21 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from i2i_dds.errors import UserError
+from i2i_dds.evaluation.metric import ranking_metrics
 from i2i_dds.research.held_out import over_seeds
 from i2i_dds.research.plots import plot_bars
 from i2i_dds.research.studies.interface import StudyContext, StudyResult
 from i2i_dds.research.studies.settings import StudentSettings
 
-NUMBERS = (
-    *("success", "psnr_truth", "psnr_truth_gain", "psnr_backdrop", "sharpness", "collapse"),
-    "images_per_second",
-)
-"""What is read of each run."""
-
 DEFAULT = "as shipped"
 """What a run is called for which nothing particular was typed."""
 
 _NOT_NAMED = ("seed", "hydra", "paths")
+
+
+def compared_numbers() -> tuple[str, ...]:
+    """What is read of each run."""
+    return (*ranking_metrics(), "collapse", "images_per_second")
 
 
 def run(settings: StudentSettings, context: StudyContext) -> StudyResult:
@@ -42,9 +42,11 @@ def run(settings: StudentSettings, context: StudyContext) -> StudyResult:
         UserError: No run is given or found, one did not learn the task, or ``measures`` names
             what is not measured.
     """
+    compared = compared_numbers()
     for name in settings.measures:
-        if name not in NUMBERS:
-            raise UserError(f"measures: {name!r} is not allowed; give some of {', '.join(NUMBERS)}")
+        if name not in compared:
+            known = ", ".join(compared)
+            raise UserError(f"measures: {name!r} is not allowed; give some of {known}")
     if settings.runs is None:
         raise UserError("runs: none are given; give folders of train.py's runs, or of its sweeps")
     runs = read_runs(settings.runs)
@@ -53,11 +55,11 @@ def run(settings: StudentSettings, context: StudyContext) -> StudyResult:
     rows = []
     for name, (folder, metrics) in zip(names, runs, strict=True):
         measured = _of_task(folder, metrics, task)
-        numbers = {key: measured.get(key) for key in NUMBERS}
+        numbers = {key: measured.get(key) for key in compared}
         known = {key: float("nan") if n is None else n for key, n in numbers.items()}
         rows.append({"variant": name, "seed": _seed(metrics["overrides"]), **known})
         context.on_progress(len(rows), len(runs))
-    lines = over_seeds(rows, ("variant",), NUMBERS)
+    lines = over_seeds(rows, ("variant",), compared)
     return StudyResult(
         lines=lines,
         shown=("variant", *settings.measures),
