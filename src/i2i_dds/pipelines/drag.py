@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from i2i_dds.checks import check_fields, checked, number
 from i2i_dds.data.dragbench import DragItem, check_points
 from i2i_dds.data.images import fit as fit_image
 from i2i_dds.data.images import fit_mask, to_tensor
@@ -43,8 +44,11 @@ class PictureLora:
 
     settings: LoraSettings
     folder: str | Path
-    high: float = 1.0
-    low: float = 0.5
+    high: float = checked(number(min=0), default=1.0)
+    low: float = checked(number(min=0), default=0.5)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
