@@ -243,7 +243,7 @@ def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("data=dragbench",), "data: 'dragbench' is not allowed; give one of critters, dragb"),
+        (("data=dragbench",), "data: 'dragbench' is not allowed (did you mean 'dragbench_s'?); "),
         (("data=dragbench_s", "root=nowhere"), "root: 'nowhere' is not a folder; give one that"),
         (("data=dragbench_s", "root=."), "root: '.' holds no item; an item's folder has either"),
         (("n=0",), "n: 0 is not allowed; give a whole number of at least 1, or null"),

@@ -85,8 +85,11 @@ def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
         (("rank=0",), "rank: 0 is not allowed; give a whole number of at least 1"),
         (("steps=many",), "steps: 'many' is not allowed; give a whole number of at least 1"),
         (("lr=-1",), "lr: -1 is not allowed; give a number above 0"),
-        (("lora.batch_size=0",), "batch_size: 0 is not allowed; give a whole number above 0"),
-        (("lora.targets=[nothing]",), "targets: ['nothing'] match no layer"),
+        (
+            ("lora.batch_size=0",),
+            "lora.batch_size: 0 is not allowed; give a whole number of at least 1",
+        ),
+        (("lora.targets=[nothing]",), "lora.targets: ['nothing'] match no layer"),
         (("t0=2",), "t0: 2 is not allowed; give a number of at most 1 above 0"),
         (("rnak=4",), "rnak: no such key (did you mean 'rank'?)"),
         (("lora=none",), "lora: 'none' is not among its choices; give one of default"),

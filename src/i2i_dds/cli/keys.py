@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -33,7 +34,8 @@ def build(cfg: DictConfig, node: str, **options: Any) -> Any:
         UserError: An argument is refused; the message names the key that it was typed as.
     """
     with typed_keys(cfg, node):
-        return instantiate(OmegaConf.select(cfg, node), **options)
+        # Hydra resolves what the node refers to in place; the config shall go on referring.
+        return instantiate(OmegaConf.select(deepcopy(cfg), node), **options)
 
 
 @contextmanager
