@@ -39,12 +39,12 @@ def main(cfg: DictConfig) -> Path:
 
     check(cfg, _RULES)
     zero_shot = build(cfg, "zero_shot.editor")
-    student = load_student(cfg.ckpt)
+    student = load_student(cfg.ckpt, "ckpt")
     tasks = _tasks(cfg, student)
     judge, teacher = load_judge(cfg.judge), build(cfg, "teacher")
-    check_fits(student, teacher)
+    check_fits(student, teacher, "ckpt")
     data = data_module(cfg, teacher, tasks)
-    with process_group() as (rank, _):
+    with process_group() as (rank, _), typed_keys(cfg, "data"):
         dataset = held_out(data, cfg.split, cfg.n)
         evaluator = Evaluator(tasks, teacher, judge)
         with typed_keys(cfg, "zero_shot.editor"):
@@ -68,7 +68,7 @@ def _tasks(cfg: DictConfig, student: Any) -> Any:
     if cfg.get("task") is None:
         return student.tasks
     tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
-    check_knows(student, tasks)
+    check_knows(student, tasks, "task")
     return tasks
 
 

@@ -56,13 +56,15 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     module, data, trainer = _parts(cfg, tasks, parts)
     content = _content(checkpoint, module)
     if launched_rank() == 0:
-        data.prepare_data()
-        data.dataset("train")
+        with typed_keys(cfg, "data"):
+            data.prepare_data()
+            data.dataset("train")
         write_json(folder / CONFIG, settings)
     try:
         for logger in trainer.loggers:
             logger.log_hyperparams(settings)
-        _fit(module, data, trainer, checkpoint, content)
+        with typed_keys(cfg, "data"):
+            _fit(module, data, trainer, checkpoint, content)
         if trainer.is_global_zero:
             module.student.save_pretrained(folder / STUDENT)
         numbers = _measure(cfg, module, data, trainer, folder, zero_shot)
@@ -128,7 +130,7 @@ def _content(checkpoint: Path | None, module: EditTraining) -> dict[str, Any]:
 
     if checkpoint is None:
         return {}
-    content = read_checkpoint(checkpoint)
+    content = read_checkpoint(checkpoint, "ckpt_path")
     check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
     return content
 
@@ -150,7 +152,7 @@ def _fit(
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return
     log.info("its %d steps are done; measuring", content["global_step"])
-    module.student.load_state_dict(load_student(checkpoint).state_dict())
+    module.student.load_state_dict(load_student(checkpoint, "ckpt_path").state_dict())
     module.nonfinite = int(content.get("nonfinite", 0))
 
 
