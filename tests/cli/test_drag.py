@@ -200,6 +200,8 @@ def test_a_real_photograph_from_command_to_pictures(run, pocket) -> None:
         (("t0=1.01",), "t0: 1.01 is not allowed; give a number of at most 1 above 0"),
         (("steps=0",), "steps: 0 is not allowed; give a whole number of at least 1"),
         (("steps=1001",), "steps: 1001 is not allowed; give 1 to 1000"),
+        (("lora.lr=-1",), "lora.lr: -1 is not allowed; give a number above 0"),
+        (("use_lora=false", "lora.rank=0"), "lora.rank: 0 is not allowed; give a whole number of"),
         (("lora.steps=0",), "lora.steps: 0 is not allowed; give a whole number of at least 1"),
         (("sampler=ddim",), "sampler: 'ddim' is not allowed; give one of cycle_sde, sde, ode"),
         (("order=random",), "order: 'random' is not allowed; give one of simultaneous, seq"),
