@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -64,6 +65,30 @@ def check_fields(settings: Any) -> None:
     for one in fields(settings):
         if _RULE in one.metadata:
             require(one.name, getattr(settings, one.name), one.metadata[_RULE])
+
+
+@contextmanager
+def called(names: Mapping[str, str]) -> Iterator[None]:
+    """Inside, a refusal of an argument names what the caller calls it.
+
+    ::
+
+        with called({"guidance": "guidance_scale"}):
+            SDEdit(guidance=guidance_scale)
+
+    Args:
+        names: Argument -> the caller's name for it; others stay as they are.
+
+    Raises:
+        UserError: The refusal under the caller's name.
+    """
+    try:
+        yield
+    except UserError as error:
+        argument, colon, reason = str(error).partition(":")
+        if not colon or names.get(argument, argument) == argument:
+            raise
+        raise UserError(f"{names[argument]}:{reason}") from error
 
 
 def integer(min: int | None = None, max: int | None = None) -> Rule:

@@ -252,6 +252,8 @@ def test_piebenchs_border_is_left_out_of_the_measures_and_not_told_to_editors() 
         (("n=null",), "n: null is not allowed for critters; give a whole number of at least 1"),
         (("setting=long",), "setting: 'long' is not allowed; give one of full, quick"),
         (("t0=[0]",), "t0: [0] is not allowed; give a number of at most 1 above 0, or a list"),
+        (("iterations=[0]",), "iterations: [0] is not allowed; give a whole number of at least 1"),
+        (("threshold=1",), "threshold: 1 is not allowed; give a number above 0 and below 1"),
         (("t0=[0.5,0.9]",), "t0_main: 0.6 is not allowed; give one of [0.5, 0.9]"),
         (("judge=nowhere",), "judge: 'nowhere' holds no judge; give 'pocket', a folder that"),
         (("clip=nowhere",), "clip: 'nowhere' holds no CLIP; give pocket or a folder"),

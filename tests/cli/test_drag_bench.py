@@ -243,7 +243,7 @@ def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("data=dragbench",), "data: 'dragbench' is not allowed; give one of critters, dragb"),
+        (("data=dragbench",), "data: 'dragbench' is not allowed (did you mean 'dragbench_s'?); "),
         (("data=dragbench_s", "root=nowhere"), "root: 'nowhere' is not a folder; give one that"),
         (("data=dragbench_s", "root=."), "root: '.' holds no item; an item's folder has either"),
         (("n=0",), "n: 0 is not allowed; give a whole number of at least 1, or null"),
@@ -257,6 +257,8 @@ def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
         (("sampler=ddim",), "sampler: 'ddim' is not allowed; give one of cycle_sde, sde, ode"),
         (("features.block=2",), "features.block: 2 is not allowed; give 0 to 1, which this"),
         (("features.t=1000",), "features.t: 1000 is not allowed; give 0 to 999, which this"),
+        (("features.teacher=nowhere",), "features.teacher: 'nowhere' holds no model_index.json"),
+        (("lora_high=-1",), "lora_high: -1 is not allowed; give a number of at least 0"),
         (("features.noises=2",), "features.noises: no such key"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

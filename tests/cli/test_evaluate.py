@@ -82,6 +82,7 @@ def test_one_of_its_tasks(run) -> None:
         (("ckpt=cut",), "ckpt: the student in 'cut' is not complete or damaged; give another"),
         (("ckpt=student", "task=dog2fox"), "task: this student does not know 'dog2fox'; it knows"),
         (("ckpt=student", "split=train"), "split: 'train' is not allowed; give one of val, test"),
+        (("ckpt=student", "zero_shot.steps=0"), "zero_shot.steps: 0 is not allowed; give a"),
         (("ckpt=student", "n=0"), "n: 0 is not allowed; give"),
         (("ckpt=student", "judge=nobody"), "judge: 'nobody' holds no judge; give"),
         (("ckpt=student", "teacher.path=none"), "teacher.path: 'none'"),

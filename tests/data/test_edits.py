@@ -108,7 +108,7 @@ def test_held_out_numbers_split_for_good(shards: Shards) -> None:
             assert set(found) <= set(split[part])
     assert len(held_out_numbers(shards, range(30), 1, 1)["test"]) == 1
     train = split["train"]
-    with pytest.raises(UserError, match="data.folder: none of the .* falls to val"):
+    with pytest.raises(UserError, match="folder: none of the .* falls to val"):
         held_out_numbers(shards, train, 3, 5)
 
 

@@ -73,7 +73,7 @@ def test_load_image_refuses_a_cut_file(tmp_path: Path) -> None:
 
 def test_load_image_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="input: '.*/a.png' does not exist"):
-        load_image(tmp_path / "a.png", key="input")
+        load_image(tmp_path / "a.png", argument="input")
     with pytest.raises(UserError, match="is a folder"):
         load_image(tmp_path)
 

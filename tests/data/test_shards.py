@@ -119,7 +119,7 @@ def test_a_shard_cut_short_is_refused(tmp_path: Path, manifest: bool, left: floa
     shard.write_bytes(content[: int(len(used) * left)])
     if not manifest:
         (tmp_path / "s" / "manifest.json").unlink()
-    with pytest.raises(UserError, match=r"data.folder: the shard '.*shard-00001.tar' .*cut short"):
+    with pytest.raises(UserError, match=r"folder: the shard '.*shard-00001.tar' .*cut short"):
         Shards(tmp_path / "s")
 
 
@@ -131,7 +131,7 @@ def test_a_missing_shard_is_refused(tmp_path: Path) -> None:
 
 
 def test_folders_without_shards_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data.folder: .* is no folder; make shards with"):
+    with pytest.raises(UserError, match=r"folder: .* is no folder; make shards with"):
         Shards(tmp_path / "none")
     with pytest.raises(UserError, match=r"holds no \.tar file"):
         Shards(tmp_path)

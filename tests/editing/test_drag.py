@@ -98,9 +98,9 @@ def test_guidance_grows_from_the_clean_end_to_t0():
     [
         ({"order": "random"}, "order: 'random' is not allowed; give one of simultaneous"),
         ({"sampler": "ddim"}, "sampler: 'ddim' is not allowed"),
-        ({"radius": -1}, "radius: -1 is not allowed; give 0 or more cells"),
+        ({"radius": -1}, "radius: -1 is not allowed; give a whole number of at least 0"),
         ({"beta": 1.1}, "beta: 1.1 is not allowed; give a number from 0 to 1"),
-        ({"drag_step": 0}, "drag_step: 0 is not allowed; give more than 0 cells"),
+        ({"drag_step": 0}, "drag_step: 0 is not allowed; give a number above 0"),
         ({"t0": 0}, "t0: 0 is not allowed"),
         ({"steps": 0}, "steps: 0 is not allowed"),
     ],

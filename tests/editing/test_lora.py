@@ -293,8 +293,8 @@ def test_what_is_interrupted_leaves_nothing(tiny, x, question, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rank": 0}, "rank: 0 is not allowed; give a whole number above 0"),
-        ({"steps": 2.5}, "steps: 2.5 is not allowed; give a whole number above 0"),
+        ({"rank": 0}, "rank: 0 is not allowed; give a whole number of at least 1"),
+        ({"steps": 2.5}, "steps: 2.5 is not allowed; give a whole number of at least 1"),
         ({"batch_size": True}, "batch_size: True is not allowed; give"),
         ({"lr": 0.0}, "lr: 0.0 is not allowed; give a number above 0"),
         ({"alpha": math.nan}, "alpha: nan is not allowed; give a number above 0"),

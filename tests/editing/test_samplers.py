@@ -116,11 +116,11 @@ def test_the_found_mask_is_where_the_prompts_disagree():
         (lambda: Inversion(sampler="ddim"), "sampler: 'ddim' is not allowed; give one of cycle"),
         (lambda: SDEdit(sampler="cycle_sde"), "sampler: 'cycle_sde' is not allowed; give one of s"),
         (lambda: Inpaint(sampler="cycle_sde"), "sampler: 'cycle_sde' is not allowed"),
-        (lambda: SDEdit(t0=0), "t0: 0 is not allowed; give a fraction above 0 and at most 1"),
+        (lambda: SDEdit(t0=0), "t0: 0 is not allowed; give a number of at most 1 above 0"),
         (lambda: Inversion(t0=1.2), "t0: 1.2 is not allowed"),
         (lambda: Inversion(steps=0), "steps: 0 is not allowed; give a whole number of at least 1"),
-        (lambda: AutoMask(threshold=1), "automask.threshold: 1 is not allowed; give a number"),
-        (lambda: AutoMask(noises=0), "automask.noises: 0 is not allowed"),
+        (lambda: AutoMask(threshold=1), "threshold: 1 is not allowed; give a number"),
+        (lambda: AutoMask(noises=0), "noises: 0 is not allowed"),
     ],
 )
 def test_settings_that_make_no_run_are_refused(make, message):

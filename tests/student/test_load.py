@@ -48,16 +48,16 @@ def test_a_run_that_is_not_finished_gives_its_last_checkpoint(make, tmp_path: Pa
 
 
 def test_what_is_no_student_is_refused(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="ckpt: '.*nowhere' does not exist; give a run folder"):
+    with pytest.raises(UserError, match="path: '.*nowhere' does not exist; give a run folder"):
         load_student(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="ckpt: .* is no folder of a student"):
+    with pytest.raises(UserError, match="path: .* is no folder of a student"):
         load_student(tmp_path / "empty")
     (tmp_path / "torn.ckpt").write_bytes(b"PK" * 99)
-    with pytest.raises(UserError, match=r"ckpt: '.*torn\.ckpt' is no checkpoint of train\.py"):
+    with pytest.raises(UserError, match=r"path: '.*torn\.ckpt' is no checkpoint of train\.py"):
         load_student(tmp_path / "torn.ckpt")
     (saved / "diffusion_pytorch_model.safetensors").write_bytes(b"torn")
-    with pytest.raises(UserError, match="ckpt: the student in .* is not complete or damaged"):
+    with pytest.raises(UserError, match="path: the student in .* is not complete or damaged"):
         load_student(saved)
     (saved / "config.json").write_text(json.dumps({"_class_name": "UNet2DModel"}))
     with pytest.raises(UserError, match="is no folder of a student"):
@@ -71,7 +71,7 @@ class Payload:
 
 def test_a_checkpoint_runs_no_code(tmp_path: Path, capsys) -> None:
     torch.save({"hyper_parameters": {"student": {}}, "evil": Payload()}, tmp_path / "evil.ckpt")
-    with pytest.raises(UserError, match=r"ckpt_path: .* is no checkpoint of train\.py"):
+    with pytest.raises(UserError, match=r"path: .* is no checkpoint of train\.py"):
         read_checkpoint(tmp_path / "evil.ckpt")
     assert "unpickled" not in capsys.readouterr().out
 
@@ -95,6 +95,6 @@ def test_another_teacher_or_task_is_refused(make) -> None:
     with pytest.raises(UserError, match="reads texts of width 16, the teacher's have 3"):
         check_fits(make("text"), wide)
     unknown = TaskSet([Task("fox", {"cat": "fox"})])
-    with pytest.raises(UserError, match="task: this student does not know 'fox'; it knows"):
+    with pytest.raises(UserError, match="tasks: this student does not know 'fox'; it knows"):
         check_knows(make(), unknown)
     check_knows(make("text"), unknown)

@@ -57,5 +57,5 @@ def test_building_leaves_the_global_random_state_alone_and_follows_its_seed(make
 
 
 def test_an_unknown_conditioning_is_refused(teacher, tasks) -> None:
-    with pytest.raises(UserError, match=r"student\.conditioning: 'sound' is unknown"):
+    with pytest.raises(UserError, match=r"^conditioning: 'sound' is unknown"):
         new_student(teacher, tasks, {}, "sound")

@@ -137,9 +137,9 @@ def test_a_hub_id_that_is_not_here_says_what_to_download_and_where_to_put_it():
         text=True,
         check=True,
     )
-    assert done.stdout.startswith("UserError teacher.path: 'nobody/no-such-model' is not on this")
+    assert done.stdout.startswith("UserError path: 'nobody/no-such-model' is not on this")
     assert "hf download nobody/no-such-model --local-dir DIR" in done.stdout
-    assert "teacher.path=DIR" in done.stdout
+    assert "copy DIR here and give that, or pocket" in done.stdout
     assert len(done.stdout.strip().splitlines()) == 1
 
 

@@ -48,5 +48,5 @@ def test_without_a_gpu_there_is_the_cpu(monkeypatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert resolve_device("auto") == torch.device("cpu")
-    with pytest.raises(UserError, match="teacher.device: this machine has no 'cuda'"):
+    with pytest.raises(UserError, match="device: this machine has no 'cuda'"):
         resolve_device("cuda")

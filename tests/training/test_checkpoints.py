@@ -66,5 +66,5 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(module, data, traine
 
 @pytest.mark.parametrize("name", ["every_n_steps", "keep_every_n_steps"])
 def test_intervals_below_one_are_refused(tmp_path, name) -> None:
-    with pytest.raises(UserError, match=f"callbacks.checkpoints.{name}: 0 is not allowed"):
+    with pytest.raises(UserError, match=f"{name}: 0 is not allowed"):
         Checkpoints(tmp_path, **{name: 0})

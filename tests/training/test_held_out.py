@@ -85,5 +85,5 @@ def test_rows_are_spread_over_the_tasks(data) -> None:
 
 
 def test_a_table_without_rows_is_refused(tmp_path) -> None:
-    with pytest.raises(UserError, match=r"callbacks\.pictures\.n: 0 is not allowed"):
+    with pytest.raises(UserError, match="n: 0 is not allowed"):
         PictureTable(tmp_path, n=0)

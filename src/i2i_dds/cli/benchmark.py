@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from i2i_dds.checks import choice, integer, number, optional, several, text
 from i2i_dds.cli.app import entry_point, run_dir, settings_of
 from i2i_dds.cli.checks import check, listed
+from i2i_dds.cli.keys import build
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify, progress_bar
 
@@ -26,18 +28,6 @@ _RULES = {
     "curve_seeds": integer(min=0),
     "curve_n": optional(integer(min=1)),
     "editors": optional(several(text())),
-    "guidance": number(min=0),
-    "lr": number(above=0),
-    "iterations": several(integer(min=1)),
-    "iterations_main": integer(min=1),
-    "t_min": integer(min=0, max=999),
-    "t_max": integer(min=1, max=1000),
-    "pull": number(min=0),
-    "contrast": number(min=0),
-    "t0": several(number(above=0, max=1)),
-    "t0_main": number(above=0, max=1),
-    "sampler_steps": integer(min=1),
-    "threshold": number(above=0, max=1),
     "split": choice("val", "test"),
     "size": optional(integer(min=1)),
     "judge": text(),
@@ -66,18 +56,17 @@ _FREE = (
 )
 def main(cfg: DictConfig) -> Path:
     """Measures this process's share of what is left; the first process writes the summary."""
-    from hydra.utils import instantiate
-
     from i2i_dds.distributed import process_group
     from i2i_dds.research.benchmark.run import Benchmark
     from i2i_dds.research.resumable import cpu_threads
 
     check(cfg, _RULES, typed={"data": "benchmark"})
+    known = _known(cfg)
     with cpu_threads(cfg.threads), process_group() as (rank, _):
-        data = _set(cfg, instantiate(cfg.teacher))
+        data = _set(cfg, build(cfg, "teacher"))
         bench = Benchmark(
             folder=run_dir(),
-            methods=_methods(cfg, data),
+            methods=_methods(cfg, data, known),
             data=data,
             seeds=listed(cfg.seeds),
             batch_size=cfg.batch_size,
@@ -94,17 +83,20 @@ def main(cfg: DictConfig) -> Path:
     return bench.folder
 
 
-def _methods(cfg: DictConfig, data: BenchmarkSet) -> dict[str, Method]:
-    """Those that are asked for, by name, students last."""
-    from dataclasses import fields
+def _known(cfg: DictConfig) -> dict[str, Method]:
+    """Every method by its name."""
+    from i2i_dds.research.benchmark.methods import MethodSettings, methods
 
+    plain = {f.name: cfg[f.name] for f in fields(MethodSettings)}
+    return methods(MethodSettings(**OmegaConf.to_object(OmegaConf.create(plain))))  # type: ignore
+
+
+def _methods(cfg: DictConfig, data: BenchmarkSet, known: dict[str, Method]) -> dict[str, Method]:
+    """Those that are asked for, by name, students last."""
     from i2i_dds.research.benchmark.method import Method
-    from i2i_dds.research.benchmark.methods import MethodSettings, methods, swept
+    from i2i_dds.research.benchmark.methods import swept
     from i2i_dds.student.load import check_fits, load_student
 
-    values = {f.name: cfg[f.name] for f in fields(MethodSettings)}
-    values |= {key: tuple(listed(cfg[key])) for key in ("iterations", "t0")}
-    known = methods(MethodSettings(**values))
     names = list(known) if cfg.editors is None else listed(cfg.editors)
     for name in names:
         if name not in known:

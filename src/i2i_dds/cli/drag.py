@@ -8,39 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.checks import choice, flag, integer, number, optional, several, text
+from i2i_dds.checks import called, choice, flag, integer, optional, several, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
+from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify, progress_bar
 
 if TYPE_CHECKING:
     from i2i_dds.data.dragbench import DragItem, TruthItem
     from i2i_dds.editing.drag_items import Dragged, DragRequest
-    from i2i_dds.editing.lora import LoraSettings
     from i2i_dds.editing.lora_cache import KeptLora
     from i2i_dds.pipelines.drag import PictureLora
 
 SETTINGS = {
-    "sampler": choice("cycle_sde", "sde", "ode"),
-    "order": choice("simultaneous", "sequential"),
-    "steps": integer(min=1),
-    "t0": number(above=0, max=1),
-    "radius": integer(min=0),
-    "alpha": number(above=0),
-    "beta": number(min=0, max=1),
-    "drag_step": number(above=0),
-    "guidance": number(min=0),
-    "guidance_t0": number(min=0),
     "use_lora": flag(),
-    "lora_high": number(min=0),
-    "lora_low": number(min=0),
     "lora_dir": text(),
     "seed": integer(min=0),
     "size": optional(several(integer(min=1))),
     "fit": choice("error", "resize"),
 }
-"""What drags take, one or a benchmark of them."""
+"""What drags take, one or a benchmark of them, beside what the objects check that they are."""
 
 _RULES = {
     "image": optional(text()),
@@ -57,8 +45,6 @@ _RULES = {
 @entry_point("drag", text=["prompt"])
 def main(cfg: DictConfig) -> Path:
     """Drags, writes the run folder and returns it."""
-    from hydra.utils import instantiate
-
     from i2i_dds.cli.sizes import side
     from i2i_dds.editing.drag_items import cells_of
     from i2i_dds.editing.handles import collapsed
@@ -67,8 +53,8 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.runs import run_folder
 
     check(cfg, _RULES)
-    item = _own_item(cfg)
-    drag, settings, teacher = instantiate(cfg.drag), instantiate(cfg.lora), instantiate(cfg.teacher)
+    drag, lora, item = build(cfg, "drag"), lora_of(cfg), _own_item(cfg)
+    teacher = build(cfg, "teacher")
     truth = _critter(cfg, teacher) if item is None else None
     item = truth.item if truth is not None else item
     assert item is not None
@@ -84,29 +70,30 @@ def main(cfg: DictConfig) -> Path:
         for number, pair in enumerate(item.points, 1):
             if not any(item.mask.getpixel((int(x), int(y))) for x, y in pair):
                 notify(f"points: pair {number} lies outside the mask, where nothing may change")
-    lora = lora_of(cfg, settings)
     with run_folder(run_dir()) as folder, progress_bar("Dragging") as update:
-        dragged, kept = drag_picture(
-            drag,
-            teacher,
-            request,
-            cfg.seed,
-            lora,
-            on_step=lambda done: update(done.step + 1, done.steps),
-            on_lora_step=lambda done: update(done.step + 1, done.steps, "LoRA"),
-        )
+        with typed_keys(cfg, "lora"):
+            dragged, kept = drag_picture(
+                drag,
+                teacher,
+                request,
+                cfg.seed,
+                lora,
+                on_step=lambda done: update(done.step + 1, done.steps),
+                on_lora_step=lambda done: update(done.step + 1, done.steps, "LoRA"),
+            )
         write_drag_pictures(folder, item, request, dragged, truth)
         _numbers(folder, request, dragged, kept, truth, teacher.downscale, resolved(cfg))
     return run_dir()
 
 
-def lora_of(cfg: DictConfig, settings: LoraSettings) -> PictureLora | None:
+def lora_of(cfg: DictConfig) -> PictureLora | None:
     """How the teacher learns each picture; None where ``use_lora`` is false."""
     from i2i_dds.pipelines.drag import PictureLora
 
-    if not cfg.use_lora:
-        return None
-    return PictureLora(settings, cfg.lora_dir, cfg.lora_high, cfg.lora_low)
+    settings = build(cfg, "lora")
+    with called({"high": "lora_high", "low": "lora_low"}):
+        lora = PictureLora(settings, cfg.lora_dir, cfg.lora_high, cfg.lora_low)
+    return lora if cfg.use_lora else None
 
 
 def _own_item(cfg: DictConfig) -> DragItem | None:

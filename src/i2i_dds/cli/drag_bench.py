@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from i2i_dds.checks import choice, integer, optional, several, text
+from i2i_dds.checks import called, choice, integer, optional, several, text
 from i2i_dds.cli.app import entry_point, run_dir, settings_of
 from i2i_dds.cli.checks import check, listed
 from i2i_dds.cli.drag import SETTINGS, lora_of
+from i2i_dds.cli.keys import build
 from i2i_dds.progress import notify, progress_bar
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ _FREE = ("n", "paths", "out", "name", "lora_dir", "root")
 @entry_point("drag_bench", typed={"data": "benchmark"})
 def main(cfg: DictConfig) -> Path:
     """Drags this process's share of what is left; the first process writes the summary."""
-    from hydra.utils import instantiate
-
     from i2i_dds.cli.sizes import side
     from i2i_dds.distributed import on_rank_zero, process_group
     from i2i_dds.pipelines.drag import first_timestep
@@ -47,8 +46,9 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.research.resumable import check_same, cpu_threads, run_resumable
 
     check(cfg, _RULES, typed={"data": "benchmark"})
+    drag, lora = build(cfg, "drag"), lora_of(cfg)
     with cpu_threads(cfg.threads), process_group() as (rank, _):
-        teacher, drag = instantiate(cfg.teacher), instantiate(cfg.drag)
+        teacher = build(cfg, "teacher")
         items = _items(cfg, teacher)
         features = {key: value for key, value in cfg.features.items() if key != "teacher"}
         on_first = notify if rank == 0 else (lambda note: None)
@@ -56,7 +56,7 @@ def main(cfg: DictConfig) -> Path:
             folder=run_dir(),
             teacher=teacher,
             drag=drag,
-            lora=lora_of(cfg, instantiate(cfg.lora)),
+            lora=lora,
             seed=cfg.seed,
             size=side(cfg.size),
             fit=cfg.fit,
@@ -95,7 +95,8 @@ def _measuring(cfg: DictConfig, teacher: Any) -> Any:
 
     if cfg.features.teacher is None:
         return teacher
-    return StableDiffusionTeacher.load(cfg.features.teacher, teacher.device, teacher.dtype)
+    with called({"path": "features.teacher"}):
+        return StableDiffusionTeacher.load(cfg.features.teacher, teacher.device, teacher.dtype)
 
 
 def _report(metrics: dict[str, Any]) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.checks import choice, flag, integer, number, optional, several, text
+from i2i_dds.checks import choice, flag, integer, optional, several, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
+from i2i_dds.cli.keys import build
 from i2i_dds.progress import notify, progress_bar
 
 if TYPE_CHECKING:
@@ -37,49 +38,26 @@ _RULES = {
     "n": integer(min=1),
     "split": choice("train", "val", "test"),
     "judge": optional(text()),
-    "automask.threshold": number(above=0, max=1),
-    "automask.noises": integer(min=1),
-    "automask.t": number(above=0, max=1),
-    "automask.guidance": number(min=0),
-    "automask.clip": number(above=0),
     "seed": integer(min=0),
     "batch_size": integer(min=1),
     "animation": flag(),
 }
 
-_SETTINGS = {
-    "steps": integer(min=1),
-    "lr": number(above=0),
-    "guidance": number(min=0),
-    "guidance_up": number(min=0),
-    "t_min": integer(min=0, max=999),
-    "t_max": integer(min=1, max=1000),
-    "t0": number(above=0, max=1),
-    "early_stop": optional(number(above=0, below=1)),
-    "sampler": choice("cycle_sde", "sde", "ode"),
-    "score.pull": number(min=0),
-    "score.contrast": number(min=0),
-    "score.patches": integer(min=2),
-    "score.temperature": number(above=0),
-    "score.blocks": choice("up", "all"),
-    "timesteps.strata": integer(min=1),
-    "editor.stop.window": integer(min=2),
-}
-"""Of editors, scores and timesteps; each has some of them."""
+_T_MAX = {"t_max": integer(min=1, max=1000)}
+"""Of editors that have timesteps, which do not know how many the teacher has."""
 
 
 @entry_point("edit", text=["prompt.source", "prompt.target"])
 def main(cfg: DictConfig) -> Path:
     """Edits, writes the run folder and returns it."""
-    from hydra.utils import instantiate
-
     from i2i_dds.cli import edit_inputs as inputs_of
     from i2i_dds.editing.batches import edit_items
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.runs import run_folder
     from i2i_dds.tasks import TaskSet
 
-    check(cfg, _RULES | {key: rule for key, rule in _SETTINGS.items() if _has(cfg, key)})
+    check(cfg, _RULES | (_T_MAX if "t_max" in cfg else {}))
+    editor, automask = build(cfg, "editor"), build(cfg, "automask")
     source = cfg.source or ("critters" if cfg.image is None else "image")
     settings = resolved(cfg)
     tasks = evaluator = None
@@ -88,8 +66,7 @@ def main(cfg: DictConfig) -> Path:
     else:
         inputs_of.check_scene_inputs(cfg)
         tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
-    automask = instantiate(cfg.automask) if cfg.mask == inputs_of.AUTO_MASK else None
-    editor, teacher = instantiate(cfg.editor), instantiate(cfg.teacher)
+    teacher = build(cfg, "teacher")
     if tasks is None:
         inputs = inputs_of.picture_inputs(cfg, teacher)
     else:
@@ -114,7 +91,7 @@ def main(cfg: DictConfig) -> Path:
                 cfg.batch_size,
                 frames=frames,
                 on_step=on_step,
-                automask=automask,
+                automask=automask if cfg.mask == inputs_of.AUTO_MASK else None,
             )
             for edited in batches:
                 run.add(edited, evaluator)
@@ -240,12 +217,6 @@ class _Run:
         captions = [f"{item.source or '(no source prompt)'} -> {item.target}" for item in items]
         pictures = {name: [to_pil(x) for x in column] for name, column in columns.items()}
         return grid(pictures, captions, side=_side(items))
-
-
-def _has(cfg: DictConfig, key: str) -> bool:
-    """Whether the config knows a dotted key, null or not."""
-    parent, _, name = key.rpartition(".")
-    return name in (OmegaConf.select(cfg, parent) or {}) if parent else name in cfg
 
 
 def _side(items: Sequence[Any]) -> int:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from i2i_dds.checks import choice, integer, optional, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
+from i2i_dds.cli.keys import build, typed_keys
 
 SHOWN = 16
 """Rows of grid.png."""
@@ -21,15 +22,12 @@ _RULES = {
     "seed": integer(min=0),
     "batch_size": integer(min=1),
     "judge": optional(text()),
-    "zero_shot.steps": integer(min=1),
 }
 
 
 @entry_point("evaluate", text=["ckpt"])
 def main(cfg: DictConfig) -> Path:
     """Measures, writes the run folder on the first process, and returns it."""
-    from hydra.utils import instantiate
-
     from i2i_dds.cli.sizes import data_module
     from i2i_dds.distributed import process_group
     from i2i_dds.evaluation.grid import grid
@@ -40,16 +38,17 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.training.student_edit import held_out, measure_student
 
     check(cfg, _RULES)
-    student = load_student(cfg.ckpt)
+    zero_shot = build(cfg, "zero_shot.editor")
+    student = load_student(cfg.ckpt, "ckpt")
     tasks = _tasks(cfg, student)
-    judge, teacher = load_judge(cfg.judge), instantiate(cfg.teacher)
-    check_fits(student, teacher)
-    data = data_module(cfg.data, teacher, tasks)
-    with process_group() as (rank, _):
+    judge, teacher = load_judge(cfg.judge), build(cfg, "teacher")
+    check_fits(student, teacher, "ckpt")
+    data = data_module(cfg, teacher, tasks)
+    with process_group() as (rank, _), typed_keys(cfg, "data"):
         dataset = held_out(data, cfg.split, cfg.n)
         evaluator = Evaluator(tasks, teacher, judge)
-        zero_shot = instantiate(cfg.zero_shot.editor)
-        result = measure_student(student, evaluator, dataset, cfg.batch_size, zero_shot)
+        with typed_keys(cfg, "zero_shot.editor"):
+            result = measure_student(student, evaluator, dataset, cfg.batch_size, zero_shot)
     if rank == 0:
         rows = rows_of(dataset, SHOWN)
         picture = grid(columns_of(rows, student, teacher, tasks), captions_of(rows))
@@ -69,7 +68,7 @@ def _tasks(cfg: DictConfig, student: Any) -> Any:
     if cfg.get("task") is None:
         return student.tasks
     tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
-    check_knows(student, tasks)
+    check_knows(student, tasks, "task")
     return tasks
 
 

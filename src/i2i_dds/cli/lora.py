@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from i2i_dds.checks import choice, integer, number, optional, several, text
+from i2i_dds.checks import called, choice, integer, number, optional, several, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
+from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,16 +30,10 @@ _RULES = {
     "size": optional(several(integer(min=1))),
     "fit": choice("error", "resize", "crop"),
     "split": choice("train", "val", "test"),
-    "rank": integer(min=1),
-    "steps": integer(min=1),
-    "lr": number(above=0),
-    "seed": integer(min=0),
     "lora_dir": text(),
     "draws": integer(min=1),
     "t0": number(above=0, max=1),
     "sample_steps": integer(min=1),
-    "lora_high": number(min=0),
-    "lora_low": number(min=0),
 }
 
 
@@ -54,8 +49,6 @@ class _Subject:
 @entry_point("lora", text=["prompt"])
 def main(cfg: DictConfig) -> Path:
     """Trains or finds the adapter, writes the run folder and returns it."""
-    from hydra.utils import instantiate
-
     from i2i_dds.editing.lora import noise_error
     from i2i_dds.editing.lora_cache import lora_for
     from i2i_dds.editing.lora_teacher import CosineScale, LoraTeacher
@@ -63,13 +56,17 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.runs import run_folder, write_image
 
     check(cfg, _RULES)
+    settings = build(cfg, "lora")
+    with called({"high": "lora_high", "low": "lora_low"}):
+        scale = CosineScale(cfg.lora_high, cfg.lora_low)
     _check_input(cfg)
-    settings, teacher = instantiate(cfg.lora), instantiate(cfg.teacher)
+    teacher = build(cfg, "teacher")
     subject = _subject(cfg, teacher)
-    end = max(1, teacher.process.pairs(cfg.sample_steps, cfg.t0)[0][0])
-    scale = CosineScale(cfg.lora_high, cfg.lora_low, end)
+    with called({"steps": "sample_steps"}):
+        end = max(1, teacher.process.pairs(cfg.sample_steps, cfg.t0)[0][0])
+    scale = replace(scale, t_end=end)
 
-    with run_folder(run_dir()) as folder:
+    with run_folder(run_dir()) as folder, typed_keys(cfg, "lora"):
         with progress_bar(f"LoRA, {settings.steps} steps") as update:
             kept = lora_for(
                 *(teacher, subject.x, subject.prompt, settings, cfg.lora_dir),

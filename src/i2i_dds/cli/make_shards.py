@@ -53,8 +53,7 @@ def _folder(cfg: DictConfig) -> tuple[Iterable[Sample], int | None]:
 
 
 def _teacher(cfg: DictConfig) -> tuple[Iterable[Sample], int]:
-    from hydra.utils import instantiate
-
+    from i2i_dds.cli.keys import build
     from i2i_dds.data.sources import read_prompts, teacher_samples
 
     if cfg.prompts is None:
@@ -62,7 +61,7 @@ def _teacher(cfg: DictConfig) -> tuple[Iterable[Sample], int]:
     else:
         prompts = ((words, None) for words in islice(cycle(read_prompts(cfg.prompts)), cfg.n))
     samples = teacher_samples(
-        instantiate(cfg.teacher),
+        build(cfg, "teacher"),
         prompts,
         seed=cfg.seed,
         size=cfg.size,

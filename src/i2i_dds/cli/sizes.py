@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.cli.keys import build
 from i2i_dds.data.datamodule import EditDataModule
 from i2i_dds.data.sources import scene_size
 from i2i_dds.tasks import TaskSet
@@ -14,13 +14,13 @@ from i2i_dds.teacher.interface import Teacher
 
 
 def data_module(cfg: DictConfig, teacher: Teacher, tasks: TaskSet) -> EditDataModule:
-    """The data of a config's group ``data``, its pictures as large as the teacher wants them.
+    """The data of the config's group ``data``, its pictures as large as the teacher wants them.
 
     Raises:
         UserError: It names a size that the teacher's autoencoder does not take.
     """
-    size = scene_size(cfg.size, teacher, "data.size")
-    return instantiate(cfg, tasks=tasks, size=size)
+    size = scene_size(cfg.data.size, teacher, "data.size")
+    return build(cfg, "data", tasks=tasks, size=size)
 
 
 def side(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.checks import choice
+from i2i_dds.checks import choice, flag, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
 from i2i_dds.progress import notify, progress_bar
@@ -30,9 +30,9 @@ _PRESETS = ("guidance", "lr", "t_min", "t_max")
 def main(cfg: DictConfig) -> Path:
     """Runs the study, writes the run folder and returns it."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.utils import instantiate
 
-    from i2i_dds.cli.drag import SETTINGS, lora_of
+    from i2i_dds.cli.drag import lora_of
+    from i2i_dds.cli.keys import build
     from i2i_dds.research.studies.interface import StudyContext
     from i2i_dds.research.studies.run import run_study
     from i2i_dds.runs import run_folder
@@ -41,15 +41,17 @@ def main(cfg: DictConfig) -> Path:
     check(cfg, {"setting": choice("full", "quick")})
     name = HydraConfig.get().runtime.choices["study"]
     study, settings = STUDIES[name], _settings(STUDIES[name], cfg)
-    if drags := "drag" in study.groups:
-        check(cfg, {key: rule for key, rule in SETTINGS.items() if key not in ("size", "fit")})
+    drag = lora = None
+    if "drag" in study.groups:
+        check(cfg, {"use_lora": flag(), "lora_dir": text()})
+        drag, lora = build(cfg, "drag"), lora_of(cfg)
     with run_folder(run_dir()) as folder, progress_bar(name) as update:
         context = StudyContext(
             name=name,
-            teacher=instantiate(cfg.teacher) if study.teaches else None,
+            teacher=build(cfg, "teacher") if study.teaches else None,
             tasks=TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True)),
-            drag=instantiate(cfg.drag) if drags else None,
-            lora=lora_of(cfg, instantiate(cfg.lora)) if drags else None,
+            drag=drag,
+            lora=lora,
             on_progress=update,
             notify=notify,
         )

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from i2i_dds.checks import choice, integer, number, optional, text
 from i2i_dds.cli.app import entry_point, overrides, resolved, run_dir
 from i2i_dds.cli.checks import check
+from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
 
@@ -32,19 +33,7 @@ _RULES = {
     "final.split": choice("val", "test"),
     "final.n": integer(min=1),
     "optimizer.lr": number(above=0),
-    **{
-        f"{ramp}.{key}": rule
-        for ramp in ("guidance", "identity")
-        for key, rule in {
-            "start": number(min=0),
-            "end": number(min=0),
-            "fraction": number(min=0, max=1),
-            "shape": choice("linear", "cosine"),
-        }.items()
-    },
-    "timesteps.t_min": integer(min=0, max=999),
     "timesteps.t_max": integer(min=1, max=1000),
-    "zero_shot.steps": integer(min=1),
 }
 
 
@@ -63,19 +52,22 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     settings, folder = resolved(cfg), run_dir()
     tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
     checkpoint = _checkpoint(cfg, settings)
-    module, data, trainer = _parts(cfg, tasks)
+    zero_shot, parts = build(cfg, "zero_shot.editor"), _light_parts(cfg)
+    module, data, trainer = _parts(cfg, tasks, parts)
     content = _content(checkpoint, module)
     if launched_rank() == 0:
-        data.prepare_data()
-        data.dataset("train")
+        with typed_keys(cfg, "data"):
+            data.prepare_data()
+            data.dataset("train")
         write_json(folder / CONFIG, settings)
     try:
         for logger in trainer.loggers:
             logger.log_hyperparams(settings)
-        _fit(module, data, trainer, checkpoint, content)
+        with typed_keys(cfg, "data"):
+            _fit(module, data, trainer, checkpoint, content)
         if trainer.is_global_zero:
             module.student.save_pretrained(folder / STUDENT)
-        numbers = _measure(cfg, module, data, trainer, folder)
+        numbers = _measure(cfg, module, data, trainer, folder, zero_shot)
     finally:
         finish_loggers(trainer.loggers)
     return folder, None if cfg.optimized_metric is None else numbers[cfg.optimized_metric]
@@ -94,30 +86,35 @@ def _checkpoint(cfg: DictConfig, settings: dict[str, Any]) -> Path | None:
     return found
 
 
-def _parts(cfg: DictConfig, tasks: TaskSet) -> tuple[EditTraining, EditDataModule, Trainer]:
-    """Builds everything from its part of the config."""
-    from hydra.utils import instantiate
+def _light_parts(cfg: DictConfig) -> dict[str, Any]:
+    """What is made in no time, and so before anything is loaded."""
+    names = ("score", "optimizer", "scheduler", "guidance", "identity", "timesteps")
+    return {name: build(cfg, name) for name in names}
 
+
+def _parts(
+    cfg: DictConfig, tasks: TaskSet, light: dict[str, Any]
+) -> tuple[EditTraining, EditDataModule, Trainer]:
+    """Builds everything else from its part of the config."""
     from i2i_dds.cli.sizes import data_module
     from i2i_dds.training.module import EditTraining
 
-    teacher = instantiate(cfg.teacher)
-    data = data_module(cfg.data, teacher, tasks)
+    teacher = build(cfg, "teacher")
+    data = data_module(cfg, teacher, tasks)
+    with typed_keys(cfg, "student"):
+        student = build(cfg, "student")(teacher, tasks, seed=cfg.seed)
     module = EditTraining(
-        student=instantiate(cfg.student)(teacher, tasks, seed=cfg.seed),
-        teacher=teacher,
-        score=instantiate(cfg.score),
-        optimizer=instantiate(cfg.optimizer),
-        scheduler=instantiate(cfg.scheduler),
-        guidance=instantiate(cfg.guidance),
-        identity=instantiate(cfg.identity),
-        timesteps=instantiate(cfg.timesteps),
-        seed=cfg.seed,
-        cache_mb=cfg.cache_mb,
+        student=student, teacher=teacher, **light, seed=cfg.seed, cache_mb=cfg.cache_mb
     )
-    callbacks = [instantiate(part) for part in (cfg.callbacks or {}).values() if part is not None]
-    loggers = [instantiate(part) for part in (cfg.logger or {}).values() if part is not None]
-    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+    callbacks, loggers = (
+        [
+            build(cfg, f"{group}.{name}")
+            for name, part in (cfg[group] or {}).items()
+            if part is not None
+        ]
+        for group in ("callbacks", "logger")
+    )
+    trainer = build(cfg, "trainer", callbacks=callbacks, logger=loggers)
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started > 1 and trainer.world_size == 1:
         raise UserError(
@@ -133,7 +130,7 @@ def _content(checkpoint: Path | None, module: EditTraining) -> dict[str, Any]:
 
     if checkpoint is None:
         return {}
-    content = read_checkpoint(checkpoint)
+    content = read_checkpoint(checkpoint, "ckpt_path")
     check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
     return content
 
@@ -155,16 +152,19 @@ def _fit(
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return
     log.info("its %d steps are done; measuring", content["global_step"])
-    module.student.load_state_dict(load_student(checkpoint).state_dict())
+    module.student.load_state_dict(load_student(checkpoint, "ckpt_path").state_dict())
     module.nonfinite = int(content.get("nonfinite", 0))
 
 
 def _measure(
-    cfg: DictConfig, module: EditTraining, data: EditDataModule, trainer: Trainer, folder: Path
+    cfg: DictConfig,
+    module: EditTraining,
+    data: EditDataModule,
+    trainer: Trainer,
+    folder: Path,
+    zero_shot: Any,
 ) -> dict[str, Any]:
     """The final validation: metrics.json, rows.csv and grid.png."""
-    from hydra.utils import instantiate
-
     from i2i_dds.distributed import gather
     from i2i_dds.evaluation.grid import grid
     from i2i_dds.evaluation.measure import Evaluator, load_judge
@@ -176,8 +176,8 @@ def _measure(
     student, teacher = module.student, module.teacher
     dataset = held_out(data, cfg.final.split, cfg.final.n)
     evaluator = Evaluator(student.tasks, teacher, load_judge(cfg.judge))
-    zero_shot = instantiate(cfg.zero_shot.editor)
-    result = measure_student(student, evaluator, dataset, data.eval_batch_size, zero_shot)
+    with typed_keys(cfg, "zero_shot.editor"):
+        result = measure_student(student, evaluator, dataset, data.eval_batch_size, zero_shot)
     speeds = [c.images_per_second for c in _of(trainer, Throughput)]
     numbers = result.numbers | {
         "nonfinite": result.numbers["nonfinite"] + sum(gather(module.nonfinite)),

@@ -73,9 +73,9 @@ class EditDataModule(LightningDataModule):
         counts |= {"batch_size": batch_size, "eval_batch_size": eval_batch_size}
         for name, value in counts.items():
             if value < 1:
-                raise UserError(f"data.{name}: {value} is not allowed; give 1 or more")
+                raise UserError(f"{name}: {value} is not allowed; give 1 or more")
         if held_out not in HELD_OUT:
-            raise UserError(f"data.held_out: {held_out!r} is unknown; it is one of {HELD_OUT}")
+            raise UserError(f"held_out: {held_out!r} is unknown; it is one of {HELD_OUT}")
         self.tasks, self.held_out, self.size = tasks, held_out, size
         self.n_train, self.n = n_train, {"val": n_val, "test": n_test}
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
@@ -98,7 +98,7 @@ class EditDataModule(LightningDataModule):
             transient=True,
         )
         try:
-            write_shards(samples, self.folder, settings=self._settings(), key="data.cache")
+            write_shards(samples, self.folder, settings=self._settings(), argument="cache")
         except (UserError, OSError):
             # Another process may have drawn the same ones meanwhile; whoever is first has it.
             if not (self.folder / MANIFEST).is_file():
@@ -207,7 +207,7 @@ class HeldOutLoader:
         for batch in self._loader:
             if broken := batch.get("broken"):
                 raise UserError(
-                    f"data.folder: the held-out picture {broken[0]} cannot be decoded; "
+                    f"folder: the held-out picture {broken[0]} cannot be decoded; "
                     "make the shards again"
                 )
             yield batch

@@ -73,19 +73,21 @@ class TruthItem:
     templates: tuple[Image.Image, ...]
 
 
-def list_items(root: str | Path, key: str = "root") -> dict[str, Path]:
+def list_items(root: str | Path, argument: str = "root") -> dict[str, Path]:
     """The items' folders under `root` by name, in order of names; nothing is read yet.
 
     Args:
         root: a folder of items, of categories of items, or one item.
-        key: the config key to name in an error.
+        argument: what the caller calls it, for errors.
 
     Raises:
         UserError: it does not exist or holds no item.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise UserError(f"{key}: '{root}' is not a folder; give one that holds DragBench's items")
+        raise UserError(
+            f"{argument}: '{root}' is not a folder; give one that holds DragBench's items"
+        )
     if _is_item(root):
         return {root.resolve().name: root}
     found: dict[str, Path] = {}
@@ -93,7 +95,7 @@ def list_items(root: str | Path, key: str = "root") -> dict[str, Path]:
         inside = [folder] if _is_item(folder) else [f for f in _folders(folder) if _is_item(f)]
         found |= {item.relative_to(root).as_posix(): item for item in inside}
     if not found:
-        raise UserError(f"{key}: '{root}' holds no item; an item's folder has {_either()}")
+        raise UserError(f"{argument}: '{root}' holds no item; an item's folder has {_either()}")
     return dict(sorted(found.items()))
 
 
@@ -116,13 +118,13 @@ def load_item(folder: str | Path, name: str | None = None) -> DragItem:
     image = load_image(folder / _LAYOUTS[words.name])
     instruction = _read_json(words)
     prompt = _entry(words, instruction, "prompt", str)
-    rows, key = _rows(words, instruction)
+    rows, argument = _rows(words, instruction)
     return DragItem(
         name=name or folder.resolve().name,
         image=image,
         mask=load_mask(folder / "mask.png", image.size),
         prompt=prompt,
-        points=check_points(rows, image.size, key),
+        points=check_points(rows, image.size, argument),
     )
 
 
@@ -141,29 +143,29 @@ def critter_items(
     ]
 
 
-def check_points(points: Any, size: tuple[int, int], key: str = "points") -> Points:
+def check_points(points: Any, size: tuple[int, int], argument: str = "points") -> Points:
     """Rows of numbers -> pairs of handle and target.
 
     Args:
         points: one [x, y, x2, y2] a pair, handle first, in pixels.
         size: (width, height) of the picture.
-        key: the config key or file to name in an error.
+        argument: what the caller calls them, or their file, for errors.
 
     Raises:
         UserError: no pairs, not four numbers in one, or a place outside the picture.
     """
     allowed = "give a list of [x, y, x2, y2], handle then target, in pixels"
     if not _is_list(points) or not points:
-        raise UserError(f"{key}: {points!r} is not allowed; {allowed}")
+        raise UserError(f"{argument}: {points!r} is not allowed; {allowed}")
     pairs = []
     for row in points:
         if not _is_list(row) or len(row) != 4 or not all(map(_is_number, row)):
-            raise UserError(f"{key}: {_plain(row)!r} is not allowed; {allowed}")
+            raise UserError(f"{argument}: {_plain(row)!r} is not allowed; {allowed}")
         x, y, x2, y2 = map(float, row)
         for place in ((x, y), (x2, y2)):
             if not all(0 <= at < side for at, side in zip(place, size, strict=True)):
                 raise UserError(
-                    f"{key}: ({place[0]:g}, {place[1]:g}) is outside the picture; "
+                    f"{argument}: ({place[0]:g}, {place[1]:g}) is outside the picture; "
                     f"x is at least 0 and below {size[0]}, y below {size[1]}"
                 )
         pairs.append(((x, y), (x2, y2)))
@@ -175,20 +177,21 @@ def _rows(path: Path, instruction: dict[str, Any]) -> tuple[list[Any], str]:
     if path.name == "prompt.json":
         handles = _entry(path, instruction, "source", list)
         targets = _entry(path, instruction, "target", list)
-        key = f"'{path}' source and target"
+        argument = f"'{path}' source and target"
         if len(handles) != len(targets):
             raise UserError(
-                f"{key}: {len(handles)} handles and {len(targets)} targets; give as many of each"
+                f"{argument}: {len(handles)} handles and {len(targets)} targets; "
+                "give as many of each"
             )
     else:
-        flat, key = _entry(path, instruction, "points", list), f"'{path}' points"
+        flat, argument = _entry(path, instruction, "points", list), f"'{path}' points"
         if len(flat) % 2:
-            raise UserError(f"{key}: {len(flat)} places; give a target after each handle")
+            raise UserError(f"{argument}: {len(flat)} places; give a target after each handle")
         handles, targets = flat[::2], flat[1::2]
     for place in (*handles, *targets):
         if not _is_list(place) or len(place) != 2:
-            raise UserError(f"{key}: {place!r} is not allowed; give [x, y] in pixels")
-    return [[*pair[0], *pair[1]] for pair in zip(handles, targets, strict=True)], key
+            raise UserError(f"{argument}: {place!r} is not allowed; give [x, y] in pixels")
+    return [[*pair[0], *pair[1]] for pair in zip(handles, targets, strict=True)], argument
 
 
 def _read_json(path: Path) -> dict[str, Any]:

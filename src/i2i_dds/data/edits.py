@@ -181,8 +181,9 @@ def accepted(shards: Shards, tasks: TaskSet) -> list[int]:
     ]
     if not numbers:
         raise UserError(
-            f"{shards.key}: none of the {len(shards)} pictures of '{shards.folder}' is a source of "
-            f"task {tasks.name}; its captions must hold the words of task.tasks.<name>.replace"
+            f"{shards.argument}: none of the {len(shards)} pictures of '{shards.folder}' is a "
+            f"source of task {tasks.name}; "
+            "its captions must hold the words of task.tasks.<name>.replace"
         )
     return numbers
 
@@ -211,8 +212,9 @@ def held_out_numbers(
     for part, found in split.items():
         if not found:
             raise UserError(
-                f"{shards.key}: none of the {len(numbers)} pictures of '{shards.folder}' that the "
-                f"task accepts falls to {part} (an eighth is for val and for test); give more"
+                f"{shards.argument}: none of the {len(numbers)} pictures of '{shards.folder}' "
+                f"that the task accepts falls to {part} "
+                "(an eighth is for val and for test); give more"
             )
     limits = {"train": None, "val": n_val, "test": n_test}
     return {part: sorted(found[: limits[part]]) for part, found in split.items()}

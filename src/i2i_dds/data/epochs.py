@@ -35,7 +35,7 @@ class EpochPlan:
         self, n: int, batch_size: int, seed: int = 0, rank: int = 0, world: int = 1
     ) -> None:
         if batch_size < 1:
-            raise UserError(f"data.batch_size: {batch_size} is not allowed; give 1 or more")
+            raise UserError(f"batch_size: {batch_size} is not allowed; give 1 or more")
         self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
         self.epoch = 0
         self.consumed = 0  # batches taken of this epoch
@@ -85,7 +85,7 @@ class EpochPlan:
         taken, rest = divmod(state["samples"], self.batch_size * self.world)
         if rest:
             raise UserError(
-                f"data.batch_size: the checkpoint stopped after {state['samples']} pictures, no "
+                f"batch_size: the checkpoint stopped after {state['samples']} pictures, no "
                 f"multiple of {self.batch_size} x {self.world} processes; resume with its own"
             )
         self.epoch, self.consumed, self.resting = state["epoch"], taken, True
@@ -114,7 +114,7 @@ class EpochLoader:
         max_broken: int = 16,
     ) -> None:
         if num_workers < 0:
-            raise UserError(f"data.num_workers: {num_workers} is not allowed; give 0 or more")
+            raise UserError(f"num_workers: {num_workers} is not allowed; give 0 or more")
         self.plan = plan
         self.max_broken = max_broken
         self.broken: list[str] = []
@@ -154,6 +154,6 @@ class EpochLoader:
         self.broken += batch.get("broken", [])
         if len(self.broken) > self.max_broken:
             raise UserError(
-                f"data.max_broken: more than {self.max_broken} pictures could not be decoded "
+                f"max_broken: more than {self.max_broken} pictures could not be decoded "
                 f"(the first is {self.broken[0]}); make the shards again or allow more"
             )

@@ -36,29 +36,29 @@ def decode(data: bytes, ground: str = "white") -> Image.Image:
     return to_rgb(ImageOps.exif_transpose(image), ground)
 
 
-def load_image(path: str | Path, key: str = "image", ground: str = "white") -> Image.Image:
+def load_image(path: str | Path, argument: str = "image", ground: str = "white") -> Image.Image:
     """The picture in a file, as RGB.
 
     Args:
         path: a PNG, JPEG, WebP or BMP file.
-        key: the config key to name in an error.
+        argument: what the caller calls it, for errors.
         ground: the colour under what is transparent.
 
     Raises:
         UserError: the file is missing, unreadable, too large or of another format.
     """
-    data = _read(Path(path), key)
+    data = _read(Path(path), argument)
     try:
         return decode(data, ground)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         reason = str(error) if isinstance(error, Image.DecompressionBombError) else ""
         raise UserError(
-            f"{key}: '{path}' cannot be read as a picture{reason and f' ({reason})'}; "
+            f"{argument}: '{path}' cannot be read as a picture{reason and f' ({reason})'}; "
             f"give a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
         ) from error
 
 
-def load_mask(path: str | Path, size: tuple[int, int], key: str = "mask") -> Image.Image:
+def load_mask(path: str | Path, size: tuple[int, int], argument: str = "mask") -> Image.Image:
     """The mask in a file, as an 8-bit grey picture; white may change, black stays.
 
     What is transparent stays too, so that white paint on an empty layer is a mask.
@@ -66,21 +66,21 @@ def load_mask(path: str | Path, size: tuple[int, int], key: str = "mask") -> Ima
     Args:
         path: a picture file.
         size: (width, height) of the picture it belongs to, as that is in its own file.
-        key: the config key to name in an error.
+        argument: what the caller calls it, for errors.
 
     Raises:
         UserError: unreadable, or of another size.
     """
-    mask = load_image(path, key, ground="black").convert("L")
+    mask = load_image(path, argument, ground="black").convert("L")
     if mask.size != tuple(size):
         raise UserError(
-            f"{key}: '{path}' is {_shape(mask.size)} but its picture is {_shape(size)}; "
+            f"{argument}: '{path}' is {_shape(mask.size)} but its picture is {_shape(size)}; "
             "give a mask of the picture's size"
         )
     return mask
 
 
-def list_images(source: str | Path | Sequence[str | Path], key: str = "image") -> list[Path]:
+def list_images(source: str | Path | Sequence[str | Path], argument: str = "image") -> list[Path]:
     """Paths of the pictures that a file, a folder (sorted by name) or a list of them names.
 
     Raises:
@@ -90,7 +90,9 @@ def list_images(source: str | Path | Sequence[str | Path], key: str = "image") -
         path = Path(source).expanduser()
         if not path.is_dir():
             if not path.is_file():
-                raise UserError(f"{key}: '{path}' does not exist; give a picture file or a folder")
+                raise UserError(
+                    f"{argument}: '{path}' does not exist; give a picture file or a folder"
+                )
             return [path]
         found = sorted(
             item
@@ -98,11 +100,13 @@ def list_images(source: str | Path | Sequence[str | Path], key: str = "image") -
             if item.suffix.lower() in SUFFIXES and not item.name.startswith(".") and item.is_file()
         )
         if not found:
-            raise UserError(f"{key}: '{path}' holds no picture; wanted are files {SUFFIXES}")
+            raise UserError(f"{argument}: '{path}' holds no picture; wanted are files {SUFFIXES}")
         return found
-    paths = [path for item in source for path in list_images(item, key)]
+    paths = [path for item in source for path in list_images(item, argument)]
     if not paths:
-        raise UserError(f"{key}: an empty list; give a picture file, a folder or a list of them")
+        raise UserError(
+            f"{argument}: an empty list; give a picture file, a folder or a list of them"
+        )
     return paths
 
 
@@ -111,7 +115,7 @@ def fit(
     downscale: int,
     size: int | Sequence[int] | None = None,
     mode: str = "error",
-    key: str = "size",
+    argument: str = "size",
 ) -> Image.Image:
     """`image` at a size that a VAE with this factor takes.
 
@@ -122,19 +126,21 @@ def fit(
             the nearest (resize) or next smaller (crop) multiple.
         mode: "error" refuses to change the picture; "resize" stretches it to the size; "crop"
             scales it to cover the size, then cuts the middle.
-        key: the config key to name in an error.
+        argument: what the caller calls it, for errors.
 
     Raises:
         UserError: a size that is no multiple of `downscale`, or any needed change in mode "error".
     """
     if mode not in MODES:
-        raise UserError(f"{key}: resizing mode {mode!r} is unknown; it is one of {list(MODES)}")
-    wanted = _wanted(image.size, downscale, size, mode, key)
+        raise UserError(
+            f"{argument}: resizing mode {mode!r} is unknown; it is one of {list(MODES)}"
+        )
+    wanted = _wanted(image.size, downscale, size, mode, argument)
     if wanted == image.size:
         return image
     if mode == "error":
         raise UserError(
-            f"{key}: the picture is {_shape(image.size)}, wanted is {_shape(wanted)} "
+            f"{argument}: the picture is {_shape(image.size)}, wanted is {_shape(wanted)} "
             f"(multiples of {downscale}); let it be resized or cropped"
         )
     filter_ = Image.Resampling.NEAREST if image.mode == "L" else Image.Resampling.LANCZOS
@@ -180,31 +186,39 @@ def to_pil(x: Tensor) -> Image.Image:
 
 
 def _wanted(
-    have: tuple[int, int], downscale: int, size: int | Sequence[int] | None, mode: str, key: str
+    have: tuple[int, int],
+    downscale: int,
+    size: int | Sequence[int] | None,
+    mode: str,
+    argument: str,
 ) -> tuple[int, int]:
     if size is not None:
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if len(sides) != 2 or any(side <= 0 or side % downscale for side in sides):
-            raise UserError(f"{key}: {size} is not allowed; give positive multiples of {downscale}")
+            raise UserError(
+                f"{argument}: {size} is not allowed; give positive multiples of {downscale}"
+            )
         return sides[0], sides[1]
     if mode == "crop":
         multiples = tuple(side // downscale for side in have)
     else:
         multiples = tuple((side + downscale // 2) // downscale for side in have)
     if mode != "error" and min(multiples) == 0 and mode == "crop":
-        raise UserError(f"{key}: the picture is {_shape(have)}, less than one step of {downscale}")
+        raise UserError(
+            f"{argument}: the picture is {_shape(have)}, less than one step of {downscale}"
+        )
     return max(multiples[0], 1) * downscale, max(multiples[1], 1) * downscale
 
 
-def _read(path: Path, key: str) -> bytes:
+def _read(path: Path, argument: str) -> bytes:
     path = path.expanduser()
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{key}: '{path}' does not exist; give a picture file") from None
+        raise UserError(f"{argument}: '{path}' does not exist; give a picture file") from None
     except OSError as error:
         reason = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
-        raise UserError(f"{key}: '{path}' {reason}; give a picture file") from error
+        raise UserError(f"{argument}: '{path}' {reason}; give a picture file") from error
 
 
 def to_rgb(image: Image.Image, ground: str) -> Image.Image:

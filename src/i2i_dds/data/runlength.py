@@ -12,7 +12,7 @@ from i2i_dds.errors import UserError
 _WANTED = "a list of start, length, start, length ... in whole numbers from 0"
 
 
-def decode_runs(runs: Any, size: tuple[int, int], key: str = "mask") -> Image.Image:
+def decode_runs(runs: Any, size: tuple[int, int], argument: str = "mask") -> Image.Image:
     """Runs -> mask of mode L, 255 in the runs and 0 elsewhere.
 
     As `mask_decode` of PIE-Bench's `evaluation/evaluate.py` (github.com/cure-lab/PnPInversion)
@@ -21,24 +21,24 @@ def decode_runs(runs: Any, size: tuple[int, int], key: str = "mask") -> Image.Im
     Args:
         runs: the flat list.
         size: (width, height) of the picture it belongs to.
-        key: the config key or place to name in an error.
+        argument: what the caller calls them, or their place, for errors.
 
     Raises:
         UserError: no such list, or a run begins outside the picture.
     """
     if not isinstance(runs, list):
-        raise UserError(f"{key}: {runs!r:.60} is not allowed; give {_WANTED}")
+        raise UserError(f"{argument}: {runs!r:.60} is not allowed; give {_WANTED}")
     if len(runs) % 2:
-        raise UserError(f"{key}: {len(runs)} numbers; give a length after each start")
+        raise UserError(f"{argument}: {len(runs)} numbers; give a length after each start")
     for number in runs:
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            raise UserError(f"{key}: {number!r:.60} is not allowed; give {_WANTED}")
+            raise UserError(f"{argument}: {number!r:.60} is not allowed; give {_WANTED}")
     width, height = size
     flat = np.zeros(width * height, dtype=np.uint8)
     for start, length in zip(runs[::2], runs[1::2], strict=True):
         if start >= flat.size:
             raise UserError(
-                f"{key}: a run begins at {start!r:.60}, outside the picture; "
+                f"{argument}: a run begins at {start!r:.60}, outside the picture; "
                 f"give starts below {width} x {height} = {flat.size}"
             )
         flat[start : start + length] = 255

@@ -59,7 +59,7 @@ def write_shards(
     folder: str | Path,
     samples_per_shard: int = 1024,
     settings: Mapping[str, Any] | None = None,
-    key: str = "out",
+    argument: str = "out",
 ) -> dict[str, Any]:
     """Writes samples to `folder`, whole or not at all, and returns the manifest.
 
@@ -68,14 +68,16 @@ def write_shards(
         folder: new or empty; it is written beside its place, then renamed.
         samples_per_shard: the last shard may hold fewer.
         settings: what the samples were made from, kept in the manifest.
-        key: the config key to name in an error.
+        argument: what the caller calls it, for errors.
 
     Raises:
         UserError: the folder exists, there is no sample, or `samples_per_shard` < 1.
     """
     folder = Path(folder)
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
-        raise UserError(f"{key}: '{folder}' holds files already; give a new folder or remove it")
+        raise UserError(
+            f"{argument}: '{folder}' holds files already; give a new folder or remove it"
+        )
     if samples_per_shard < 1:
         raise UserError(f"samples_per_shard: {samples_per_shard} is not allowed; give 1 or more")
     shards: list[dict[str, Any]] = []
@@ -88,7 +90,7 @@ def write_shards(
             size = path.stat().st_size
             shards.append({"name": path.name, "samples": len(chunk), "bytes": size})
         if not shards:
-            raise UserError(f"{key}: there is no sample to write to '{folder}'")
+            raise UserError(f"{argument}: there is no sample to write to '{folder}'")
         manifest = {"samples": len(seen), "shards": shards, "settings": dict(settings or {})}
         write_json(Path(aside) / MANIFEST, manifest)
     return manifest
@@ -106,23 +108,26 @@ class Shards:
     """
 
     folder: Path
-    key: str = "data.folder"
+    argument: str = "folder"
     records: list[Record] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder).expanduser()
         if not self.folder.is_dir():
             raise UserError(
-                f"{self.key}: '{self.folder}' is no folder; make shards with scripts/make_shards.py"
+                f"{self.argument}: '{self.folder}' is no folder; "
+                "make shards with scripts/make_shards.py"
             )
         self.paths = sorted(self.folder.glob("*.tar"))
         if not self.paths:
-            raise UserError(f"{self.key}: '{self.folder}' holds no .tar file; give a shard folder")
+            raise UserError(
+                f"{self.argument}: '{self.folder}' holds no .tar file; give a shard folder"
+            )
         self._check_manifest()
         for number, path in enumerate(self.paths):
             self.records.extend(self._scan(number, path))
         if not self.records:
-            raise UserError(f"{self.key}: the shards of '{self.folder}' hold no picture")
+            raise UserError(f"{self.argument}: the shards of '{self.folder}' hold no picture")
         self._check_keys()
 
     def __len__(self) -> int:
@@ -180,7 +185,9 @@ class Shards:
             listed = json.loads(path.read_text())["shards"]
             sizes = {str(shard["name"]): int(shard["bytes"]) for shard in listed}
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self.key}: '{path}' is no shard manifest; make it again") from error
+            raise UserError(
+                f"{self.argument}: '{path}' is no shard manifest; make it again"
+            ) from error
         for name, size in sizes.items():
             shard = self.folder / name
             found = shard.stat().st_size if shard.is_file() else 0
@@ -190,7 +197,7 @@ class Shards:
 
     def _broken(self, path: Path, reason: str) -> UserError:
         return UserError(
-            f"{self.key}: the shard '{path}' is missing, cut short or damaged ({reason}); "
+            f"{self.argument}: the shard '{path}' is missing, cut short or damaged ({reason}); "
             "make the shards again, or take it out of the folder and its manifest"
         )
 

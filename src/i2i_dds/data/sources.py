@@ -56,7 +56,7 @@ def critters_samples(described: Iterable[Captioned], size: int = 64) -> Iterator
         yield Sample(key=key, image=render(scene, size), caption=words, scene=scene.to_dict())
 
 
-def scene_size(size: Any, teacher: Teacher, key: str = "size") -> int:
+def scene_size(size: Any, teacher: Teacher, argument: str = "size") -> int:
     """The side in pixels that scenes are drawn at: ``size``, or where that is None the native one.
 
     Raises:
@@ -66,13 +66,13 @@ def scene_size(size: Any, teacher: Teacher, key: str = "size") -> int:
     if not isinstance(size, int) or size % teacher.downscale:
         shown = size if isinstance(size, int) else tuple(size)
         raise UserError(
-            f"{key}: {shown} is not allowed; give one side, a multiple of {teacher.downscale}"
+            f"{argument}: {shown} is not allowed; give one side, a multiple of {teacher.downscale}"
         )
     return size
 
 
 def folder_samples(
-    folder: str | Path, size: int | None = None, key: str = "path"
+    folder: str | Path, size: int | None = None, argument: str = "path"
 ) -> Iterator[Sample]:
     """The pictures of a folder with their captions, in order of name.
 
@@ -82,16 +82,18 @@ def folder_samples(
     Args:
         folder: where the pictures are.
         size: scale and cut each to a square of this side; None keeps it as it is.
-        key: the config key to name in an error.
+        argument: what the caller calls it, for errors.
 
     Raises:
         UserError: no folder, a picture unreadable or without a caption, or a bad list.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise UserError(f"{key}: '{folder}' is no folder; give a folder of pictures with captions")
-    for number, (path, words) in enumerate(_captioned(folder, key)):
-        image = load_image(path, key)
+        raise UserError(
+            f"{argument}: '{folder}' is no folder; give a folder of pictures with captions"
+        )
+    for number, (path, words) in enumerate(_captioned(folder, argument)):
+        image = load_image(path, argument)
         if size is not None:
             image = fit(image, 1, size, "crop")
         yield Sample(key=f"{number:07d}", image=image, caption=words, scene=None)
@@ -134,7 +136,7 @@ def teacher_samples(
         first += len(batch)
 
 
-def read_prompts(path: str | Path, key: str = "prompts") -> list[str]:
+def read_prompts(path: str | Path, argument: str = "prompts") -> list[str]:
     """The prompts of a text file, one a line; empty lines are passed over.
 
     Raises:
@@ -143,30 +145,33 @@ def read_prompts(path: str | Path, key: str = "prompts") -> list[str]:
     try:
         lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{key}: '{path}' cannot be read; give a text file of prompts") from error
+        raise UserError(
+            f"{argument}: '{path}' cannot be read; give a text file of prompts"
+        ) from error
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
-        raise UserError(f"{key}: '{path}' holds no prompt; write one a line")
+        raise UserError(f"{argument}: '{path}' holds no prompt; write one a line")
     return prompts
 
 
-def _captioned(folder: Path, key: str) -> list[tuple[Path, str]]:
+def _captioned(folder: Path, argument: str) -> list[tuple[Path, str]]:
     listed = next((folder / name for name in _LISTS if (folder / name).is_file()), None)
     if listed is not None:
-        return _from_list(folder, listed, key)
+        return _from_list(folder, listed, argument)
     pairs = []
-    for path in list_images(folder, key):
+    for path in list_images(folder, argument):
         words = path.with_suffix(".txt")
         if not words.is_file():
             raise UserError(
-                f"{key}: '{path}' has no caption; write it to '{words.name}' beside it, or list "
+                f"{argument}: '{path}' has no caption; "
+                f"write it to '{words.name}' beside it, or list "
                 f"all in {' or '.join(_LISTS)}"
             )
         pairs.append((path, words.read_text(encoding="utf-8").strip()))
     return pairs
 
 
-def _from_list(folder: Path, listed: Path, key: str) -> list[tuple[Path, str]]:
+def _from_list(folder: Path, listed: Path, argument: str) -> list[tuple[Path, str]]:
     pairs = []
     for number, line in enumerate(listed.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():
@@ -178,11 +183,11 @@ def _from_list(folder: Path, listed: Path, key: str) -> list[tuple[Path, str]]:
             name = words = None
         if not isinstance(name, str) or not isinstance(words, str):
             raise UserError(
-                f"{key}: line {number} of '{listed}' is wrong; "
+                f"{argument}: line {number} of '{listed}' is wrong; "
                 'wanted is {"file_name": "a.png", "caption": "a cat"}'
             )
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"{key}: line {number} of '{listed}' leaves its folder: '{name}'")
+            raise UserError(f"{argument}: line {number} of '{listed}' leaves its folder: '{name}'")
         pairs.append((path, words.strip()))
     return sorted(pairs)

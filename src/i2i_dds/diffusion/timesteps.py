@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
+from i2i_dds.checks import check_fields, checked, choice, integer, require
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.errors import UserError
 
@@ -29,7 +30,26 @@ class TimestepSampler(Protocol):
 
 
 @dataclass(frozen=True)
-class UniformTimesteps:
+class _Range:
+    """Timesteps from [t_min, t_max).
+
+    Raises:
+        UserError: A value is not allowed, or the range is empty.
+    """
+
+    t_min: int = checked(integer(min=0), default=50)
+    t_max: int = checked(integer(min=1), default=949)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.t_max <= self.t_min:
+            raise UserError(
+                f"t_max: {self.t_max} is not allowed; give more than t_min, {self.t_min}"
+            )
+
+
+@dataclass(frozen=True)
+class UniformTimesteps(_Range):
     """Uniform on [t_min, t_max): the official notebook's choice, 50 to 948.
 
     Attributes:
@@ -37,31 +57,19 @@ class UniformTimesteps:
         t_max: One past the largest timestep.
     """
 
-    t_min: int = 50
-    t_max: int = 949
-
-    def __post_init__(self) -> None:
-        _check_range(self.t_min, self.t_max)
-
     def __call__(self, step: int, steps: int, generators: Sequence[Generator]) -> Tensor:
         """One draw from each item's generator; ``step`` and ``steps`` do not matter."""
         return torch.tensor([_uniform(g, self.t_min, self.t_max) for g in generators])
 
 
 @dataclass(frozen=True)
-class DescendingTimesteps:
+class DescendingTimesteps(_Range):
     """From t_max - 1 straight down to t_min over the run (coarse changes first).
 
     Attributes:
         t_min: Timestep of the last step, at least 0.
         t_max: One past the timestep of the first step.
     """
-
-    t_min: int = 50
-    t_max: int = 949
-
-    def __post_init__(self) -> None:
-        _check_range(self.t_min, self.t_max)
 
     def __call__(self, step: int, steps: int, generators: Sequence[Generator]) -> Tensor:
         """The same timestep for every item; nothing is drawn."""
@@ -71,7 +79,7 @@ class DescendingTimesteps:
 
 
 @dataclass(frozen=True)
-class StratifiedTimesteps:
+class StratifiedTimesteps(_Range):
     """Every run of ``strata`` steps visits each of ``strata`` equal parts of the range once.
 
     Runs begin at steps 0, strata, 2 strata and so on; the order is random, one of its own for
@@ -86,14 +94,7 @@ class StratifiedTimesteps:
         strata: How many parts, at least 1; 1 is :class:`UniformTimesteps`.
     """
 
-    t_min: int = 50
-    t_max: int = 949
-    strata: int = 10
-
-    def __post_init__(self) -> None:
-        _check_range(self.t_min, self.t_max)
-        if self.strata < 1:
-            raise UserError(f"strata: {self.strata} is not allowed; give 1 or more")
+    strata: int = checked(integer(min=1), default=10)
 
     def __call__(self, step: int, steps: int, generators: Sequence[Generator]) -> Tensor:
         """One draw from each item's generator; ``steps`` does not matter."""
@@ -109,7 +110,7 @@ class StratifiedTimesteps:
 
 
 @dataclass(frozen=True)
-class LowVarianceTimesteps:
+class LowVarianceTimesteps(_Range):
     """A random start, then on by the golden ratio of the range at each step, round and round.
 
     With u uniform on [0, 1) for each item, ``x_i = frac(u + i / phi)`` and
@@ -122,12 +123,6 @@ class LowVarianceTimesteps:
         t_min: Smallest timestep, at least 0.
         t_max: One past the largest timestep.
     """
-
-    t_min: int = 50
-    t_max: int = 949
-
-    def __post_init__(self) -> None:
-        _check_range(self.t_min, self.t_max)
 
     def __call__(self, step: int, steps: int, generators: Sequence[Generator]) -> Tensor:
         """Timesteps of ``step``; ``steps`` does not matter."""
@@ -150,8 +145,7 @@ def timestep_sampler(name: str, t_min: int, t_max: int) -> TimestepSampler:
     Raises:
         UserError: Another name than uniform, descending, stratified or low_variance.
     """
-    if name not in _SAMPLERS:
-        raise UserError(f"timesteps: {name!r} is not allowed; give one of {', '.join(_SAMPLERS)}")
+    require("timesteps", name, choice(*_SAMPLERS))
     return _SAMPLERS[name](t_min, t_max)
 
 
@@ -170,10 +164,3 @@ def _unmoved(generator: Generator, purpose: str) -> Generator:
 def _uniform(generator: Generator, low: int, high: int) -> int:
     draw = torch.randint(low, high, (1,), generator=generator, device=generator.device)
     return int(draw.item())
-
-
-def _check_range(t_min: int, t_max: int) -> None:
-    if t_min < 0:
-        raise UserError(f"t_min: {t_min} is not allowed; give 0 or more")
-    if t_max <= t_min:
-        raise UserError(f"t_max: {t_max} is not allowed; give more than t_min, {t_min}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from i2i_dds.checks import check_fields, checked, integer, number
 from i2i_dds.diffusion.randomness import randn
 from i2i_dds.editing.interface import EditBatch
-from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import ScoreInput
@@ -45,21 +45,14 @@ class AutoMask:
             set the scale.
     """
 
-    threshold: float = 0.5
-    noises: int = 10
-    t: float = 0.5
-    guidance: float = 7.5
-    clip: float = 3.0
+    threshold: float = checked(number(above=0, below=1), default=0.5)
+    noises: int = checked(integer(min=1), default=10)
+    t: float = checked(number(above=0, below=1), default=0.5)
+    guidance: float = checked(number(min=0), default=7.5)
+    clip: float = checked(number(above=0), default=3.0)
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "t"):
-            if not 0 < getattr(self, name) < 1:
-                raise UserError(
-                    f"automask.{name}: {getattr(self, name)} is not allowed; "
-                    "give a number above 0 and below 1"
-                )
-        if self.noises < 1:
-            raise UserError(f"automask.noises: {self.noises} is not allowed; give 1 or more")
+        check_fields(self)
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, batch: EditBatch) -> FoundMask:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 
 from torch import Generator, Tensor
 
+from i2i_dds.checks import check_fields, checked, choice, integer, number
 from i2i_dds.diffusion.guidance import LinearScale
 from i2i_dds.diffusion.randomness import randn
 from i2i_dds.editing.handles import Cell, Move, moves_in_order, window
 from i2i_dds.editing.interface import EditBatch, EditStep
-from i2i_dds.editing.sampling import ETA, check_settings, edit_steps
+from i2i_dds.editing.sampling import ETA, edit_steps
 from i2i_dds.editing.sde import Pairs, SamplerStep, cycle, denoise, forward_path, invert
-from i2i_dds.errors import UserError
 from i2i_dds.teacher.interface import Teacher
 
 
@@ -41,29 +41,19 @@ class Drag:
         guidance_t0: Scale at t0; it is linear between.
     """
 
-    sampler: str = "cycle_sde"
-    order: str = "simultaneous"
-    steps: int = 200
-    t0: float = 0.6
-    radius: int = 5
-    alpha: float = 1.1
-    beta: float = 0.3
-    drag_step: float = 2.0
-    guidance: float = 1.0
-    guidance_t0: float = 3.0
+    sampler: str = checked(choice("cycle_sde", "sde", "ode"), default="cycle_sde")
+    order: str = checked(choice("simultaneous", "sequential"), default="simultaneous")
+    steps: int = checked(integer(min=1), default=200)
+    t0: float = checked(number(above=0, max=1), default=0.6)
+    radius: int = checked(integer(min=0), default=5)
+    alpha: float = checked(number(above=0), default=1.1)
+    beta: float = checked(number(min=0, max=1), default=0.3)
+    drag_step: float = checked(number(above=0), default=2.0)
+    guidance: float = checked(number(min=0), default=1.0)
+    guidance_t0: float = checked(number(min=0), default=3.0)
 
     def __post_init__(self) -> None:
-        check_settings(self.sampler, ("cycle_sde", "sde", "ode"), self.steps, self.t0)
-        if self.order not in ("simultaneous", "sequential"):
-            raise UserError(
-                f"order: {self.order!r} is not allowed; give one of simultaneous, sequential"
-            )
-        if self.radius < 0:
-            raise UserError(f"radius: {self.radius} is not allowed; give 0 or more cells")
-        if not 0 <= self.beta <= 1:
-            raise UserError(f"beta: {self.beta} is not allowed; give a number from 0 to 1")
-        if self.drag_step <= 0:
-            raise UserError(f"drag_step: {self.drag_step} is not allowed; give more than 0 cells")
+        check_fields(self)
 
     def moves(self, handles: Sequence[tuple[Cell, Cell]]) -> list[tuple[Move, ...]]:
         """What each drag step moves; see :func:`i2i_dds.editing.handles.moves_in_order`."""
@@ -84,13 +74,13 @@ class Drag:
         """
         pairs = teacher.process.pairs(self.steps, self.t0)
         drags, z = self.moves(handles), batch.z_src
-        for number, moves in enumerate(drags):
+        for done_before, moves in enumerate(drags):
             path = self._up(teacher, z, batch, pairs)
             y = copy_paste(path[0], moves, self, batch.generators)
             steps = edit_steps(batch, len(pairs), self._down(teacher, y, path, batch, pairs))
             for done in steps:
                 z = done.z
-                step = number * len(pairs) + done.step
+                step = done_before * len(pairs) + done.step
                 yield replace(done, step=step, steps=len(drags) * len(pairs))
 
     def _up(self, teacher: Teacher, z: Tensor, batch: EditBatch, pairs: Pairs) -> list[Tensor]:

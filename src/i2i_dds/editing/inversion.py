@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from i2i_dds.checks import check_fields, checked, choice, integer, number
 from i2i_dds.editing.interface import EditBatch, EditStep
-from i2i_dds.editing.sampling import ETA, check_settings, edit_steps
+from i2i_dds.editing.sampling import ETA, edit_steps
 from i2i_dds.editing.sde import cycle, denoise, forward_path, invert
 from i2i_dds.teacher.interface import Teacher
 
@@ -31,14 +32,14 @@ class Inversion:
         guidance_up: Of the way up, "ode" only; above 1 it strays from the way back.
     """
 
-    sampler: str = "cycle_sde"
-    steps: int = 50
-    t0: float = 0.6
-    guidance: float = 7.5
-    guidance_up: float = 1.0
+    sampler: str = checked(choice("cycle_sde", "ode", "sde"), default="cycle_sde")
+    steps: int = checked(integer(min=1), default=50)
+    t0: float = checked(number(above=0, max=1), default=0.6)
+    guidance: float = checked(number(min=0), default=7.5)
+    guidance_up: float = checked(number(min=0), default=1.0)
 
     def __post_init__(self) -> None:
-        check_settings(self.sampler, ("cycle_sde", "ode", "sde"), self.steps, self.t0)
+        check_fields(self)
 
     def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
         """Edits a batch, one step at a time."""

@@ -24,6 +24,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
+from i2i_dds.checks import Rule, check_fields, checked, integer, number, optional
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.diffusion.timesteps import UniformTimesteps
 from i2i_dds.errors import UserError
@@ -46,6 +47,16 @@ class LoraStep(NamedTuple):
 
 OnStep = Callable[[LoraStep], None]
 
+_LAYERS = Rule(
+    "a list of layers' names such as [to_q,to_k,to_v,to_out.0]",
+    lambda value: (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and bool(value)
+        and all(isinstance(name, str) and name for name in value)
+    ),
+)
+
 
 @dataclass(frozen=True)
 class LoraSettings:
@@ -61,28 +72,16 @@ class LoraSettings:
         seed: Of A, and of the timesteps and noises.
     """
 
-    rank: int = 4
-    steps: int = 100
-    lr: float = 2e-4
-    batch_size: int = 1
-    alpha: float | None = None
-    targets: Sequence[str] = ("to_q", "to_k", "to_v", "to_out.0")
-    seed: int = 0
+    rank: int = checked(integer(min=1), default=4)
+    steps: int = checked(integer(min=1), default=100)
+    lr: float = checked(number(above=0), default=2e-4)
+    batch_size: int = checked(integer(min=1), default=1)
+    alpha: float | None = checked(optional(number(above=0)), default=None)
+    targets: Sequence[str] = checked(_LAYERS, default=("to_q", "to_k", "to_v", "to_out.0"))
+    seed: int = checked(integer(min=0), default=0)
 
     def __post_init__(self) -> None:
-        for key in ("rank", "steps", "batch_size"):
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{key}: {value!r} is not allowed; give a whole number above 0")
-        for key in ("lr", "alpha"):
-            value = getattr(self, key)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise UserError(f"{key}: {value!r} is not allowed; give a number above 0")
-        if isinstance(self.targets, str) or not self.targets or not all(self.targets):
-            raise UserError(
-                f"targets: {self.targets!r} is not allowed; "
-                "give a list of layers' names such as [to_q,to_k,to_v,to_out.0]"
-            )
+        check_fields(self)
         object.__setattr__(self, "targets", tuple(self.targets))
 
     def config(self) -> dict[str, Any]:
@@ -148,7 +147,7 @@ def train_lora(
                 if not math.isfinite(losses[-1]):
                     raise UserError(
                         f"lr: the loss is not finite any more at step {step + 1} with lr "
-                        f"{settings.lr:g}; give a smaller lr or teacher.dtype=float32"
+                        f"{settings.lr:g}; give a smaller lr, or a teacher in float32"
                     )
                 if on_step is not None:
                     on_step(LoraStep(step, settings.steps, losses[-1]))

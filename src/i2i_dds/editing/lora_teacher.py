@@ -14,6 +14,7 @@ from peft import set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
+from i2i_dds.checks import check_fields, checked, integer, number
 from i2i_dds.diffusion.process import Process
 from i2i_dds.editing.lora import ADAPTER, check_bare
 from i2i_dds.editing.sde import Scale, scale_at
@@ -37,17 +38,12 @@ class CosineScale:
         t_end: Timestep that the drag starts from: t0 of the schedule, 0.6 x 1000 in the paper.
     """
 
-    high: float = 1.0
-    low: float = 0.5
-    t_end: int = 600
+    high: float = checked(number(min=0), default=1.0)
+    low: float = checked(number(min=0), default=0.5)
+    t_end: int = checked(integer(min=1), default=600)
 
     def __post_init__(self) -> None:
-        for key in ("high", "low"):
-            value = getattr(self, key)
-            if not (value >= 0 and math.isfinite(value)):
-                raise UserError(f"{key}: {value!r} is not allowed; give a number of at least 0")
-        if self.t_end < 1:
-            raise UserError(f"t_end: {self.t_end!r} is not allowed; give a timestep above 0")
+        check_fields(self)
 
     def __call__(self, t: int) -> float:
         """The scale at timestep t."""

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from i2i_dds.checks import check_fields, checked, integer, number
 from i2i_dds.diffusion.randomness import randn
 from i2i_dds.diffusion.timesteps import TimestepSampler, UniformTimesteps
 from i2i_dds.editing.interface import EditBatch, EditStep
-from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import Score, ScoreInput
@@ -120,18 +120,15 @@ class ZeroShot:
     """
 
     score: Score = field(default_factory=DDS)
-    steps: int = 200
-    lr: float = 0.0488
-    guidance: float = 7.5
+    steps: int = checked(integer(min=1), default=200)
+    lr: float = checked(number(above=0), default=0.0488)
+    guidance: float = checked(number(min=0), default=7.5)
     timesteps: TimestepSampler = field(default_factory=UniformTimesteps)
     optimizer: OptimizerFactory | None = None
     stop: Stop | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(
-                f"steps: {self.steps} is not allowed; give a whole number of at least 1"
-            )
+        check_fields(self)
 
     def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
         """Edits a batch, one step at a time."""

@@ -1,4 +1,4 @@
-"""What editors by sampling share: the check of their settings, and their steps as edits."""
+"""What editors by sampling share: their eta, and their steps as edits."""
 
 from __future__ import annotations
 
@@ -11,24 +11,9 @@ from i2i_dds.diffusion.process import Process
 from i2i_dds.diffusion.randomness import randn
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.editing.sde import Pairs, SamplerStep
-from i2i_dds.errors import UserError
 
 ETA = {"ode": 0.0, "sde": 1.0, "cycle_sde": 1.0}
 """Samplers and the eta of their steps."""
-
-
-def check_settings(sampler: str, allowed: Sequence[str], steps: int, t0: float) -> None:
-    """Refuses what no run can be made of.
-
-    Raises:
-        UserError: A sampler that the editor has not, no steps, or t0 outside (0, 1].
-    """
-    if sampler not in allowed:
-        raise UserError(f"sampler: {sampler!r} is not allowed; give one of {', '.join(allowed)}")
-    if steps < 1:
-        raise UserError(f"steps: {steps} is not allowed; give a whole number of at least 1")
-    if not 0 < t0 <= 1:
-        raise UserError(f"t0: {t0} is not allowed; give a fraction above 0 and at most 1")
 
 
 def straight_path(

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from i2i_dds.checks import check_fields, checked, integer, number, optional, require
 from i2i_dds.editing.interface import EditStep
-from i2i_dds.errors import UserError
+
+_LEAST, _WINDOW = number(above=0, below=1), integer(min=2)
 
 
 @dataclass
@@ -34,15 +36,12 @@ class AgreementStop:
         window: n, at least 2.
     """
 
-    least: float
-    window: int = 20
+    least: float = checked(_LEAST)
+    window: int = checked(_WINDOW, default=20)
     _path: deque[Tensor] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not 0 < self.least < 1:
-            raise UserError(f"least: {self.least} is not allowed; give more than 0 and less than 1")
-        if self.window < 2:
-            raise UserError(f"window: {self.window} is not allowed; give 2 or more steps")
+        check_fields(self)
         self._path = deque(maxlen=self.window + 1)
 
     def __call__(self, done: EditStep) -> Tensor:
@@ -71,5 +70,11 @@ def agreement(path: Tensor) -> Tensor:
 
 
 def early_stop(least: float | None, window: int = 20) -> AgreementStop | None:
-    """The rule, or None, which runs all steps, where ``least`` is None."""
+    """The rule, or None, which runs all steps, where ``least`` is None.
+
+    Raises:
+        UserError: A value is not allowed; the message names the argument.
+    """
+    require("least", least, optional(_LEAST))
+    require("window", window, _WINDOW)
     return None if least is None else AgreementStop(least, window)

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from i2i_dds.checks import called, check_fields, checked, choice, number, require
 from i2i_dds.data.dragbench import DragItem, check_points
 from i2i_dds.data.images import fit as fit_image
 from i2i_dds.data.images import fit_mask, to_tensor
@@ -21,13 +22,20 @@ from i2i_dds.editing.interface import EditStep
 from i2i_dds.editing.lora import LoraSettings, OnStep
 from i2i_dds.editing.lora_cache import KeptLora, lora_for
 from i2i_dds.editing.lora_teacher import CosineScale, LoraTeacher
-from i2i_dds.errors import UserError
 from i2i_dds.pipelines.pictures import Picture, Size, key_of, open_mask, open_picture, restore
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 Points = Sequence[Sequence[float]] | Sequence[Sequence[Sequence[float]]]
 """For each handle (x, y, target x, target y), or a pair of points, in the picture's pixels."""
+
+_ARGUMENTS = {
+    "steps": "num_inference_steps",
+    "t0": "strength",
+    "guidance": "guidance_scale",
+    "guidance_t0": "guidance_scale_end",
+}
+"""Setting of a drag -> the pipeline's argument, where that has another name."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,11 @@ class PictureLora:
 
     settings: LoraSettings
     folder: str | Path
-    high: float = 1.0
-    low: float = 0.5
+    high: float = checked(number(min=0), default=1.0)
+    low: float = checked(number(min=0), default=0.5)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -222,8 +233,7 @@ class DragPipeline:
         Raises:
             UserError: An argument is not allowed; the message names it.
         """
-        if fit not in ("auto", "resize", "error"):
-            raise UserError(f"fit: {fit!r} is not allowed; give one of auto, resize, error")
+        require("fit", fit, choice("auto", "resize", "error"))
         presets = self.teacher.presets
         picture = open_picture(image)
         item = DragItem(
@@ -245,13 +255,13 @@ class DragPipeline:
         }
         asked = {key: value for key, value in given.items() if value is not None}
         settings = {**presets["drag"], **asked, "sampler": sampler, "order": order}
+        with called(_ARGUMENTS):
+            drag = Drag(**settings)
         request = request_of(item, self.teacher, size, "error" if fit == "error" else "resize")
         with _adapters(lora_dir) as folder:
             learns = LoraSettings(**presets["lora"]) if lora_settings is None else lora_settings
             lora = PictureLora(learns, folder) if use_lora else None
-            dragged, kept = drag_picture(
-                Drag(**settings), self.teacher, request, seed, lora, on_step=callback
-            )
+            dragged, kept = drag_picture(drag, self.teacher, request, seed, lora, on_step=callback)
         height, width = request.x.shape[-2:]
         own = picture.size if fit == "auto" else (width, height)
         pictures = [restore(x, own) for x in (dragged.x, *dragged.frames)]

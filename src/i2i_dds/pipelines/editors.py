@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from i2i_dds.checks import called
 from i2i_dds.diffusion.timesteps import timestep_sampler
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import Editor
@@ -75,7 +76,8 @@ def build_editor(name: str, presets: Presets, **arguments: Any) -> tuple[Editor,
                 f"{argument}: editor {name!r} has no such setting; it has {', '.join(allowed)}"
             )
         settings[key] = value
-    return _BUILDERS[family](dict(settings)), settings
+    with called({key: argument for argument, key in _ARGUMENTS.items()}):
+        return _BUILDERS[family](dict(settings)), settings
 
 
 def _zero_shot(settings: dict[str, Any]) -> Editor:

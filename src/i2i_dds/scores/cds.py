@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from i2i_dds.checks import check_fields, checked, choice, integer, number
 from i2i_dds.errors import UserError
 from i2i_dds.scores.contrast import at, generators_of, patch_nce, pick
 from i2i_dds.scores.dds import DDS
@@ -45,19 +46,14 @@ class CDS:
         weight: w(t) of the DDS part, see :mod:`i2i_dds.scores.weights`.
     """
 
-    contrast: float = 0.0015
-    patches: int = 256
-    temperature: float = 0.07
-    blocks: str = "up"
+    contrast: float = checked(number(min=0), default=0.0015)
+    patches: int = checked(integer(min=2), default=256)
+    temperature: float = checked(number(above=0), default=0.07)
+    blocks: str = checked(choice("up", "all"), default="up")
     weight: Weight = constant
 
     def __post_init__(self) -> None:
-        if self.contrast < 0:
-            raise UserError(f"contrast: {self.contrast} is not allowed; give 0 or more")
-        if self.patches < 2:
-            raise UserError(f"patches: {self.patches} is not allowed; give 2 or more")
-        if self.temperature <= 0:
-            raise UserError(f"temperature: {self.temperature} is not allowed; give more than 0")
+        check_fields(self)
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:

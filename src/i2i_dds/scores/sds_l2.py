@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from i2i_dds.errors import UserError
+from i2i_dds.checks import check_fields, checked, number
 from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.sds import SDS
 from i2i_dds.scores.weights import Weight, constant
@@ -30,12 +30,11 @@ class SDSL2:
         weight: w(t) of the SDS part, see :mod:`i2i_dds.scores.weights`.
     """
 
-    pull: float
+    pull: float = checked(number(min=0))
     weight: Weight = constant
 
     def __post_init__(self) -> None:
-        if self.pull < 0:
-            raise UserError(f"pull: {self.pull} is not allowed; give 0 or more")
+        check_fields(self)
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:

@@ -22,32 +22,33 @@ LAST = "checkpoints/last.ckpt"
 _PREFIX = "student."
 
 
-def load_student(path: str | Path, key: str = "ckpt") -> EditUNet:
+def load_student(path: str | Path, argument: str = "path") -> EditUNet:
     """The student at `path`, in float32 on the CPU, in evaluation mode.
 
     Args:
         path: A folder written by ``save_pretrained``, a run folder of ``train.py`` (its finished
             student, else its last checkpoint), or a checkpoint file.
-        key: The config key to name in an error.
+        argument: What the caller calls it, for errors.
 
     Raises:
         UserError: Nothing is there, or it is no student.
     """
     path = Path(path).expanduser()
     if path.is_file():
-        return _from_checkpoint(path, key)
+        return _from_checkpoint(path, argument)
     for folder in (path, path / STUDENT):
         if (folder / EditUNet.config_name).is_file() and _says_student(folder):
-            return _from_folder(folder, key)
+            return _from_folder(folder, argument)
     if (path / LAST).is_file():
-        return _from_checkpoint(path / LAST, key)
+        return _from_checkpoint(path / LAST, argument)
     what = "is no folder of a student" if path.is_dir() else "does not exist"
     raise UserError(
-        f"{key}: '{path}' {what}; give a run folder of train.py, a saved student or a checkpoint"
+        f"{argument}: '{path}' {what}; "
+        "give a run folder of train.py, a saved student or a checkpoint"
     )
 
 
-def read_checkpoint(path: str | Path, key: str = "ckpt_path") -> dict[str, Any]:
+def read_checkpoint(path: str | Path, argument: str = "path") -> dict[str, Any]:
     """What a checkpoint of training holds; only tensors and plain values are ever unpickled.
 
     Raises:
@@ -55,13 +56,15 @@ def read_checkpoint(path: str | Path, key: str = "ckpt_path") -> dict[str, Any]:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise UserError(f"{key}: '{path}' does not exist; give a checkpoint, such as <run>/{LAST}")
+        raise UserError(
+            f"{argument}: '{path}' does not exist; give a checkpoint, such as <run>/{LAST}"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return {**content, "student": dict(content["hyper_parameters"]["student"])}
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise UserError(
-            f"{key}: '{path}' is no checkpoint of train.py, or damaged; give <run>/{LAST}"
+            f"{argument}: '{path}' is no checkpoint of train.py, or damaged; give <run>/{LAST}"
         ) from error
 
 
@@ -70,7 +73,9 @@ def student_config(student: EditUNet) -> dict[str, Any]:
     return plain({name: v for name, v in student.config.items() if not name.startswith("_")})
 
 
-def check_same_student(student: EditUNet, config: Mapping[str, Any], key: str, path: Any) -> None:
+def check_same_student(
+    student: EditUNet, config: Mapping[str, Any], argument: str, path: Any
+) -> None:
     """Refuses a checkpoint of another student than the one at hand.
 
     Raises:
@@ -80,18 +85,18 @@ def check_same_student(student: EditUNet, config: Mapping[str, Any], key: str, p
     names, others = ([task["name"] for task in part["tasks"]] for part in (mine, config))
     if names != others:
         raise UserError(
-            f"{key}: '{path}' is a student of {others}, not of {names}; "
+            f"{argument}: '{path}' is a student of {others}, not of {names}; "
             "give its own task, or another checkpoint"
         )
     for name, value in mine.items():
         if config.get(name) != value and name != "tasks":
             raise UserError(
-                f"{key}: '{path}' is another student, whose {name} differs; give the settings of "
-                "student it was trained with, or another checkpoint"
+                f"{argument}: '{path}' is another student, whose {name} differs; "
+                "give the settings of student it was trained with, or another checkpoint"
             )
 
 
-def check_fits(student: EditUNet, teacher: Teacher, key: str = "ckpt") -> None:
+def check_fits(student: EditUNet, teacher: Teacher, argument: str = "student") -> None:
     """Refuses a student of another teacher's latents or texts.
 
     Raises:
@@ -99,19 +104,19 @@ def check_fits(student: EditUNet, teacher: Teacher, key: str = "ckpt") -> None:
     """
     if student.latent_channels != teacher.latent_channels:
         raise UserError(
-            f"{key}: the student edits latents of {student.latent_channels} channels, the teacher "
-            f"has {teacher.latent_channels}; give teacher=<the one it was trained with>"
+            f"{argument}: the student edits latents of {student.latent_channels} channels, the "
+            f"teacher has {teacher.latent_channels}; give teacher=<the one it was trained with>"
         )
     if student.conditioning == "text":
         width = teacher.embed([""]).embeddings.shape[-1]
         if width != student.config["text_width"]:
             raise UserError(
-                f"{key}: the student reads texts of width {student.config['text_width']}, the "
+                f"{argument}: the student reads texts of width {student.config['text_width']}, the "
                 f"teacher's have {width}; give teacher=<the one it was trained with>"
             )
 
 
-def check_knows(student: EditUNet, tasks: TaskSet, key: str = "task") -> None:
+def check_knows(student: EditUNet, tasks: TaskSet, argument: str = "tasks") -> None:
     """Refuses tasks that a student with learned tokens was not trained on.
 
     Raises:
@@ -120,7 +125,8 @@ def check_knows(student: EditUNet, tasks: TaskSet, key: str = "task") -> None:
     for name in tasks.names if student.conditioning == "task" else ():
         if name not in student.tasks.names:
             raise UserError(
-                f"{key}: this student does not know '{name}'; it knows {list(student.tasks.names)}"
+                f"{argument}: this student does not know '{name}'; "
+                f"it knows {list(student.tasks.names)}"
             )
 
 
@@ -132,19 +138,19 @@ def _says_student(folder: Path) -> bool:
     return isinstance(content, dict) and content.get("_class_name") == EditUNet.__name__
 
 
-def _from_folder(folder: Path, key: str) -> EditUNet:
+def _from_folder(folder: Path, argument: str) -> EditUNet:
     try:
         return EditUNet.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32
         ).eval()
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise UserError(
-            f"{key}: the student in '{folder}' is not complete or damaged; give another one"
+            f"{argument}: the student in '{folder}' is not complete or damaged; give another one"
         ) from error
 
 
-def _from_checkpoint(path: Path, key: str) -> EditUNet:
-    content = read_checkpoint(path, key)
+def _from_checkpoint(path: Path, argument: str) -> EditUNet:
+    content = read_checkpoint(path, argument)
     weights = {
         name.removeprefix(_PREFIX): value
         for name, value in content["state_dict"].items()
@@ -155,6 +161,6 @@ def _from_checkpoint(path: Path, key: str) -> EditUNet:
         student.load_state_dict(weights)
     except (RuntimeError, TypeError, KeyError) as error:
         raise UserError(
-            f"{key}: '{path}' is of another version of the student; give another one"
+            f"{argument}: '{path}' is of another version of the student; give another one"
         ) from error
     return student.float().eval()

@@ -47,8 +47,7 @@ class EditUNet(ModelMixin, ConfigMixin):
         super().__init__()
         if conditioning not in CONDITIONINGS:
             raise UserError(
-                f"student.conditioning: '{conditioning}' is unknown; give one of "
-                f"{', '.join(CONDITIONINGS)}"
+                f"conditioning: '{conditioning}' is unknown; give one of {', '.join(CONDITIONINGS)}"
             )
         self.tasks = TaskSet([_task(**values) for values in tasks])
         self.conditioning, self.timestep = conditioning, timestep
@@ -59,7 +58,7 @@ class EditUNet(ModelMixin, ConfigMixin):
         if conditioning == "task":
             self.tokens = nn.Embedding(len(self.tasks), width)
         elif text_width is None:
-            raise UserError("student.text_width: missing; conditioning=text needs the text's width")
+            raise UserError("text_width: missing; conditioning=text needs the text's width")
         else:
             same = text_width == width
             self.project = nn.Identity() if same else nn.Linear(text_width, width)

@@ -49,7 +49,7 @@ def load_parts(
     except (OSError, SafetensorError) as error:
         if Path(source).is_dir():
             raise UserError(
-                f"teacher.path: '{source}' is not complete ({_first_line(error)}); give a folder "
+                f"path: '{source}' is not complete ({_first_line(error)}); give a folder "
                 "with unet, vae, text_encoder, tokenizer and scheduler, weights as safetensors"
             ) from error
         parts = _download(source, dtype, revision, bool(local_files_only))
@@ -89,9 +89,9 @@ def _download(
         except Exception as error:  # whichever the client library of the day raises
             reason = _first_line(error)
     raise UserError(
-        f"teacher.path: '{source}' is not on this machine and could not be downloaded ({reason}); "
+        f"path: '{source}' is not on this machine and could not be downloaded ({reason}); "
         f"where there is a network run `hf download {source} --local-dir DIR`, copy DIR here and "
-        "give teacher.path=DIR, or use teacher=pocket"
+        "give that, or pocket"
     )
 
 
@@ -104,16 +104,16 @@ def _locate(path: str) -> str:
         return path
     if not index.is_file():
         raise UserError(
-            f"teacher.path: '{folder if path == POCKET else path}' holds no model_index.json; "
+            f"path: '{folder if path == POCKET else path}' holds no model_index.json; "
             "give a diffusers Stable Diffusion folder, a hub id such as "
             "stable-diffusion-v1-5/stable-diffusion-v1-5, or pocket"
         )
     try:
         kind = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
     except ValueError:
-        raise UserError(f"teacher.path: '{index}' is not JSON; copy the folder again") from None
+        raise UserError(f"path: '{index}' is not JSON; copy the folder again") from None
     if kind != SUPPORTED:
-        raise UserError(f"teacher.path: '{path}' is a {kind}; give a {SUPPORTED}")
+        raise UserError(f"path: '{path}' is a {kind}; give a {SUPPORTED}")
     return str(folder)
 
 
@@ -125,18 +125,18 @@ def _check_plain_text_to_image(path: str, parts: dict[str, Any]) -> None:
     wanted, has = parts["vae"].config.latent_channels, parts["unet"].config.in_channels
     if wanted != has:
         raise UserError(
-            f"teacher.path: the UNet of '{path}' takes {has} channels and its latents have "
+            f"path: the UNet of '{path}' takes {has} channels and its latents have "
             f"{wanted}; give a plain text-to-image model, not one for inpainting or instructions"
         )
     width, text = parts["unet"].config.cross_attention_dim, parts["text_encoder"].config.hidden_size
     if width != text:
         raise UserError(
-            f"teacher.path: the UNet of '{path}' expects text of width {width} and its text "
+            f"path: the UNet of '{path}' expects text of width {width} and its text "
             f"encoder gives {text}; give a folder whose parts belong together"
         )
     tokens, known = len(parts["tokenizer"]), parts["text_encoder"].config.vocab_size
     if tokens > known:
         raise UserError(
-            f"teacher.path: the tokenizer of '{path}' has {tokens} tokens and its text encoder "
+            f"path: the tokenizer of '{path}' has {tokens} tokens and its text encoder "
             f"{known}; give a folder whose parts belong together"
         )

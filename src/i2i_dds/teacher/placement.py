@@ -34,13 +34,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
     except RuntimeError:
         raise UserError(
-            f"teacher.device: '{device}' is unknown; give auto, cpu, cuda, cuda:N or mps"
+            f"device: '{device}' is unknown; give auto, cpu, cuda, cuda:N or mps"
         ) from None
     missing = (found.type == "cuda" and not torch.cuda.is_available()) or (
         found.type == "mps" and not torch.backends.mps.is_available()
     )
     if missing:
-        raise UserError(f"teacher.device: this machine has no '{device}'; give auto or cpu")
+        raise UserError(f"device: this machine has no '{device}'; give auto or cpu")
     return found
 
 
@@ -62,5 +62,5 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     if dtype == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     if dtype not in DTYPES:
-        raise UserError(f"teacher.dtype: '{dtype}' is unknown; give auto, {', '.join(DTYPES)}")
+        raise UserError(f"dtype: '{dtype}' is unknown; give auto, {', '.join(DTYPES)}")
     return DTYPES[dtype]

@@ -42,9 +42,7 @@ class Checkpoints(Checkpoint):
             ("keep_every_n_steps", keep_every_n_steps),
         ):
             if value is not None and value < 1:
-                raise UserError(
-                    f"callbacks.checkpoints.{name}: {value} is not allowed; give 1 or more"
-                )
+                raise UserError(f"{name}: {value} is not allowed; give 1 or more")
         self.folder, self.every, self.keep_every = Path(folder), every_n_steps, keep_every_n_steps
         self._saved = -1
 

@@ -88,7 +88,7 @@ class PictureTable(Callback):
         self, folder: str | Path, zero_shot: Editor | None = None, n: int = 6, seed: int = 0
     ) -> None:
         if n < 1:
-            raise UserError(f"callbacks.pictures.n: {n} is not allowed; give 1 or more")
+            raise UserError(f"n: {n} is not allowed; give 1 or more")
         self.folder, self.zero_shot, self.n, self.seed = Path(folder), zero_shot, n, seed
         self._batch: dict[str, Any] = {}
         self._columns: dict[str, list[Image.Image]] = {}

@@ -9,7 +9,7 @@ from typing import Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from i2i_dds.errors import UserError
+from i2i_dds.checks import check_fields, checked, choice, number
 
 SHAPES = ("linear", "cosine")
 
@@ -19,22 +19,19 @@ class Ramp:
     """A value that goes from `start` to `end` over the first part of training and then stays.
 
     Attributes:
-        start: At the first step.
-        end: From `fraction` of training on.
+        start: At the first step, at least 0.
+        end: At least 0; from `fraction` of training on.
         fraction: The part of training that the way takes, in [0, 1]; 0 is at `end` at once.
         shape: "linear", or "cosine": slow at both ends.
     """
 
-    start: float
-    end: float
-    fraction: float = 1.0
-    shape: Literal["linear", "cosine"] = "linear"
+    start: float = checked(number(min=0))
+    end: float = checked(number(min=0))
+    fraction: float = checked(number(min=0, max=1), default=1.0)
+    shape: Literal["linear", "cosine"] = checked(choice(*SHAPES), default="linear")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.fraction <= 1:
-            raise UserError(f"fraction: {self.fraction} is not allowed; give a number from 0 to 1")
-        if self.shape not in SHAPES:
-            raise UserError(f"shape: {self.shape!r} is unknown; give one of {', '.join(SHAPES)}")
+        check_fields(self)
 
     def __call__(self, progress: float) -> float:
         """The value at `progress`, 0 at the first step and 1 at the end of training."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from i2i_dds.checks import as_list, check_fields, checked, integer, number, several
 from i2i_dds.diffusion.timesteps import DescendingTimesteps, UniformTimesteps
 from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.inpaint import Inpaint
@@ -36,25 +37,27 @@ class MethodSettings:
         t0: How far up the samplers go, in (0, 1].
         t0_main: The one in tables.
         sampler_steps: Of the whole way; t0 of them are taken.
-        threshold: Of the masks that are found, in (0, 1].
+        threshold: Of the masks that are found, in (0, 1).
     """
 
-    guidance: float
-    lr: float
-    iterations: Sequence[int]
-    iterations_main: int
-    t_min: int
-    t_max: int
-    pull: float
-    contrast: float
-    t0: Sequence[float]
-    t0_main: float
-    sampler_steps: int
-    threshold: float
+    guidance: float = checked(number(min=0))
+    lr: float = checked(number(above=0))
+    iterations: Sequence[int] = checked(several(integer(min=1)))
+    iterations_main: int = checked(integer(min=1))
+    t_min: int = checked(integer(min=0, max=999))
+    t_max: int = checked(integer(min=1, max=1000))
+    pull: float = checked(number(min=0))
+    contrast: float = checked(number(min=0))
+    t0: Sequence[float] = checked(several(number(above=0, max=1)))
+    t0_main: float = checked(number(above=0, max=1))
+    sampler_steps: int = checked(integer(min=1))
+    threshold: float = checked(number(above=0, below=1))
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("iterations", "t0"):
-            values, main = getattr(self, name), getattr(self, f"{name}_main")
+            values, main = tuple(as_list(getattr(self, name))), getattr(self, f"{name}_main")
+            object.__setattr__(self, name, values)
             if main not in values:
                 raise UserError(f"{name}_main: {main} is not allowed; give one of {list(values)}")
 

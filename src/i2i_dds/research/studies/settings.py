@@ -83,9 +83,9 @@ class DescentSettings(DeltaSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class IterationsSettings(DescentSettings):
-    """Attributes: threshold: Of the early stop, in (0, 1]; see ``editing.stopping``."""
+    """Attributes: least: Of the early stop, in (0, 1); see ``editing.stopping``."""
 
-    least: float = checked(number(above=0, max=1), default=0.5)
+    least: float = checked(number(above=0, below=1), default=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +163,7 @@ class TranslationSettings(SamplerSettings):
     )
     steps: int = checked(integer(min=1), default=25)
     guidance: float = checked(number(min=0), default=3.0)
-    threshold: float = checked(number(above=0, max=1), default=0.3)
+    threshold: float = checked(number(above=0, below=1), default=0.3)
     judge: str | None = checked(optional(text()), default="pocket")
 
 
