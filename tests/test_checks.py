@@ -26,15 +26,15 @@ from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.drag import Drag
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.inversion import Inversion
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.editing.lora import LoraSettings
 from i2i_dds.editing.lora_teacher import CosineScale
-from i2i_dds.editing.optimise import ZeroShot
 from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.editing.stopping import AgreementStop
 from i2i_dds.errors import UserError
 from i2i_dds.scores.cds import CDS
 from i2i_dds.scores.sds_l2 import SDSL2
-from i2i_dds.training.schedules import Ramp
+from i2i_dds.training.schedules import ScalarSchedule
 
 RULES: list[tuple[Rule, list, list]] = [
     (integer(min=1), [1, 7], [0, -1, 1.0, True, "1", None]),
@@ -109,19 +109,23 @@ NUMBERS = {
     Inpaint: {"steps", "guidance"},
     Inversion: {"steps", "t0", "guidance", "guidance_up"},
     SDEdit: {"steps", "t0", "guidance"},
-    ZeroShot: {"steps", "lr", "guidance"},
+    LatentOptimization: {"steps", "lr", "guidance"},
     LoraSettings: {"rank", "steps", "lr", "batch_size", "alpha", "seed"},
     CosineScale: {"high", "low", "t_end"},
-    CDS: {"contrast", "patches", "temperature"},
-    SDSL2: {"pull"},
+    CDS: {"lambda_contrastive", "patches", "temperature"},
+    SDSL2: {"lambda_l2"},
     UniformTimesteps: {"t_min", "t_max"},
     DescendingTimesteps: {"t_min", "t_max"},
     LowVarianceTimesteps: {"t_min", "t_max"},
     StratifiedTimesteps: {"t_min", "t_max", "strata"},
     AgreementStop: {"least", "window"},
-    Ramp: {"start", "end", "fraction"},
+    ScalarSchedule: {"start", "end", "fraction"},
 }
-NEEDED = {SDSL2: {"pull": 0.1}, AgreementStop: {"least": 0.5}, Ramp: {"start": 0.0, "end": 1.0}}
+NEEDED = {
+    SDSL2: {"lambda_l2": 0.1},
+    AgreementStop: {"least": 0.5},
+    ScalarSchedule: {"start": 0.0, "end": 1.0},
+}
 
 
 @pytest.mark.parametrize(

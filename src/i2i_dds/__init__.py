@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from i2i_dds.editing.drag import Drag
     from i2i_dds.editing.inpaint import Inpaint
     from i2i_dds.editing.inversion import Inversion
-    from i2i_dds.editing.optimise import ZeroShot
+    from i2i_dds.editing.latent_optimization import LatentOptimization
     from i2i_dds.editing.sdedit import SDEdit
     from i2i_dds.errors import UserError
     from i2i_dds.evaluation.grid import grid
@@ -55,6 +55,7 @@ _HOMES = {
     "GaussianMixtureTeacher": "teacher.analytic",
     "Inpaint": "editing.inpaint",
     "Inversion": "editing.inversion",
+    "LatentOptimization": "editing.latent_optimization",
     "Process": "diffusion.process",
     "RectifiedFlow": "diffusion.process",
     "SDEdit": "editing.sdedit",
@@ -69,7 +70,6 @@ _HOMES = {
     "Teacher": "teacher.interface",
     "UserError": "errors",
     "VariancePreserving": "diffusion.process",
-    "ZeroShot": "editing.optimise",
     "example_picture": "pipelines.examples",
     "grid": "evaluation.grid",
     "load_teacher": "pipelines.examples",
@@ -90,6 +90,7 @@ __all__ = [  # noqa: RUF022
     "GaussianMixtureTeacher",
     "Inpaint",
     "Inversion",
+    "LatentOptimization",
     "Process",
     "RectifiedFlow",
     "SDEdit",
@@ -104,7 +105,6 @@ __all__ = [  # noqa: RUF022
     "Teacher",
     "UserError",
     "VariancePreserving",
-    "ZeroShot",
     "__version__",
     "example_picture",
     "grid",

@@ -229,8 +229,8 @@ def test_piebench_from_its_files_to_the_published_measures(run, tmp_path: Path) 
     assert float(found["nothing"]["psnr"]) == pytest.approx(106.02, abs=0.01)
     assert float(found["nothing"]["mse"]) == 0 and float(found["dds"]["mse"]) > 0
     assert {line["lpips"] + line["structure_distance"] for line in lines} == {""}
-    # in place of an exact answer there is none
-    assert not (folder / "pictures" / "exact answer").exists()
+    # in place of an ground truth there is none
+    assert not (folder / "pictures" / "ground truth").exists()
     assert (folder / "sheets" / "1.png").is_file()
     assert json.loads((folder / "table.json").read_text())["main"]
 

@@ -139,7 +139,7 @@ def test_cds_from_command_to_pictures(run) -> None:
     result, free = (
         json.loads((run(*IMAGE, *settings).folder / "result.json").read_text())
         for settings in (
-            ("score=cds", "score.contrast=0.5", "score.blocks=all", "paths.suffix=-cds"),
+            ("score=cds", "score.lambda_contrastive=0.5", "score.blocks=all", "paths.suffix=-cds"),
             ("score=dds",),
         )
     )
@@ -311,9 +311,22 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
             ("score=dss",),
             "score: 'dss' is not among its choices (did you mean 'sds'?); give one of",
         ),
-        (("score=sds_l2", "score.pull=-1"), "score.pull: -1 is not allowed; give a number of at"),
-        (("score=sds_l2", "score.pull=much"), "score.pull: 'much' is not allowed; give a number"),
-        (("score=cds", "score.contrast=-1"), "score.contrast: -1 is not allowed; give a number of"),
+        (
+            ("score=sds_l2", "score.lambda_l2=-1"),
+            "score.lambda_l2: -1 is not allowed; give a numb",
+        ),
+        (
+            ("score=sds_l2", "score.lambda_l2=much"),
+            "score.lambda_l2: 'much' is not allowed; give a",
+        ),
+        (
+            ("score=cds", "score.contrast=0.1"),
+            "score.contrast: no such key any more; give score.lambda_contrastive=<number>",
+        ),
+        (
+            ("score=cds", "score.lambda_contrastive=-1"),
+            "score.lambda_contrastive: -1 is not allowed; give a number of",
+        ),
         (("score=cds", "score.patches=1"), "score.patches: 1 is not allowed; give a whole number"),
         (("score=cds", "score.temperature=0"), "score.temperature: 0 is not allowed; give a"),
         (("score=cds", "score.blocks=down"), "score.blocks: 'down' is not allowed; give one of"),

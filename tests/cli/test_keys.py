@@ -10,7 +10,7 @@ CONFIG = {
     "steps": "${teacher.presets.sdedit.steps}",
     "strength": 0.5,
     "t0": "${strength}",
-    "score": {"_target_": SDSL2, "pull": 0.1},
+    "score": {"_target_": SDSL2, "lambda_l2": 0.1},
     "editor": {
         "_target_": SDEDIT,
         "sampler": "sde",
@@ -20,7 +20,7 @@ CONFIG = {
     },
     "guidance": 3.0,
     "zero_shot": {
-        "_target_": "i2i_dds.editing.optimise.ZeroShot",
+        "_target_": "i2i_dds.editing.latent_optimization.LatentOptimization",
         "score": "${..score}",
         "lr": "${teacher.presets.lr}",
     },
@@ -37,11 +37,11 @@ CONFIG = {
         ("editor.t0", "strength"),  # a chain
         ("editor.guidance", "editor.guidance"),  # not another's value, but made of it
         ("zero_shot.lr", "zero_shot.lr"),
-        ("zero_shot.score.pull", "score.pull"),  # a whole node is another's
-        ("callbacks.shown.editor.score.pull", "score.pull"),
+        ("zero_shot.score.lambda_l2", "score.lambda_l2"),  # a whole node is another's
+        ("callbacks.shown.editor.score.lambda_l2", "score.lambda_l2"),
         ("callbacks.shown.editor.lr", "zero_shot.lr"),
         ("editor.color", None),
-        ("zero_shot.score.pull.deeper", None),
+        ("zero_shot.score.lambda_l2.deeper", None),
     ],
 )
 def test_typed_key_follows_references(key: str, typed: str | None) -> None:
@@ -54,8 +54,8 @@ def test_typed_key_follows_references(key: str, typed: str | None) -> None:
         ("steps=0", "editor", "steps: 0 is not allowed; give a whole number of at least 1"),
         ("strength=2", "editor", "strength: 2 is not allowed; give"),
         ("editor.sampler=x", "editor", "editor.sampler: 'x' is not allowed; give one of sde, ode"),
-        ("score.pull=-1", "score", "score.pull: -1 is not allowed; give"),
-        ("score.pull=-1", "zero_shot", "score.pull: -1 is not allowed; give"),
+        ("score.lambda_l2=-1", "score", "score.lambda_l2: -1 is not allowed; give"),
+        ("score.lambda_l2=-1", "zero_shot", "score.lambda_l2: -1 is not allowed; give"),
         ("zero_shot.lr=0", "callbacks.shown.editor", "zero_shot.lr: 0 is not allowed; give"),
     ],
 )

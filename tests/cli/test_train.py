@@ -217,7 +217,7 @@ def test_a_teachers_numbers_yield_to_what_is_asked_for(arguments, guidance, t_mi
         (("task=cat2lion", "ckpt_path=last"), "ckpt_path: 'last' finds no run of this job"),
         (("task=cat2lion", "ckpt_path=bad.ckpt"), "ckpt_path: 'bad.ckpt' is no checkpoint"),
         (("task=cat2lion", "data.folder=none"), "data.folder: 'none'"),
-        (("task=cat2lion", "student.conditioning=colour"), "student.conditioning: 'colour' is"),
+        (("task=cat2lion", "student.conditioning=color"), "student.conditioning: 'color' is"),
         (("task=cat2lion", "optimized_metric=luck"), "optimized_metric: 'luck' is not"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

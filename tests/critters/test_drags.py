@@ -87,7 +87,7 @@ def test_the_margin_of_the_mask_is_in_pixels():
 
 
 def test_points_by_hand():
-    # A hat's middle is 1.1 radii above the centre; the radius is a quarter of 64, 16 pixels.
+    # A hat's middle is 1.1 radii above the center; the radius is a quarter of 64, 16 pixels.
     hat = drag_points("accessory", _scene(), _scene(wear_x=0.25, wear_y=0.5), 64)
     np.testing.assert_allclose(hat, [[(32, 32 - 17.6), (36, 32 - 9.6)]])
     # Mirrored, x runs the other way; turned by 90 degrees clockwise, up is right.

@@ -57,7 +57,7 @@ def test_eyes_and_expression_keep_to_the_middle_of_the_face(species):
     u, v = (columns - scene.x) / scene.size, (rows - scene.y) / scene.size
     for value in ATTRIBUTES["expression"]:
         changed = _changed(scene, scene.replace(expression=value))
-        # The highest brow ends 0.66 above the centre, half a stroke and a pixel come on top.
+        # The highest brow ends 0.66 above the center, half a stroke and a pixel come on top.
         assert not (changed & ((abs(u) > 0.85) | (v < -0.82) | (v > 1.2))).any()
     for value in ATTRIBUTES["eyes"]:
         changed = _changed(scene, scene.replace(eyes=value))

@@ -39,8 +39,8 @@ def test_unknown_names_and_values_are_refused():
     scene = scenes("train", 1)[0]
     with pytest.raises(UserError, match=r"species: 'unicorn'.*cat, dog"):
         scene.replace(species="unicorn")
-    with pytest.raises(UserError, match=r"colour: not an attribute"):
-        scene.replace(colour="red")
+    with pytest.raises(UserError, match=r"color: not an attribute"):
+        scene.replace(color="red")
     with pytest.raises(UserError, match=r"split: 'dev'.*train, val, test"):
         scenes("dev", 1)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"fur: 'green'.*ginger"):

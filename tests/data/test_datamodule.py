@@ -10,7 +10,7 @@ from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from i2i_dds.data.datamodule import EditDataModule, HeldOutLoader
+from i2i_dds.data.datamodule import EditDataModule, EvalLoader
 from i2i_dds.data.edits import SceneEdits
 from i2i_dds.data.shards import Sample, write_shards
 from i2i_dds.errors import UserError
@@ -101,14 +101,14 @@ def test_held_out_scenes_need_no_shards(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_ranks_share_held_out_items_exactly(workers: int) -> None:
     edits = SceneEdits(TASKS, "val", 5, size=8)
-    ranks = [HeldOutLoader(edits, 2, rank, 3, workers) for rank in range(3)]
+    ranks = [EvalLoader(edits, 2, rank, 3, workers) for rank in range(3)]
     found = [key for rank in ranks for batch in rank for key in batch["key"]]
     assert sorted(found) == [f"cat2lion-val-0-{i:07d}" for i in range(5)]
 
 
 def test_held_out_reading_leaves_the_global_random_numbers_alone() -> None:
     before = torch.random.get_rng_state()
-    list(HeldOutLoader(SceneEdits(TASKS, "val", 2, size=8), 2))
+    list(EvalLoader(SceneEdits(TASKS, "val", 2, size=8), 2))
     assert torch.equal(before, torch.random.get_rng_state())
 
 

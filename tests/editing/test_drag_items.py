@@ -72,7 +72,7 @@ def test_what_is_told_of_it(request_, tiny):
     # Two drag steps of two reverse steps; the way down asks for the path's noise beside the
     # result's own, each with and without the prompt where the scale is not 1.
     one_step = drag_item(replace(DRAG, drag_step=2), tiny, two, 0)
-    assert dragged.evaluations == 2 * one_step.evaluations > 0
+    assert dragged.nfe == 2 * one_step.nfe > 0
     assert dragged.seconds > 0 and dragged.nonfinite == 0
     assert len(dragged.frames) == 3
     assert torch.equal(dragged.frames[0], tiny.decode(dragged.z_src)[0])

@@ -170,11 +170,11 @@ def test_one_scale_is_one_forward_pass(tiny, file, question, monkeypatch) -> Non
     )
     z_t, _, prompt = question
     with LoraTeacher(tiny, file, scale=CosineScale()) as learned:
-        count = learned.evaluations
+        count = learned.nfe
         ask(learned, (z_t, torch.tensor([700, 800, 900, 700]), prompt))  # all beyond t_end
-        assert len(calls) == 1 and learned.evaluations == count + 4
+        assert len(calls) == 1 and learned.nfe == count + 4
         ask(learned, (z_t, torch.tensor([0, 100, 0, 100]), prompt))
-        assert len(calls) == 3 and learned.evaluations == count + 8
+        assert len(calls) == 3 and learned.nfe == count + 8
 
 
 def test_cycle_sde_returns_the_source_to_the_bit(tiny, file, x) -> None:

@@ -1,4 +1,4 @@
-"""Our optimisation against the official DDS notebook's, written out here on its own."""
+"""Our optimization against the official DDS notebook's, written out here on its own."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import torch
 
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.interface import EditBatch, finish
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.sds import SDS
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
@@ -48,7 +48,7 @@ def official(teacher, z_src, text, text_src, score):
 
 def ours(teacher, z_src, text, text_src, score):
     batch = EditBatch(z_src, text_src, text, item_generators(SEED, [0]))
-    return finish(ZeroShot(score, STEPS, lr=200 / SIDE**2)(teacher, batch)).z
+    return finish(LatentOptimization(score, STEPS, lr=200 / SIDE**2)(teacher, batch)).z
 
 
 @pytest.mark.parametrize(("name", "score"), [("dds", DDS()), ("sds", SDS())])

@@ -8,7 +8,7 @@ from i2i_dds.diffusion.ddim import DDIMCoefficients, forward_step
 from i2i_dds.diffusion.guidance import classifier_free_guidance
 from i2i_dds.diffusion.process import CLEAN, VariancePreserving
 from i2i_dds.diffusion.randomness import item_generators, randn
-from i2i_dds.editing.optimise import edit
+from i2i_dds.editing.latent_optimization import edit
 from i2i_dds.editing.sde import blend, cycle, denoise, forward_path, invert, source_predictions
 from i2i_dds.scores.dds import DDS
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
@@ -166,9 +166,9 @@ def test_source_predictions_in_batches_are_those_one_at_a_time(tiny):
     for a, b in zip(together, alone, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
     beside = last(cycle(tiny, path[0], path, text, other, pairs, scale))
-    before = tiny.evaluations
+    before = tiny.nfe
     after = last(cycle(tiny, path[0], path, text, other, pairs, scale, eps_src=together))
-    assert tiny.evaluations - before == 7 * 2 * 2  # y alone, with and without the prompt
+    assert tiny.nfe - before == 7 * 2 * 2  # y alone, with and without the prompt
     torch.testing.assert_close(after, beside, atol=1e-4, rtol=0)
     same = last(cycle(tiny, path[0], path, text, text, pairs, scale, eps_src=together))
     torch.testing.assert_close(same, z, atol=1e-5, rtol=0)

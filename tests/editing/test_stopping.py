@@ -6,7 +6,7 @@ import torch
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.editing.batches import EditItem, edit_items
 from i2i_dds.editing.interface import EditStep, finish
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.editing.stopping import AgreementStop, agreement, early_stop
 from i2i_dds.errors import UserError
 
@@ -74,24 +74,24 @@ def drifting(teacher, inputs):
 
 
 def test_items_are_held_where_they_stopped_whatever_their_batch(analytic, batch_of):
-    editor = ZeroShot(drifting, steps=40, lr=0.5, stop=AgreementStop(0.6, window=5))
+    editor = LatentOptimization(drifting, steps=40, lr=0.5, stop=AgreementStop(0.6, window=5))
     whole = batch_of(analytic, "0", "1", n=3)
     scale = torch.tensor([1.0, 1.0, 1e3], dtype=torch.float64).reshape(-1, 1, 1, 1)
     whole = replace(whole, z_src=whole.z_src * scale)
     together = list(editor(analytic, whole))
-    going = torch.stack([done.going for done in together]).sum(0).tolist()
-    assert max(going) == len(together) < 40 and min(going) > 10
+    active = torch.stack([done.active for done in together]).sum(0).tolist()
+    assert max(active) == len(together) < 40 and min(active) > 10
     for i in range(3):
         single = replace(whole, z_src=whole.z_src[i : i + 1], generators=item_generators(0, [i]))
         alone = list(editor(analytic, single))
-        assert len(alone) == going[i]
+        assert len(alone) == active[i]
         assert torch.equal(alone[-1].z[0], together[-1].z[i])
-        assert torch.equal(together[going[i] - 1].z[i], together[-1].z[i])
+        assert torch.equal(together[active[i] - 1].z[i], together[-1].z[i])
 
 
 def test_a_matched_pair_stops_once_a_window_has_passed(tiny, batch_of):
     batch = batch_of(tiny, "a cat", "a cat", side=16)
-    result = finish(ZeroShot(steps=9, stop=AgreementStop(0.1, window=3))(tiny, batch))
+    result = finish(LatentOptimization(steps=9, stop=AgreementStop(0.1, window=3))(tiny, batch))
     assert result.steps == 4 and torch.equal(result.z, batch.z_src)
 
 
@@ -101,7 +101,7 @@ def test_an_items_trajectory_ends_where_it_stopped(tiny):
 
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     items = [EditItem(f"{i}", f"{i}", x[i], "a cat", "a lion") for i in range(2)]
-    (edited,) = edit_items(ZeroShot(steps=9, stop=stop), tiny, items, 0, 2)
+    (edited,) = edit_items(LatentOptimization(steps=9, stop=stop), tiny, items, 0, 2)
     steps = [(point.name, point.step) for point in edited.trajectory]
     assert steps == [*((n, i) for i in (1, 2) for n in "01"), ("1", 3), ("1", 4)]
 

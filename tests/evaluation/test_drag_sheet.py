@@ -47,11 +47,11 @@ def test_best_median_and_worst_and_none_twice(count: int, expected: dict) -> Non
 
 
 def test_strips_stand_below_one_another(tmp_path: Path) -> None:
-    colours = {"0": "red", "1": "lime", "2": "blue"}
-    for name, colour in colours.items():
+    colors = {"0": "red", "1": "lime", "2": "blue"}
+    for name, color in colors.items():
         (tmp_path / name).mkdir()
         size = (200, 40 + 10 * int(name))
-        Image.new("RGB", size, colour).save(tmp_path / name / "before_after.png")
+        Image.new("RGB", size, color).save(tmp_path / name / "before_after.png")
     sheet = contact_sheet([row(2, 0.0), row(0, 2.0), row(1, 1.0)], tmp_path)
     assert sheet is not None and sheet.size == (200, 40 + 50 + 60 + 3 * 18)
     tops = (18, 18 + 40 + 18, 18 + 40 + 18 + 50 + 18)

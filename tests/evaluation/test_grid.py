@@ -10,11 +10,11 @@ def test_every_picture_is_drawn_in_its_place() -> None:
     sheet = grid({"source": [red, blue], "edit": [blue, red]}, ["a cat", "a dog " * 60], side=64)
     assert sheet.width == 6 + 2 * 70
     row = 64 + 6 + 16
-    colours = [
+    colors = [
         [sheet.getpixel((6 + 70 * column + 32, 22 + row * i + 32)) for column in range(2)]
         for i in range(2)
     ]
-    assert colours == [[(255, 0, 0), (0, 0, 255)], [(0, 0, 255), (255, 0, 0)]]
+    assert colors == [[(255, 0, 0), (0, 0, 255)], [(0, 0, 255), (255, 0, 0)]]
     # 8 x 4 keeps its proportions
     assert sheet.getpixel((6 + 70 + 32, 22 + 2)) == (255, 255, 255)
 

@@ -31,8 +31,8 @@ from i2i_dds.research.descent import traced
 from i2i_dds.research.studies.students import compared_numbers
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
-from i2i_dds.training.held_out import HeldOutMetrics
 from i2i_dds.training.student_edit import optimizable
+from i2i_dds.training.validation import HeldOutMetrics
 
 TASKS = TaskSet(
     [Task("cat2lion", {"cat": "lion"}, source={"species": "cat"}, target={"species": "lion"})]

@@ -58,10 +58,10 @@ def test_a_thing_may_reach_over_the_edge_by_a_quarter():
     assert correlations(edited, truth, mask, 14)[14, 14 + 11] == 0
 
 
-@pytest.mark.parametrize("colour", [(0.0, 0.0, 0.0), (-0.2, 0.3, 0.8), (1.0, 1.0, 1.0)])
-def test_a_blank_picture_has_nothing_in_it(colour):
+@pytest.mark.parametrize("color", [(0.0, 0.0, 0.0), (-0.2, 0.3, 0.8), (1.0, 1.0, 1.0)])
+def test_a_blank_picture_has_nothing_in_it(color):
     for given in critter_items("test", 6):
-        blank = torch.tensor(colour)[:, None, None].expand(3, 64, 64)
+        blank = torch.tensor(color)[:, None, None].expand(3, 64, 64)
         assert not all(found.success for found in _arrivals(blank, given))
 
 

@@ -18,7 +18,7 @@ def teacher(tmp_path_factory):
 
 @pytest.fixture
 def x(teacher):
-    side = teacher.downscale * 8
+    side = teacher.vae_scale_factor * 8
     return torch.rand(2, 3, side, side) * 2 - 1
 
 

@@ -68,7 +68,7 @@ def test_small_features_are_enlarged_each_in_its_way():
     torch.manual_seed(3)
     small = features(70, 5, 10)  # a quarter of the picture
     point = [((9, 9), (9, 9))]
-    # Bilinear, in the middle between its neighbours, a pixel's feature is its own.
+    # Bilinear, in the middle between its neighbors, a pixel's feature is its own.
     assert mean_distance_dragdiffusion(small, small, point, SIZE) == 0
     # Nearest, all of a cell's 16 pixels are equal and the first counts: (8, 8) for (9, 9).
     expected = 100 * math.hypot(1 / 40, 1 / 20)

@@ -12,7 +12,7 @@ from i2i_dds.critters import SPECIES
 from i2i_dds.data.edits import SceneEdits, collate
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.batches import EditItem, edit_items
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.evaluation.measure import Evaluator
 from i2i_dds.evaluation.summary import Evaluation
 from i2i_dds.metrics.image import psnr
@@ -94,7 +94,7 @@ def test_a_cat_becomes_a_lion_and_the_backdrop_stays(teacher, judge) -> None:
     tasks = TaskSet([Task("cat2lion", {"cat": "lion"}, source=cat, target=lion)])
     scenes = [SceneEdits(tasks, "val", 6)[i] for i in range(6)]
     items = [EditItem(s["key"], s["key"], s["image"], s["source"], s["target"]) for s in scenes]
-    editor = ZeroShot(steps=40, lr=0.15, guidance=3.0)
+    editor = LatentOptimization(steps=40, lr=0.15, guidance=3.0)
     (edited,) = edit_items(editor, teacher, items, seed=0, batch_size=6)
     rows = Evaluator(tasks, teacher, judge)(collate(scenes), edited.x)
     found = Evaluation(tuple(rows)).metrics()

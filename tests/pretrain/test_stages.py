@@ -13,7 +13,7 @@ from i2i_dds.diffusion.process import VariancePreserving
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.pretrain.corpus import batches
-from i2i_dds.pretrain.judge import JudgeStage, LabelledBatch
+from i2i_dds.pretrain.judge import JudgeStage, LabeledBatch
 from i2i_dds.pretrain.stage import fit
 from i2i_dds.pretrain.stages import Pretraining, Recipe, held_out
 from i2i_dds.pretrain.text import MAX_TOKENS, new_tokenizer
@@ -71,7 +71,7 @@ def test_stopped_and_resumed_is_the_same_as_never_stopped(tmp_path):
     labels = corpus.labels()
 
     def fetch(index, step):
-        return LabelledBatch(corpus.images(index), {n: v[index] for n, v in labels.items()})
+        return LabeledBatch(corpus.images(index), {n: v[index] for n, v in labels.items()})
 
     def stage(steps):
         torch.manual_seed(0)

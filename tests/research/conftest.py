@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from i2i_dds.evaluation.measure import EditRow
-from i2i_dds.research.held_out import Held
+from i2i_dds.research.eval_batch import EvalBatch
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
 
@@ -37,7 +37,7 @@ def analytic():
 
 
 @pytest.fixture
-def make_held(analytic):
+def make_data(analytic):
     """A function making a Held of latents, from prompts to prompts."""
 
     def make(source=("0", "1"), target=("2", "2"), z=None, z_truth=None):
@@ -45,6 +45,6 @@ def make_held(analytic):
         shape = (len(source), 4, 3, 4)
         z = torch.randn(shape, dtype=torch.float64, generator=generator) if z is None else z
         batch = {"key": ["a", "b"], "source": list(source), "target": list(target)}
-        return Held(Meter(analytic), batch, z, z if z_truth is None else z_truth, 0)
+        return EvalBatch(Meter(analytic), batch, z, z if z_truth is None else z_truth, 0)
 
     return make

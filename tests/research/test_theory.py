@@ -14,7 +14,7 @@ from i2i_dds.research.theory.quadrature import ode, sde_limit, sde_on_a_line
 from i2i_dds.research.theory.report import Sizes, study, summary
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
-CENTRE, STD = 0.7, 0.5
+CENTER, STD = 0.7, 0.5
 SCALE, OFFSET = 0.8, 0.6
 EDITED = Prior("edited", ((1.0, SCALE, OFFSET),))
 PRIORS = [*mismatched(shift=1.0, scale=0.6, paste=0.6), MATCHED]
@@ -22,14 +22,14 @@ PRIORS = [*mismatched(shift=1.0, scale=0.6, paste=0.6), MATCHED]
 
 def gaussian(dimension: int) -> GaussianMixtureTeacher:
     """One Gaussian at CENTRE along (1, ..., 1) / sqrt(D)."""
-    means = torch.full((1, dimension, 1, 1), CENTRE / math.sqrt(dimension), dtype=torch.float64)
+    means = torch.full((1, dimension, 1, 1), CENTER / math.sqrt(dimension), dtype=torch.float64)
     return GaussianMixtureTeacher(means, torch.tensor([STD]))
 
 
 def moments(teacher, t):
     """Mean along the diagonal and variance of p_t."""
     abar = teacher.process.abar_at(t)
-    return math.sqrt(abar) * CENTRE, abar * STD**2 + 1 - abar
+    return math.sqrt(abar) * CENTER, abar * STD**2 + 1 - abar
 
 
 def kl_of_normals(mean, variance, mean_p, variance_p, dimension):

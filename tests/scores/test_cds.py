@@ -41,16 +41,16 @@ def structure_part(teacher, score):
 
 
 def test_without_its_loss_cds_is_dds_to_the_bit(exact):
-    before = exact.evaluations
-    found = CDS(contrast=0.0, weight=sigma2)(exact, asked(exact))
-    assert exact.evaluations - before == 4 * BATCH
+    before = exact.nfe
+    found = CDS(lambda_contrastive=0.0, weight=sigma2)(exact, asked(exact))
+    assert exact.nfe - before == 4 * BATCH
     assert torch.equal(found, DDS(sigma2)(exact, asked(exact)))
 
 
 def test_the_structure_term_is_not_weighed(exact):
     """What CDS adds to DDS is the same, whatever w(t) is."""
-    plain = structure_part(exact, CDS(contrast=2.0, patches=9))
-    weighed = structure_part(exact, CDS(contrast=2.0, patches=9, weight=sigma2))
+    plain = structure_part(exact, CDS(lambda_contrastive=2.0, patches=9))
+    weighed = structure_part(exact, CDS(lambda_contrastive=2.0, patches=9, weight=sigma2))
     torch.testing.assert_close(weighed, plain, atol=1e-12, rtol=0)
     assert plain.abs().max() > 1e-4
 
@@ -81,7 +81,7 @@ def test_an_entry_that_both_parts_break_counts_once(exact, monkeypatch):
 @pytest.mark.parametrize("blocks", ["up", "all"])
 def test_the_gradient_is_the_slope_of_the_loss(exact, blocks):
     """Central differences in random directions, one of each item at a time."""
-    score = CDS(contrast=2.0, patches=9, temperature=0.3, blocks=blocks)
+    score = CDS(lambda_contrastive=2.0, patches=9, temperature=0.3, blocks=blocks)
     slope = structure_part(exact, score)
     step = 1e-5
     for seed in range(3):
@@ -124,7 +124,7 @@ def test_the_loss_is_that_of_the_attentions_outputs(exact):
 
 
 def test_descent_lowers_the_loss(exact):
-    score = CDS(contrast=1.0)
+    score = CDS(lambda_contrastive=1.0)
     before = score.structure_loss(exact, asked(exact)).detach()
     slope = structure_part(exact, score)
     step = 1e-3 / slope.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
@@ -133,7 +133,7 @@ def test_descent_lowers_the_loss(exact):
 
 
 def test_an_item_does_not_depend_on_its_batch(exact):
-    score = CDS(contrast=2.0, patches=16)
+    score = CDS(lambda_contrastive=2.0, patches=16)
     together = score(exact, asked(exact))
     for i in range(BATCH):
         one = slice(i, i + 1)
@@ -145,18 +145,18 @@ def test_an_item_does_not_depend_on_its_batch(exact):
 def test_outside_the_mask_the_gradient_is_zero(exact):
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., 2:5, :] = torch.tensor([0.25, 1.0, 0.5])[:, None]
-    free = CDS(contrast=2.0)(exact, asked(exact))
-    held = guarded(CDS(contrast=2.0)(exact, asked(exact)), mask).value
+    free = CDS(lambda_contrastive=2.0)(exact, asked(exact))
+    held = guarded(CDS(lambda_contrastive=2.0)(exact, asked(exact)), mask).value
     torch.testing.assert_close(held, free * mask, atol=0, rtol=0)
     assert (free != 0).all() and (held[..., 5:, :] == 0).all()
 
 
 def test_the_teacher_is_left_as_it_was(exact):
     modules = [*exact.unet.modules()]
-    before = exact.evaluations
+    before = exact.nfe
     grad = CDS()(exact, asked(exact))
     assert not grad.requires_grad
-    assert exact.evaluations - before == 4 * BATCH + 2 * BATCH
+    assert exact.nfe - before == 4 * BATCH + 2 * BATCH
     assert not any(module._forward_hooks for module in modules)
     assert all(p.grad is None and not p.requires_grad for p in exact.unet.parameters())
     with pytest.raises(RuntimeError):
@@ -169,7 +169,7 @@ def test_the_teacher_is_left_as_it_was(exact):
     ("dtype", "close"), [("float32", 0.99999), ("bfloat16", 0.98), ("float16", 0.999)]
 )
 def test_other_types_give_the_same_direction(exact, tiny_folder, dtype, close):
-    score = CDS(contrast=1.0)
+    score = CDS(lambda_contrastive=1.0)
     expected = structure_part(exact, score)
     other = StableDiffusionTeacher.load(str(tiny_folder), device="cpu", dtype=dtype)
     inputs = asked(other, z_tgt=Z.float(), z_src=Z_SRC.float(), eps=EPS.float())
@@ -202,7 +202,7 @@ def test_a_teacher_without_a_unet_is_refused(teacher):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"contrast": -1.0}, "contrast: -1.0 is not allowed"),
+        ({"lambda_contrastive": -1.0}, "lambda_contrastive: -1.0 is not allowed"),
         ({"patches": 1}, "patches: 1 is not allowed"),
         ({"temperature": 0.0}, "temperature: 0.0 is not allowed"),
     ],

@@ -93,12 +93,12 @@ def test_both_sides_see_the_same_timestep_and_the_same_noise(teacher):
     clean = (Z, Z_SRC, Z, Z_SRC)
     for rows, z in zip(z_t.chunk(4), clean, strict=True):
         torch.testing.assert_close((rows - alpha * z) / sigma, EPS, atol=1e-12, rtol=0)
-    assert teacher.evaluations == 4 * BATCH
+    assert teacher.nfe == 4 * BATCH
 
 
 def test_sds_asks_for_the_target_only(teacher):
     SDS()(teacher, inputs(teacher.embed(["0"]), teacher.embed(["1"]), 7.5))
-    assert teacher.evaluations == 2 * BATCH
+    assert teacher.nfe == 2 * BATCH
 
 
 def test_sds_l2_is_the_derivative_of_sds_and_of_a_spring_to_the_source(teacher):
@@ -111,11 +111,11 @@ def test_sds_l2_is_the_derivative_of_sds_and_of_a_spring_to_the_source(teacher):
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
     assert torch.equal(SDSL2(0.0, sigma2)(teacher, asked), sds)
     assert torch.equal(SDSL2(0.3, sigma2)(teacher, replace(asked, z_src=Z)), sds)
-    assert teacher.evaluations == 4 * 2 * BATCH
+    assert teacher.nfe == 4 * 2 * BATCH
 
 
 def test_a_spring_that_pushes_is_refused():
-    with pytest.raises(UserError, match="pull: -1 is not allowed"):
+    with pytest.raises(UserError, match="lambda_l2: -1 is not allowed"):
         SDSL2(-1)
 
 

@@ -55,7 +55,7 @@ def test_it_is_a_teacher_and_counts_rows(teacher):
     assert isinstance(teacher, Teacher)
     z = torch.randn(4, 2, 2, 2, dtype=torch.float64)
     teacher.predict_noise(z, torch.full((4,), 10), teacher.embed([""] * 4))
-    assert teacher.evaluations == 4
+    assert teacher.nfe == 4
     assert torch.equal(teacher.decode(teacher.encode(z)), z)
 
 

@@ -105,7 +105,7 @@ def test_unknown_placement_is_refused(tiny_folder, options, key):
 def test_the_word_pocket_is_the_packaged_teacher(tiny_folder, tmp_path, monkeypatch):
     shutil.copytree(tiny_folder, tmp_path / "pocket" / "teacher")
     monkeypatch.setenv("I2I_DDS_POCKET", str(tmp_path / "pocket"))
-    assert load("pocket").downscale == 4
+    assert load("pocket").vae_scale_factor == 4
     monkeypatch.setenv("I2I_DDS_POCKET", str(tmp_path / "elsewhere"))
     with pytest.raises(
         UserError, match=r"elsewhere' holds no pocket weights; run scripts/pretrain"

@@ -34,7 +34,7 @@ def noisy():
 def test_all_branches_share_one_pass(teacher, noisy):
     predict_guided(teacher, noisy, [teacher.embed(["0"]), teacher.embed(["1"])], T, 3.0)
     assert teacher.passes == [8]
-    assert teacher.evaluations == 8
+    assert teacher.nfe == 8
 
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5, torch.tensor([2.0, 5.0])])

@@ -23,7 +23,7 @@ def latents(batch=2, size=8):
 
 def test_it_is_a_teacher_of_four_channels(tiny):
     assert isinstance(tiny, Teacher)
-    assert (tiny.latent_channels, tiny.downscale) == (4, 4)
+    assert (tiny.latent_channels, tiny.vae_scale_factor) == (4, 4)
     assert (tiny.device.type, tiny.dtype) == ("cpu", torch.float32)
 
 
@@ -65,7 +65,7 @@ def test_each_prompt_is_embedded_once(tiny):
 
 
 def test_the_memory_of_prompts_is_bounded(tiny):
-    encode = PromptEncoder(tiny.tokenizer, tiny.text_encoder, remembered=2)
+    encode = PromptEncoder(tiny.tokenizer, tiny.text_encoder, cache_size=2)
     found = encode(["a", "b", "c", "a"])
     assert torch.equal(found[0], found[3])
     assert len(encode._cache) == 2
@@ -89,7 +89,7 @@ def test_predicted_noise_is_the_networks_output(tiny):
     with torch.no_grad():
         expected = tiny.unet(latents(), t, encoder_hidden_states=text.embeddings).sample
     assert torch.equal(tiny.predict_noise(latents(), t, text), expected)
-    assert tiny.evaluations == 2
+    assert tiny.nfe == 2
 
 
 def test_a_v_teacher_predicts_noise_too(tiny_v):

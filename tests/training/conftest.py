@@ -19,7 +19,7 @@ from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 from i2i_dds.training.module import EditTraining
-from i2i_dds.training.schedules import Ramp, constant
+from i2i_dds.training.schedules import ScalarSchedule, constant
 
 SHAPE = {
     "block_out_channels": [16, 32],
@@ -80,8 +80,8 @@ def module(teacher, student):
             "score": DDS(),
             "optimizer": partial(torch.optim.AdamW, lr=3e-3),
             "scheduler": constant,
-            "guidance": Ramp(1, 3, 0.5),
-            "identity": Ramp(0.02, 0),
+            "guidance": ScalarSchedule(1, 3, 0.5),
+            "identity": ScalarSchedule(0.02, 0),
         }
         return EditTraining(net or student(), asked or teacher, **{**defaults, **settings})
 

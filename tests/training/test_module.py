@@ -8,7 +8,7 @@ from i2i_dds.scores.sds import SDS
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 from i2i_dds.training.checkpoints import Checkpoints
-from i2i_dds.training.schedules import Ramp
+from i2i_dds.training.schedules import ScalarSchedule
 
 ONE = TaskSet([Task("move", {"0": "1"})])
 
@@ -28,7 +28,7 @@ def test_a_matched_pair_gives_the_weights_exactly_no_gradient(
     module, student, trainer, batches, teacher
 ) -> None:
     x = torch.rand(4, 3, 32, 32) * 2 - 1
-    training = module(identity=Ramp(0.02, 0.02))
+    training = module(identity=ScalarSchedule(0.02, 0.02))
     before = {name: value.clone() for name, value in training.student.named_parameters()}
     seen = []
     training.on_before_optimizer_step = lambda _: seen.extend(
@@ -46,7 +46,9 @@ def test_dds_training_moves_each_source_by_the_difference_of_the_modes(
 ) -> None:
     """For single Gaussians the delta vanishes at z = z_src + m1 - m0, whatever t and eps."""
     net, x = student(two_modes, ONE), sources()
-    training = module(two_modes, net, guidance=Ramp(1, 1), identity=Ramp(0.02, 0, 0.5))
+    training = module(
+        two_modes, net, guidance=ScalarSchedule(1, 1), identity=ScalarSchedule(0.02, 0, 0.5)
+    )
     trainer(150).fit(training, batches(x, "0", "1"))
     z = net(x, torch.zeros(len(x), dtype=torch.long)).detach()
     assert (z - (x + 1)).square().mean().sqrt() < 0.1
@@ -56,7 +58,7 @@ def test_dds_training_moves_each_source_by_the_difference_of_the_modes(
 def test_sds_takes_its_place(module, student, trainer, batches, two_modes) -> None:
     """It pulls towards the mode itself, so that what differs between sources is lost."""
     net, x = student(two_modes, ONE), sources()
-    settings = {"guidance": Ramp(1, 1), "identity": Ramp(0, 0)}
+    settings = {"guidance": ScalarSchedule(1, 1), "identity": ScalarSchedule(0, 0)}
     trainer(150).fit(module(two_modes, net, score=SDS(), **settings), batches(x, "0", "1"))
     z = net(x, torch.zeros(len(x), dtype=torch.long)).detach()
     assert abs(z.mean() - 0.5) < 0.2
@@ -69,7 +71,9 @@ def test_the_identity_term_is_what_its_equation_says(module, student, two_modes)
 
     net, x = student(two_modes, ONE), sources(2)
     torch.nn.init.normal_(net.net.conv_out.weight, std=0.1)
-    training = module(two_modes, net, guidance=Ramp(1, 1), identity=Ramp(0.3, 0.3))
+    training = module(
+        two_modes, net, guidance=ScalarSchedule(1, 1), identity=ScalarSchedule(0.3, 0.3)
+    )
     training._trainer = SimpleNamespace(estimated_stepping_batches=10, global_step=0)
     training.log = training.log_dict = lambda *_, **__: None
     batch = {

@@ -2,19 +2,19 @@ import pytest
 import torch
 
 from i2i_dds.errors import UserError
-from i2i_dds.training.schedules import Ramp, constant, cosine_warmup
+from i2i_dds.training.schedules import ScalarSchedule, constant, cosine_warmup
 
 
 def test_a_ramp_goes_from_start_to_end_and_stays() -> None:
-    ramp = Ramp(1, 3, 0.4)
+    ramp = ScalarSchedule(1, 3, 0.4)
     assert [ramp(p) for p in (0, 0.2, 0.4, 0.7, 1)] == [1, 2, 3, 3, 3]
-    cosine = Ramp(1, 3, 0.4, "cosine")
+    cosine = ScalarSchedule(1, 3, 0.4, "cosine")
     assert cosine(0) == 1 and cosine(0.2) == pytest.approx(2) and cosine(0.4) == 3
     assert cosine(0.1) == pytest.approx(3 - 2**0.5 / 2 - 1)
-    assert Ramp(1, 3, 0)(0) == 3
+    assert ScalarSchedule(1, 3, 0)(0) == 3
     for wrong in ({"fraction": 1.5}, {"shape": "square"}):
         with pytest.raises(UserError, match=f"{next(iter(wrong))}: .* give"):
-            Ramp(1, 3, **wrong)  # type: ignore[arg-type]
+            ScalarSchedule(1, 3, **wrong)  # type: ignore[arg-type]
 
 
 def test_learning_rates() -> None:

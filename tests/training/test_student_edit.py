@@ -9,11 +9,16 @@ import pytest
 import torch
 
 from i2i_dds.data.edits import SceneEdits, collate
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.evaluation.measure import Evaluator
 from i2i_dds.student.edit import edit_with_student
 from i2i_dds.tasks import TaskSet
-from i2i_dds.training.student_edit import filled_up, held_out, measure_seconds, measure_student
+from i2i_dds.training.student_edit import (
+    build_eval_dataset,
+    measure_seconds,
+    measure_student,
+    pad_batch,
+)
 
 TIMES = {"seconds_per_image", "seconds_per_image_zero_shot", "zero_shot_speedup"}
 
@@ -37,21 +42,21 @@ def test_an_untrained_student_returns_the_reconstruction(student, teacher, tasks
 
 def test_a_batch_is_filled_up_with_its_last_item() -> None:
     batch = {"key": ["a", "b"], "image": torch.arange(2.0)[:, None], "broken": []}
-    filled = filled_up(batch, 4)
+    filled = pad_batch(batch, 4)
     assert filled["key"] == ["a", "b", "b", "b"] and filled["broken"] == []
     assert filled["image"].flatten().tolist() == [0, 1, 1, 1]
 
 
 def test_zero_shot_editing_is_charged_for_each_of_its_steps(edited_student, teacher, tasks, judge):
     data = SceneEdits(tasks, "test", 1, 0, 32)
-    batch = filled_up(collate([data[0]]), 8)
+    batch = pad_batch(collate([data[0]]), 8)
     evaluator = Evaluator(tasks, teacher, judge)
 
     def seconds(steps: int, **settings: Any) -> float:
-        before = teacher.evaluations
-        zero_shot = ZeroShot(steps=steps, **settings)
+        before = teacher.nfe
+        zero_shot = LatentOptimization(steps=steps, **settings)
         found = measure_seconds(edited_student, evaluator, batch, zero_shot)["zero_shot"]
-        assert teacher.evaluations - before == 4 * 8 * 4  # one warm-up, three timed
+        assert teacher.nfe - before == 4 * 8 * 4  # one warm-up, three timed
         return found
 
     # Whatever is timed, 100,000 steps take longer than one, also where a picture stops at once.
@@ -60,8 +65,8 @@ def test_zero_shot_editing_is_charged_for_each_of_its_steps(edited_student, teac
 
 
 def test_a_held_out_set_is_measured(edited_student, teacher, tasks, judge, data) -> None:
-    dataset = held_out(data(), "test", 3)
-    zero_shot = ZeroShot(steps=50)
+    dataset = build_eval_dataset(data(), "test", 3)
+    zero_shot = LatentOptimization(steps=50)
     result = measure_student(
         edited_student, Evaluator(tasks, teacher, judge), dataset, 4, zero_shot
     )
@@ -101,7 +106,7 @@ def test_one_task_of_several_is_measured_under_its_own_number(
 def test_a_collapsed_student_is_told_from_one_that_is_not(student, teacher, tasks) -> None:
     one = TaskSet([tasks[0]])  # two tasks have the same sources, and so the same identity
     dataset, evaluator = SceneEdits(one, "val", 3, size=32), Evaluator(one, teacher)
-    zero_shot, same = ZeroShot(steps=1), student(known=one)
+    zero_shot, same = LatentOptimization(steps=1), student(known=one)
     same.forward = lambda z, condition: torch.zeros_like(z)
     collapsed = measure_student(same, evaluator, dataset, 4, zero_shot).numbers["collapse"]
     assert collapsed == pytest.approx(1.0)
@@ -110,11 +115,13 @@ def test_a_collapsed_student_is_told_from_one_that_is_not(student, teacher, task
 
 
 def test_photographs_kept_back_are_measured_without_truth(student, teacher, tasks, data) -> None:
-    photos = data(held_out="shards", n_train=24, n_val=2, n_test=1)
+    photos = data(build_eval_dataset="shards", n_train=24, n_val=2, n_test=1)
     photos.prepare_data()
-    dataset = held_out(photos, "val", 9)
+    dataset = build_eval_dataset(photos, "val", 9)
     assert len(dataset) == 2
-    found = measure_student(student(), Evaluator(tasks, teacher), dataset, 2, ZeroShot(steps=1))
+    found = measure_student(
+        student(), Evaluator(tasks, teacher), dataset, 2, LatentOptimization(steps=1)
+    )
     assert found.numbers["n"] == 2 and found.numbers["success"] is None
     assert found.numbers["psnr_truth"] is None and found.numbers["sharpness"] > 0
 

@@ -19,7 +19,7 @@ from i2i_dds.editing.drag import Drag
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import EditBatch, finish
 from i2i_dds.editing.inversion import Inversion
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.pipelines.edit import EditPipeline
 from i2i_dds.pipelines.editors import EDITORS
@@ -31,7 +31,7 @@ from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.presets import presets_for
-from i2i_dds.training.schedules import Ramp
+from i2i_dds.training.schedules import ScalarSchedule
 
 STD = 0.5
 """Of both teachers' Gaussians."""
@@ -43,13 +43,13 @@ class PooledTeacher:
     A prompt is the two numbers: "1 0.5". The empty prompt is "0 0".
     """
 
-    latent_channels, downscale, native_size = 4, 1, 8
+    latent_channels, vae_scale_factor, native_size = 4, 1, 8
     device, dtype = torch.device("cpu"), torch.float64
 
     def __init__(self) -> None:
         self.process: Process = VariancePreserving.scaled_linear()
         self.presets = presets_for("pocket")
-        self.evaluations = 0
+        self.nfe = 0
 
     def to(self, device: torch.device | str) -> Teacher:
         return self
@@ -66,7 +66,7 @@ class PooledTeacher:
         return Conditioning(numbers[:, :1].reshape(-1, 1, 1), pooled=numbers[:, 1:])
 
     def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
-        self.evaluations += len(z_t)
+        self.nfe += len(z_t)
         mean = (text.embeddings + text["pooled"][:, None]).reshape(-1, 1, 1, 1).to(z_t)
         alpha, sigma = self.process.alpha(t, z_t), self.process.sigma(t, z_t)
         return sigma * (z_t - alpha * mean) / (alpha**2 * STD**2 + sigma**2)
@@ -84,7 +84,7 @@ class FlowTeacher(PooledTeacher):
 
     def velocity(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """``E[eps - z | z_t]``, both expectations written out by hand."""
-        self.evaluations += len(z_t)
+        self.nfe += len(z_t)
         mean = (text.embeddings + text["pooled"][:, None]).reshape(-1, 1, 1, 1).to(z_t)
         s = self.process.sigma(t, z_t)
         share = (z_t - (1 - s) * mean) / ((1 - s) ** 2 * STD**2 + s**2)
@@ -126,7 +126,7 @@ def test_the_delta_is_the_closed_form_and_zero_for_a_matched_pair(teacher) -> No
 @TEACHERS
 def test_another_pooled_vector_alone_is_another_prompt(teacher) -> None:
     batch = batch_of(teacher, "1 0", "1 0.5")
-    z = finish(ZeroShot(DDS(), steps=300, lr=0.2, guidance=1.0)(teacher, batch)).z
+    z = finish(LatentOptimization(DDS(), steps=300, lr=0.2, guidance=1.0)(teacher, batch)).z
     torch.testing.assert_close(z, batch.z_src + 0.5, atol=1e-3, rtol=0)
 
 
@@ -149,7 +149,7 @@ def test_the_ode_there_and_back_is_the_exact_map_between_gaussians(teacher) -> N
 @pytest.mark.parametrize(
     "editor",
     [
-        *(ZeroShot(score, steps=3, lr=0.1) for score in (DDS(), SDS(), SDSL2(0.1))),
+        *(LatentOptimization(score, steps=3, lr=0.1) for score in (DDS(), SDS(), SDSL2(0.1))),
         *(Inversion(name, steps=10) for name in ("cycle_sde", "sde", "ode")),
         *(SDEdit(name, steps=10) for name in ("sde", "ode")),
         *(Inpaint(name, steps=10) for name in ("sde", "ode")),
@@ -197,8 +197,8 @@ def test_a_student_learns_the_shift_that_the_delta_asks_for(
     training = module(
         teacher,
         net,
-        guidance=Ramp(1, 1),
-        identity=Ramp(0, 0),
+        guidance=ScalarSchedule(1, 1),
+        identity=ScalarSchedule(0, 0),
         timesteps=UniformTimesteps(100, 700),
     )
     trainer(200).fit(training, batches(x, "0 0", "1 0.5"))

@@ -37,6 +37,13 @@ _POCKET = "pocket"
 _SECRET = re.compile(r"api_?key|token$|password|secret", re.IGNORECASE)
 
 
+MOVED_SCORES = {
+    "score.pull": "give score.lambda_l2=<number>",
+    "score.contrast": "give score.lambda_contrastive=<number>",
+}
+"""Of all commands that have a score."""
+
+
 def entry_point(
     config_name: str,
     text: Sequence[str] = (),

@@ -52,7 +52,11 @@ _FREE = (
 @entry_point(
     "benchmark",
     typed={"data": "benchmark"},
-    moved={"arms": "give sweep=<method>.<setting> sweep_values=[...] to sweep another setting"},
+    moved={
+        "arms": "give sweep=<method>.<setting> sweep_values=[...] to sweep another setting",
+        "pull": "give lambda_l2=<number>",
+        "contrast": "give lambda_contrastive=<number>",
+    },
 )
 def main(cfg: DictConfig) -> Path:
     """Measures this process's share of what is left; the first process writes the summary."""

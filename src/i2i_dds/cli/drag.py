@@ -61,7 +61,7 @@ def main(cfg: DictConfig) -> Path:
     request = request_of(item, teacher, side(cfg.size), cfg.fit)
     # Before the LoRA is trained, which would take minutes for nothing.
     first_timestep(drag, teacher)
-    for still in collapsed(cells_of(request, teacher.downscale)):
+    for still in collapsed(cells_of(request, teacher.vae_scale_factor)):
         notify(f"points: pair {still + 1} lies within one latent cell and will not move")
     if item.mask is None or not item.mask.getbbox():
         why = "none is given" if item.mask is None else "all of it is black"
@@ -82,7 +82,7 @@ def main(cfg: DictConfig) -> Path:
                 on_lora_step=lambda done: update(done.step + 1, done.steps, "LoRA"),
             )
         write_drag_pictures(folder, item, request, dragged, truth)
-        _numbers(folder, request, dragged, kept, truth, teacher.downscale, resolved(cfg))
+        _numbers(folder, request, dragged, kept, truth, teacher.vae_scale_factor, resolved(cfg))
     return run_dir()
 
 
@@ -140,7 +140,7 @@ def _numbers(
     dragged: Dragged,
     lora: KeptLora | None,
     truth: TruthItem | None,
-    downscale: int,
+    vae_scale_factor: int,
     settings: dict[str, Any],
 ) -> None:
     from i2i_dds.runs import write_json
@@ -154,7 +154,7 @@ def _numbers(
         "everything_editable": dragged.mask is None,
         "drag_steps": dragged.drag_steps,
         "seconds": dragged.seconds,
-        "evaluations": dragged.evaluations,
+        "evaluations": dragged.nfe,
         "nonfinite": dragged.nonfinite,
     }
     if lora is not None:
@@ -162,7 +162,7 @@ def _numbers(
     if truth is not None:
         from i2i_dds.evaluation.drags import truth_numbers
 
-        result["metrics"] = truth_numbers(truth, dragged.x, downscale)
+        result["metrics"] = truth_numbers(truth, dragged.x, vae_scale_factor)
     write_json(folder / "result.json", {**result, "config": settings})
 
 

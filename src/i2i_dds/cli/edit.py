@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.checks import choice, flag, integer, optional, several, text
-from i2i_dds.cli.app import entry_point, resolved, run_dir
+from i2i_dds.cli.app import MOVED_SCORES, entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
 from i2i_dds.cli.keys import build
 from i2i_dds.progress import notify, progress_bar
@@ -47,7 +47,7 @@ _T_MAX = {"t_max": integer(min=1, max=1000)}
 """Of editors that have timesteps, which do not know how many the teacher has."""
 
 
-@entry_point("edit", text=["prompt.source", "prompt.target"])
+@entry_point("edit", text=["prompt.source", "prompt.target"], moved=MOVED_SCORES)
 def main(cfg: DictConfig) -> Path:
     """Edits, writes the run folder and returns it."""
     from i2i_dds.cli import edit_inputs as inputs_of
@@ -98,7 +98,7 @@ def main(cfg: DictConfig) -> Path:
                 _tell_of_empty_masks(edited)
                 finished += len(edited.items)
             update(n, n)  # where all stopped early, too
-        run.finish(settings, teacher.evaluations)
+        run.finish(settings, teacher.nfe)
     return run_dir()
 
 
@@ -143,7 +143,7 @@ class _Run:
             batch = collate([self.inputs.held_out[item.name] for item in edited.items])
             self.rows.extend(evaluator(batch, edited.x, edited.seconds))
 
-    def finish(self, settings: dict[str, Any], evaluations: int) -> None:
+    def finish(self, settings: dict[str, Any], nfe: int) -> None:
         """Writes what is about the whole run."""
         from i2i_dds.editing.batches import Point
         from i2i_dds.evaluation.summary import Evaluation, write_csv
@@ -156,7 +156,7 @@ class _Run:
         nonfinite = sum(edited.nonfinite for edited in self.done)
         n = len(self.inputs.items)
         seconds = sum(edited.seconds * len(edited.items) for edited in self.done)
-        result: dict[str, Any] = {"n": n, "nonfinite": nonfinite, "evaluations": evaluations}
+        result: dict[str, Any] = {"n": n, "nonfinite": nonfinite, "evaluations": nfe}
         result |= {"seconds": seconds, "seconds_per_image": seconds / n}
         if self.rows:
             evaluation = Evaluation(tuple(self.rows), nonfinite)

@@ -60,7 +60,7 @@ def picture_inputs(cfg: DictConfig, teacher: Teacher) -> Inputs:
                 source=words,
                 target=target,
                 mask=mask,
-                vae_scale_factor=teacher.downscale,
+                vae_scale_factor=teacher.vae_scale_factor,
                 size=size,
                 fit_mode=cfg.fit,
             )

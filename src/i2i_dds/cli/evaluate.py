@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.checks import choice, integer, optional, text
-from i2i_dds.cli.app import entry_point, resolved, run_dir
+from i2i_dds.cli.app import MOVED_SCORES, entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
 from i2i_dds.cli.keys import build, typed_keys
 
@@ -25,7 +25,7 @@ _RULES = {
 }
 
 
-@entry_point("evaluate", text=["ckpt"])
+@entry_point("evaluate", text=["ckpt"], moved=MOVED_SCORES)
 def main(cfg: DictConfig) -> Path:
     """Measures, writes the run folder on the first process, and returns it."""
     from i2i_dds.cli.sizes import data_module
@@ -34,8 +34,8 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.runs import run_folder, write_image, write_json
     from i2i_dds.student.load import check_fits, load_student
-    from i2i_dds.training.held_out import captions_of, columns_of, rows_of
-    from i2i_dds.training.student_edit import held_out, measure_student
+    from i2i_dds.training.student_edit import build_eval_dataset, measure_student
+    from i2i_dds.training.validation import captions_of, columns_of, rows_of
 
     check(cfg, _RULES)
     zero_shot = build(cfg, "zero_shot.editor")
@@ -45,7 +45,7 @@ def main(cfg: DictConfig) -> Path:
     check_fits(student, teacher, "ckpt")
     data = data_module(cfg, teacher, tasks)
     with process_group() as (rank, _), typed_keys(cfg, "data"):
-        dataset = held_out(data, cfg.split, cfg.n)
+        dataset = build_eval_dataset(data, cfg.split, cfg.n)
         evaluator = Evaluator(tasks, teacher, judge)
         with typed_keys(cfg, "zero_shot.editor"):
             result = measure_student(student, evaluator, dataset, cfg.batch_size, zero_shot)

@@ -127,7 +127,7 @@ def _likeness(one: str, other: str) -> float:
 
 
 def _unknown_key(error: OmegaConfBaseException, root: Root | None) -> str:
-    """Names the key that may have been meant, and the unknown key's neighbours that exist."""
+    """Names the key that may have been meant, and the unknown key's neighbors that exist."""
     full_key, parent = str(error.full_key), error.parent_node
     if not isinstance(parent, DictConfig):
         return _one_line(f"{full_key}: {error.msg or error}")

@@ -79,7 +79,7 @@ def main(cfg: DictConfig) -> Path:
             learned.scale = scale
             adapted = _back(cfg, learned, z, words)
         numbers: dict[str, Any] = {"loss_before": before, "loss_after": after, "draws": cfg.draws}
-        numbers |= _likeness(subject.x, plain, adapted) | {"evaluations": teacher.evaluations}
+        numbers |= _likeness(subject.x, plain, adapted) | {"evaluations": teacher.nfe}
         write_image(folder / "comparison.png", _comparison(subject, plain, adapted))
         _write(folder, subject, kept, numbers, asdict(settings), resolved(cfg))
     _report(numbers, kept)
@@ -108,11 +108,11 @@ def _subject(cfg: DictConfig, teacher: Teacher) -> _Subject:
 
     size = side(cfg.size)
     if cfg.image is not None:
-        picture = fit(load_image(cfg.image), teacher.downscale, size, cfg.fit)
+        picture = fit(load_image(cfg.image), teacher.vae_scale_factor, size, cfg.fit)
         return _Subject(to_tensor(picture), cfg.prompt, cfg.image)
     (scene,) = captioned_scenes(cfg.split, 1, cfg.seed)
     drawn = render(scene.scene, teacher.native_size if not isinstance(size, int) else size)
-    picture = fit(drawn, teacher.downscale, size, cfg.fit)
+    picture = fit(drawn, teacher.vae_scale_factor, size, cfg.fit)
     return _Subject(to_tensor(picture), scene.caption, scene.key)
 
 

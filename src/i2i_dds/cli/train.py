@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from i2i_dds.checks import choice, integer, number, optional, text
-from i2i_dds.cli.app import entry_point, overrides, resolved, run_dir
+from i2i_dds.cli.app import MOVED_SCORES, entry_point, overrides, resolved, run_dir
 from i2i_dds.cli.checks import check
 from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.distributed import launched_rank
@@ -37,9 +37,9 @@ _RULES = {
 }
 
 
-@entry_point("train", text=["ckpt_path"])
+@entry_point("train", text=["ckpt_path"], moved=MOVED_SCORES)
 def main(cfg: DictConfig) -> tuple[Path, float | None]:
-    """Trains in the run folder; returns it and the number that a sweeper optimises."""
+    """Trains in the run folder; returns it and the number that a sweeper optimizes."""
     from i2i_dds.runs import write_json
     from i2i_dds.student.load import STUDENT
     from i2i_dds.tasks import TaskSet
@@ -169,12 +169,12 @@ def _measure(
     from i2i_dds.evaluation.grid import grid
     from i2i_dds.evaluation.measure import Evaluator, load_judge
     from i2i_dds.runs import write_image, write_json
-    from i2i_dds.training.held_out import PictureTable
-    from i2i_dds.training.student_edit import held_out, measure_student
+    from i2i_dds.training.student_edit import build_eval_dataset, measure_student
     from i2i_dds.training.throughput import Throughput
+    from i2i_dds.training.validation import PictureTable
 
     student, teacher = module.student, module.teacher
-    dataset = held_out(data, cfg.final.split, cfg.final.n)
+    dataset = build_eval_dataset(data, cfg.final.split, cfg.final.n)
     evaluator = Evaluator(student.tasks, teacher, load_judge(cfg.judge))
     with typed_keys(cfg, "zero_shot.editor"):
         result = measure_student(student, evaluator, dataset, data.eval_batch_size, zero_shot)

@@ -1,4 +1,4 @@
-"""Critters: a procedural world of animal faces in which every edit has an exact answer."""
+"""Critters: a procedural world of animal faces in which every edit has an ground truth."""
 
 from i2i_dds.critters.caption import caption, names_backdrop
 from i2i_dds.critters.drags import CritterDrag, critter_drags

@@ -7,19 +7,19 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from i2i_dds.critters.pen import Colour
+from i2i_dds.critters.pen import Color
 
-_PLAIN: dict[str, Colour] = {
+_PLAIN: dict[str, Color] = {
     "plain blue": (96, 162, 232),
     "plain green": (120, 190, 110),
     "plain yellow": (250, 222, 110),
     "plain purple": (164, 126, 212),
 }
-_GRADED: dict[str, tuple[Colour, Colour]] = {
+_GRADED: dict[str, tuple[Color, Color]] = {
     "pink gradient": ((255, 176, 204), (112, 146, 240)),
     "mint gradient": ((190, 246, 222), (24, 132, 140)),
 }
-_SKIES: dict[str, tuple[Colour, Colour]] = {
+_SKIES: dict[str, tuple[Color, Color]] = {
     "meadow": ((110, 190, 250), (214, 240, 255)),
     "beach": ((80, 176, 246), (200, 236, 250)),
     "snow": ((168, 194, 222), (226, 236, 246)),
@@ -47,7 +47,7 @@ def draw_backdrop(name: str, variant: float, side: int) -> Image.Image:
     return _pattern(name, variant, side)
 
 
-def _gradient(top: Colour, bottom: Colour, side: int) -> Image.Image:
+def _gradient(top: Color, bottom: Color, side: int) -> Image.Image:
     weight = np.linspace(0, 1, side)[:, None]
     column = (1 - weight) * np.array(top) + weight * np.array(bottom)
     rows = np.repeat(column[:, None, :], side, axis=1)
@@ -84,21 +84,19 @@ def _pattern(name: str, variant: float, side: int) -> Image.Image:
 
 
 def _hills(
-    draw: ImageDraw.ImageDraw, variant: float, side: int, colours: tuple[Colour, Colour]
+    draw: ImageDraw.ImageDraw, variant: float, side: int, colors: tuple[Color, Color]
 ) -> None:
-    for level, (colour, phase) in enumerate(zip(colours, (0.0, 2.1), strict=True)):
+    for level, (color, phase) in enumerate(zip(colors, (0.0, 2.1), strict=True)):
         base = side * (0.62 + 0.17 * level)
         points = [(0.0, float(side))]
         for i in range(33):
             wave = math.sin(2 * math.pi * (i / 32 + variant) + phase)
             points.append((side * i / 32, base + side * 0.07 * wave))
-        draw.polygon([*points, (float(side), float(side))], colour)
+        draw.polygon([*points, (float(side), float(side))], color)
 
 
-def _disc(
-    draw: ImageDraw.ImageDraw, x: float, y: float, r: float, side: int, colour: Colour
-) -> None:
-    draw.ellipse(((x - r) * side, (y - r) * side, (x + r) * side, (y + r) * side), colour)
+def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, side: int, color: Color) -> None:
+    draw.ellipse(((x - r) * side, (y - r) * side, (x + r) * side, (y + r) * side), color)
 
 
 def _sun_x(variant: float) -> float:

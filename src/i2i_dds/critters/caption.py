@@ -46,7 +46,7 @@ _OPENINGS = ("", "", "", "a picture of ", "a drawing of ", "a portrait of ")
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """One caption of many, such as "a smiling ginger cat wearing glasses, in a meadow".
 
-    Fur, expression, accessory, backdrop and eye colour are each left out at times, so that a
+    Fur, expression, accessory, backdrop and eye color are each left out at times, so that a
     teacher trained on captions learns what a prompt that does not name them means.
 
     Args:

@@ -21,7 +21,7 @@ Kind = Literal["head", "accessory", "ear"]
 Pair = tuple[Point, Point]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-HANDLES = ("centre", "left eye", "right eye", "mouth")
+HANDLES = ("center", "left eye", "right eye", "mouth")
 SHORTEST, LONGEST = 6 / 64, 14 / 64
 """Length of a drag as a fraction of the picture's side."""
 
@@ -77,7 +77,7 @@ def critter_drags(
     kinds: Sequence[Kind] = KINDS,
     size: int = 64,
     margin: int = 2,
-    handles: Sequence[str] = ("centre",),
+    handles: Sequence[str] = ("center",),
 ) -> list[CritterDrag]:
     """Draws drags, the kinds in turn; number `i` follows from (split, seed, i) and its kind.
 
@@ -118,7 +118,7 @@ def critter_drags(
 
 
 def drag_points(
-    kind: Kind, before: Scene, after: Scene, size: int, handles: Sequence[str] = ("centre",)
+    kind: Kind, before: Scene, after: Scene, size: int, handles: Sequence[str] = ("center",)
 ) -> tuple[Pair, ...]:
     """Handles and targets in pixels (x, y); for "ear" those of the left and of the right tip."""
     face, source, target = FACES[before.species], frame(before, size), frame(after, size)

@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 from i2i_dds.critters.coat import INK, WHITE
-from i2i_dds.critters.pen import Colour, Pen, arc_points
+from i2i_dds.critters.pen import Color, Pen, arc_points
 from i2i_dds.critters.species import Face
 
-EYE_COLOURS: dict[str, Colour] = {
+EYE_COLORS: dict[str, Color] = {
     "green": (60, 170, 70),
     "blue": (70, 140, 240),
     "amber": (240, 170, 30),
     "dark": (92, 58, 40),
 }
-_MOUTH: Colour = (150, 30, 50)
-_FRAME: Colour = (30, 80, 200)
-_RED: Colour = (214, 40, 60)
-_GREEN: Colour = (30, 140, 90)
-_YELLOW: Colour = (250, 212, 60)
-_PURPLE: Colour = (104, 52, 150)
+_MOUTH: Color = (150, 30, 50)
+_FRAME: Color = (30, 80, 200)
+_RED: Color = (214, 40, 60)
+_GREEN: Color = (30, 140, 90)
+_YELLOW: Color = (250, 212, 60)
+_PURPLE: Color = (104, 52, 150)
 
 
-def draw_eyes(pen: Pen, face: Face, colour: str, expression: str) -> None:
+def draw_eyes(pen: Pen, face: Face, color: str, expression: str) -> None:
     """Two eyes and, for some expressions, brows."""
     ex, ey = face.eyes
     for side in (-1, 1):
-        centre = (side * ex, ey)
+        center = (side * ex, ey)
         if expression == "sleepy":
-            pen.ellipse(centre, 0.25, 0.21, WHITE)
-            pen.stroke(arc_points((centre[0], ey - 0.06), 0.17, 0.15, 20, 160), 0.11, INK)
+            pen.ellipse(center, 0.25, 0.21, WHITE)
+            pen.stroke(arc_points((center[0], ey - 0.06), 0.17, 0.15, 20, 160), 0.11, INK)
             continue
         wide = expression == "surprised"
         if wide:
-            pen.ellipse(centre, 0.3, 0.33, WHITE, INK)
+            pen.ellipse(center, 0.3, 0.33, WHITE, INK)
         scale = 0.8 if wide else 1.0
-        pen.ellipse(centre, 0.23 * scale, 0.25 * scale, EYE_COLOURS[colour], INK)
-        pen.ellipse(centre, 0.11 * scale, 0.14 * scale, INK)
-        pen.ellipse((centre[0] - 0.07, ey - 0.09), 0.06, 0.06, WHITE)
+        pen.ellipse(center, 0.23 * scale, 0.25 * scale, EYE_COLORS[color], INK)
+        pen.ellipse(center, 0.11 * scale, 0.14 * scale, INK)
+        pen.ellipse((center[0] - 0.07, ey - 0.09), 0.06, 0.06, WHITE)
         if expression == "frowning":
             brow = [(side * (ex - 0.24), ey - 0.16), (side * (ex + 0.26), ey - 0.42)]
             pen.stroke(brow, 0.15, INK)

@@ -45,7 +45,7 @@ class Scene:
 
     Attributes:
         species, fur, eyes, expression, accessory, backdrop: see `ATTRIBUTES`.
-        x, y: centre of the face as a fraction of the picture's side.
+        x, y: center of the face as a fraction of the picture's side.
         size: radius of the face as a fraction of the picture's side.
         tilt: rotation of the face in degrees, clockwise.
         mirrored: whether the face is drawn left for right.

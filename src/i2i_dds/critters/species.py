@@ -36,8 +36,8 @@ def lion(pen: Pen, coat: Coat) -> None:
     mane = blend(coat.dark, (140, 66, 24), 0.45)
     for i in range(14):
         angle = 2 * math.pi * i / 14
-        centre = (1.1 * math.cos(angle), 1.08 * math.sin(angle))
-        pen.ellipse(centre, 0.33, 0.33, mane, shade(mane, 0.6))
+        center = (1.1 * math.cos(angle), 1.08 * math.sin(angle))
+        pen.ellipse(center, 0.33, 0.33, mane, shade(mane, 0.6))
     pen.ellipse((0, 0), 1.16, 1.14, mane)
     pen.pair((-0.68, -0.72), 0.25, 0.25, coat.base, coat.outline)
     pen.ellipse((0, 0.02), 0.86, 0.82, coat.base)
@@ -145,7 +145,7 @@ class Face:
 
     Attributes:
         draw: head and markings, and ears that are not of the next kind.
-        eyes: the right eye's centre; the left mirrors it.
+        eyes: the right eye's center; the left mirrors it.
         mouth: height of the mouth.
         mouth_width: half its width.
         overlay: what lies over the mouth.

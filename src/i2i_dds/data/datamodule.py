@@ -38,7 +38,7 @@ class EditDataModule(LightningDataModule):
         tasks: the edits to learn.
         folder: shards to train on; None has Critters drawn for these tasks under `cache`, once.
         cache: where those go, in a folder named after all that they depend on.
-        held_out: "critters" measures on scenes of other splits, with exact answers; "shards" keeps
+        held_out: "critters" measures on scenes of other splits, with ground truths; "shards" keeps
             samples of `folder` back, a quarter of them, by a hash of their keys, without answers.
         n_train: pictures to draw when `folder` is None.
         n_val: held-out pictures for validation: for each task ("critters") or, in all and at most,
@@ -118,19 +118,17 @@ class EditDataModule(LightningDataModule):
         plan = EpochPlan(len(dataset), self.batch_size, self.seed, *self._place())
         return EpochLoader(dataset, collate, plan, self.num_workers, self.max_broken)
 
-    def val_dataloader(self) -> HeldOutLoader:
+    def val_dataloader(self) -> EvalLoader:
         """This rank's part of the validation split, always in the same order."""
         return self._held_out_loader("val")
 
-    def test_dataloader(self) -> HeldOutLoader:
+    def test_dataloader(self) -> EvalLoader:
         """This rank's part of the test split, always in the same order."""
         return self._held_out_loader("test")
 
-    def _held_out_loader(self, split: Literal["val", "test"]) -> HeldOutLoader:
+    def _held_out_loader(self, split: Literal["val", "test"]) -> EvalLoader:
         rank, world = self._place()
-        return HeldOutLoader(
-            self.dataset(split), self.eval_batch_size, rank, world, self.num_workers
-        )
+        return EvalLoader(self.dataset(split), self.eval_batch_size, rank, world, self.num_workers)
 
     @cached_property
     def _shards(self) -> Shards:
@@ -174,7 +172,7 @@ class EditDataModule(LightningDataModule):
         return f"critters-{self.n_train}x{self.size}-{digest}"
 
 
-class HeldOutLoader:
+class EvalLoader:
     """Batches of items `rank`, `rank + world`, ... of a data set: together, each exactly once.
 
     A class of its own, so that Lightning does not put a padding sampler in the loader's place.

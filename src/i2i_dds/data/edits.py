@@ -1,4 +1,4 @@
-"""Data sets of edits: a picture, the task set for it, and where it exists the exact answer."""
+"""Data sets of edits: a picture, the task set for it, and where it exists the ground truth."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from i2i_dds.errors import UserError
 
 def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
     """The permutation of `range(n)` in which epoch `epoch` goes through n samples."""
-    # Odd multipliers keep neighbouring (seed, epoch) apart; manual_seed takes 63 bits safely.
+    # Odd multipliers keep neighboring (seed, epoch) apart; manual_seed takes 63 bits safely.
     mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xD1B54A32D192ED03 + 1) % (1 << 63)
     return torch.randperm(n, generator=torch.Generator().manual_seed(mixed)).tolist()
 

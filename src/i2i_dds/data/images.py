@@ -1,6 +1,6 @@
 """Picture files: reading them with care, sizes a VAE can take, and the way to tensors and back.
 
-Pillow recognises a file by its first bytes, whatever its name: a `.png` can be an EPS program or a
+Pillow recognizes a file by its first bytes, whatever its name: a `.png` can be an EPS program or a
 decompression bomb. So the formats are restricted and Pillow's pixel limit is left in force.
 """
 
@@ -23,7 +23,7 @@ MODES = ("error", "resize", "crop")
 
 
 def decode(data: bytes, ground: str = "white") -> Image.Image:
-    """A picture file's bytes -> RGB, upright, transparency laid over the colour `ground`.
+    """A picture file's bytes -> RGB, upright, transparency laid over the color `ground`.
 
     Raises:
         OSError, ValueError, Image.DecompressionBombError: not a whole picture of `FORMATS`.
@@ -42,7 +42,7 @@ def load_image(path: str | Path, argument: str = "image", ground: str = "white")
     Args:
         path: a PNG, JPEG, WebP or BMP file.
         argument: what the caller calls it, for errors.
-        ground: the colour under what is transparent.
+        ground: the color under what is transparent.
 
     Raises:
         UserError: the file is missing, unreadable, too large or of another format.
@@ -112,7 +112,7 @@ def list_images(source: str | Path | Sequence[str | Path], argument: str = "imag
 
 def fit(
     image: Image.Image,
-    downscale: int,
+    vae_scale_factor: int,
     size: int | Sequence[int] | None = None,
     mode: str = "error",
     argument: str = "size",
@@ -121,7 +121,7 @@ def fit(
 
     Args:
         image: any picture (or mask: grey ones are resized without new grey levels).
-        downscale: the VAE's factor; both sides of the result are multiples of it.
+        vae_scale_factor: the VAE's factor; both sides of the result are multiples of it.
         size: the wanted side of a square, or (width, height); None keeps the picture's own, to
             the nearest (resize) or next smaller (crop) multiple.
         mode: "error" refuses to change the picture; "resize" stretches it to the size; "crop"
@@ -129,19 +129,20 @@ def fit(
         argument: what the caller calls it, for errors.
 
     Raises:
-        UserError: a size that is no multiple of `downscale`, or any needed change in mode "error".
+        UserError: a size that is no multiple of `vae_scale_factor`, or any needed change in mode
+            "error".
     """
     if mode not in MODES:
         raise UserError(
             f"{argument}: resizing mode {mode!r} is unknown; it is one of {list(MODES)}"
         )
-    wanted = _wanted(image.size, downscale, size, mode, argument)
+    wanted = _wanted(image.size, vae_scale_factor, size, mode, argument)
     if wanted == image.size:
         return image
     if mode == "error":
         raise UserError(
             f"{argument}: the picture is {_shape(image.size)}, wanted is {_shape(wanted)} "
-            f"(multiples of {downscale}); let it be resized or cropped"
+            f"(multiples of {vae_scale_factor}); let it be resized or cropped"
         )
     filter_ = Image.Resampling.NEAREST if image.mode == "L" else Image.Resampling.LANCZOS
     if mode == "resize":
@@ -153,14 +154,14 @@ def fit(
 
 
 def fit_mask(
-    mask: Image.Image, downscale: int, size: int | Sequence[int] | None, mode: str
+    mask: Image.Image, vae_scale_factor: int, size: int | Sequence[int] | None, mode: str
 ) -> Image.Image:
     """A mask at the size that `fit` gives its picture.
 
     Raises:
         UserError: as `fit` does, or nothing of its white part is left.
     """
-    fitted = fit(mask, downscale, size, mode)
+    fitted = fit(mask, vae_scale_factor, size, mode)
     if mask.getbbox() and not fitted.getbbox():
         raise UserError(
             f"mask: nothing of its white part is left at {_shape(fitted.size)}; "
@@ -187,27 +188,27 @@ def to_pil(x: Tensor) -> Image.Image:
 
 def _wanted(
     have: tuple[int, int],
-    downscale: int,
+    vae_scale_factor: int,
     size: int | Sequence[int] | None,
     mode: str,
     argument: str,
 ) -> tuple[int, int]:
     if size is not None:
         sides = (size, size) if isinstance(size, int) else tuple(size)
-        if len(sides) != 2 or any(side <= 0 or side % downscale for side in sides):
+        if len(sides) != 2 or any(side <= 0 or side % vae_scale_factor for side in sides):
             raise UserError(
-                f"{argument}: {size} is not allowed; give positive multiples of {downscale}"
+                f"{argument}: {size} is not allowed; give positive multiples of {vae_scale_factor}"
             )
         return sides[0], sides[1]
     if mode == "crop":
-        multiples = tuple(side // downscale for side in have)
+        multiples = tuple(side // vae_scale_factor for side in have)
     else:
-        multiples = tuple((side + downscale // 2) // downscale for side in have)
+        multiples = tuple((side + vae_scale_factor // 2) // vae_scale_factor for side in have)
     if mode != "error" and min(multiples) == 0 and mode == "crop":
         raise UserError(
-            f"{argument}: the picture is {_shape(have)}, less than one step of {downscale}"
+            f"{argument}: the picture is {_shape(have)}, less than one step of {vae_scale_factor}"
         )
-    return max(multiples[0], 1) * downscale, max(multiples[1], 1) * downscale
+    return max(multiples[0], 1) * vae_scale_factor, max(multiples[1], 1) * vae_scale_factor
 
 
 def _read(path: Path, argument: str) -> bytes:

@@ -63,10 +63,11 @@ def scene_size(size: Any, teacher: Teacher, argument: str = "size") -> int:
         UserError: It is not one side that the teacher's autoencoder takes.
     """
     size = teacher.native_size if size is None else size
-    if not isinstance(size, int) or size % teacher.downscale:
+    if not isinstance(size, int) or size % teacher.vae_scale_factor:
         shown = size if isinstance(size, int) else tuple(size)
         raise UserError(
-            f"{argument}: {shown} is not allowed; give one side, a multiple of {teacher.downscale}"
+            f"{argument}: {shown} is not allowed; give one side, a multiple of "
+            f"{teacher.vae_scale_factor}"
         )
     return size
 

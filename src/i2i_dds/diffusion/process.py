@@ -7,6 +7,7 @@ own, :data:`CLEAN`, at which ``alpha = 1`` and ``sigma = 0``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from i2i_dds.errors import UserError
 CLEAN = -1
 
 
-class Process:
+class Process(ABC):
     """How latents are noised, and what a teacher's network predicts of it.
 
     Tables are kept in float64 and rounded once, to the type asked for, so that sigma keeps its
@@ -86,13 +87,13 @@ class Process:
         """The clean latent that ``eps`` implies: ``(z_t - sigma_t eps) / alpha_t``."""
         return (z_t - self.sigma(t, z_t) * eps) / self.alpha(t, z_t)
 
+    @abstractmethod
     def to_eps(self, output: Tensor, z_t: Tensor, t: Tensor | int) -> Tensor:
         """The noise that the network's ``output`` stands for, whatever it predicts; (B, ...)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def target(self, z: Tensor, eps: Tensor, t: Tensor | int) -> Tensor:
         """What the network is to predict of a clean latent and its noise; (B, ...)."""
-        raise NotImplementedError
 
     def fingerprint(self) -> bytes:
         """Tells processes apart: the kind, what is predicted, and both tables."""

@@ -1,4 +1,4 @@
-"""How the timestep of an optimisation step is chosen, one per item.
+"""How the timestep of an optimization step is chosen, one per item.
 
 A sampler is called as ``sampler(step, steps, generators)`` and returns long (B,) timesteps. It
 keeps nothing between its calls. What an item needs to know again at every step, such as the order
@@ -102,7 +102,7 @@ class StratifiedTimesteps(_Range):
 
     def _draw(self, step: int, generator: Generator) -> int:
         run, place = divmod(step, self.strata)
-        order = torch.randperm(self.strata, generator=_unmoved(generator, f"strata/{run}"))
+        order = torch.randperm(self.strata, generator=fork_generator(generator, f"strata/{run}"))
         # In units of 1/strata of a timestep, where the borders of the parts are whole numbers.
         span = self.t_max - self.t_min
         fine = int(order[place]) * span + _uniform(generator, 0, span)
@@ -153,10 +153,10 @@ _INVERSE_PHI = (5**0.5 - 1) / 2
 
 
 def _start(generator: Generator) -> float:
-    return torch.rand((), dtype=torch.float64, generator=_unmoved(generator, "start")).item()
+    return torch.rand((), dtype=torch.float64, generator=fork_generator(generator, "start")).item()
 
 
-def _unmoved(generator: Generator, purpose: str) -> Generator:
+def fork_generator(generator: Generator, purpose: str) -> Generator:
     """A CPU generator that depends on the seed of ``generator`` and not on what it has drawn."""
     return item_generators(generator.initial_seed(), [f"timesteps/{purpose}"])[0]
 

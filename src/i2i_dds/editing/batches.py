@@ -131,7 +131,7 @@ def _edit_batch(
         teacher.embed([item.source for item in items]),
         teacher.embed([item.target for item in items]),
         item_generators(seed, [item.key for item in items]),
-        latent_mask(items, teacher.downscale),
+        latent_mask(items, teacher.vae_scale_factor),
     )
     found = None
     if automask is not None and batch.mask is None:
@@ -165,12 +165,12 @@ def _edit_batch(
     )
 
 
-def latent_mask(items: Sequence[EditItem], downscale: int) -> Tensor | None:
+def latent_mask(items: Sequence[EditItem], vae_scale_factor: int) -> Tensor | None:
     """The items' masks at latent size, (B, 1, h, w): the share of each cell that may change."""
     if all(item.mask is None for item in items):
         return None
     masks = [torch.ones_like(item.x[:1]) if item.mask is None else item.mask for item in items]
-    return F.avg_pool2d(torch.stack(masks), downscale)
+    return F.avg_pool2d(torch.stack(masks), vae_scale_factor)
 
 
 def _batches(items: Sequence[EditItem], batch_size: int) -> Iterator[tuple[EditItem, ...]]:
@@ -182,8 +182,8 @@ def _batches(items: Sequence[EditItem], batch_size: int) -> Iterator[tuple[EditI
 
 
 def _points(items: Sequence[EditItem], done: EditStep) -> list[Point]:
-    going = [True] * len(items) if done.going is None else done.going.tolist()
-    columns = going, done.t.tolist(), done.gradient_norm.tolist(), done.distance.tolist()
+    active = [True] * len(items) if done.active is None else done.active.tolist()
+    columns = active, done.t.tolist(), done.gradient_norm.tolist(), done.distance.tolist()
     return [
         Point(item.name, done.step + 1, t, norm, distance, done.nonfinite)
         for item, took, t, norm, distance in zip(items, *columns, strict=True)

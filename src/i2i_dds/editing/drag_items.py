@@ -64,7 +64,7 @@ class Dragged:
     collapsed: tuple[int, ...]
     drag_steps: int
     seconds: float
-    evaluations: int
+    nfe: int
     nonfinite: int
     frames: tuple[Tensor, ...]
 
@@ -89,10 +89,10 @@ def drag_item(
     Raises:
         UserError: No handle lies in another cell than its target.
     """
-    start, before = perf_counter(), teacher.evaluations
-    handles, z_src = cells_of(request, teacher.downscale), teacher.encode(request.x[None])
+    start, before = perf_counter(), teacher.nfe
+    handles, z_src = cells_of(request, teacher.vae_scale_factor), teacher.encode(request.x[None])
     still, drag_steps = collapsed(handles), len(drag.moves(handles))
-    text, mask = teacher.embed([request.prompt]), cell_mask(request.mask, teacher.downscale)
+    text, mask = teacher.embed([request.prompt]), cell_mask(request.mask, teacher.vae_scale_factor)
     generators = item_generators(seed, [request.name])
     z, nonfinite, kept = z_src, 0, [z_src]
     for done in drag(teacher, EditBatch(z_src, text, text, generators, mask), handles):
@@ -112,31 +112,31 @@ def drag_item(
         collapsed=tuple(still),
         drag_steps=drag_steps,
         seconds=seconds,
-        evaluations=teacher.evaluations - before,
+        nfe=teacher.nfe - before,
         nonfinite=nonfinite,
         frames=tuple(teacher.decode(z)[0].cpu() for z in kept),
     )
 
 
-def cells_of(request: DragRequest, downscale: int) -> list[tuple[Cell, Cell]]:
+def cells_of(request: DragRequest, vae_scale_factor: int) -> list[tuple[Cell, Cell]]:
     """Handle and target of each pair in latent cells.
 
     Args:
         request: What is to be dragged.
-        downscale: Pixels of its picture along a cell's side.
+        vae_scale_factor: Pixels of its picture along a cell's side.
 
     Raises:
         UserError: No handle lies in another cell than its target.
     """
     height, width = request.x.shape[-2:]
-    latent = width // downscale, height // downscale
+    latent = width // vae_scale_factor, height // vae_scale_factor
     handles = to_cells(request.points, request.size or (width, height), latent)
     collapsed(handles)
     return handles
 
 
-def cell_mask(mask: Tensor | None, downscale: int) -> Tensor | None:
+def cell_mask(mask: Tensor | None, vae_scale_factor: int) -> Tensor | None:
     """The cells that a mask (1, H, W) touches, (1, 1, h, w) of 0 and 1; None of none."""
     if mask is None or not mask.any():
         return None
-    return (F.max_pool2d(mask[None], downscale) > 0).to(mask)
+    return (F.max_pool2d(mask[None], vae_scale_factor) > 0).to(mask)

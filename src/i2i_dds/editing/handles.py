@@ -20,8 +20,8 @@ class Move:
     """One square's way in one drag step.
 
     Attributes:
-        start: Its centre.
-        end: Where its centre goes; another cell than ``start``.
+        start: Its center.
+        end: Where its center goes; another cell than ``start``.
     """
 
     start: Cell

@@ -56,7 +56,7 @@ class EditStep:
     gradient_norm: Tensor
     distance: Tensor
     nonfinite: int
-    going: Tensor | None = None
+    active: Tensor | None = None
 
 
 @dataclass(frozen=True)

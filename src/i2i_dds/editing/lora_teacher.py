@@ -78,9 +78,9 @@ class LoraTeacher:
         self.plain, self.scale = teacher, scale
         self.process: Process = teacher.process
         self.latent_channels: int = teacher.latent_channels
-        self.downscale: int = teacher.downscale
+        self.vae_scale_factor: int = teacher.vae_scale_factor
         self.native_size: int = teacher.native_size
-        self.evaluations: int = teacher.evaluations
+        self.nfe: int = teacher.nfe
         self.presets = teacher.presets
         self._layers = _put_on(teacher, Path(file))
         self._switch(False)
@@ -135,7 +135,7 @@ class LoraTeacher:
         The adapter has one scale a pass. Equal rows have equal timesteps, hence one pass, and
         come out bit-identical as they do from the plain teacher.
         """
-        self.evaluations += len(z_t)
+        self.nfe += len(z_t)
         if not self._layers:
             return self.plain.predict_noise(z_t, t, text)
         scales = torch.tensor([scale_at(self.scale, at) for at in t.tolist()], dtype=torch.float64)

@@ -1,1 +1,1 @@
-"""Edits measured against the exact answer, numbers and pictures of a whole run."""
+"""Edits measured against the ground truth, numbers and pictures of a whole run."""

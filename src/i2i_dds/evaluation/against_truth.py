@@ -1,4 +1,4 @@
-"""Everything that the exact answer, the judge and a CLIP say about one edit of Critters."""
+"""Everything that the ground truth, the judge and a CLIP say about one edit of Critters."""
 
 from __future__ import annotations
 

@@ -81,8 +81,8 @@ def marked(
     for start, end in ends:
         _arrow(draw, start, end, r)
     for pair in ends:
-        for (x, y), colour in zip(pair, (HANDLE, TARGET), strict=True):
-            draw.ellipse((x - r, y - r, x + r, y + r), colour, ARROW)
+        for (x, y), color in zip(pair, (HANDLE, TARGET), strict=True):
+            draw.ellipse((x - r, y - r, x + r, y + r), color, ARROW)
     return shown
 
 

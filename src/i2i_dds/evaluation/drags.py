@@ -41,7 +41,7 @@ class DragRow:
         within_cell: 1 if the place that resembles each thing most lies within one latent cell of
             its target, however little it does, else 0; `arrived` asks for a likeness too.
         score: The correlation at that place, in [-1, 1]; of several things the least.
-        psnr_truth: The result against the exact answer, dB.
+        psnr_truth: The result against the ground truth, dB.
         psnr_truth_source: The untouched picture against it, dB: what doing nothing scores.
         psnr_source: The result against the untouched picture, dB.
         outside_equal: 1 if the latent outside the mask is the source's to the bit, else 0.
@@ -143,7 +143,7 @@ class DragMeter:
             pairs=len(item.points),
             collapsed=len(dragged.collapsed),
             drag_steps=dragged.drag_steps,
-            evaluations=dragged.evaluations,
+            evaluations=dragged.nfe,
             nonfinite=dragged.nonfinite,
             **known,
         )
@@ -155,7 +155,7 @@ class DragMeter:
             item: The item; its pictures are taken at its own size, and at RegionDrag's.
             x: The dragged picture, (3, H, W) in [-1, 1]; brought back to the item's size.
         """
-        down, size = self.teacher.downscale, item.image.size
+        down, size = self.teacher.vae_scale_factor, item.image.size
         own = [max(1, round(side / down)) * down for side in size]
         text = self.teacher.embed([item.prompt])
 

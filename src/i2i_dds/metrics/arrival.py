@@ -11,7 +11,7 @@ from torch import Tensor
 
 LEAST = 0.7
 """Least correlation at which something counts as found. What the pocket autoencoder makes of the
-exact answers of 96 validation drags has more in 95 of 100: 0.96 of heads, 0.74 of what is worn,
+ground truths of 96 validation drags has more in 95 of 100: 0.96 of heads, 0.74 of what is worn,
 0.82 of ears. A bow tie that a person takes for a smear had 0.54."""
 _FLAT = 1e-6  # variance per value below which a picture, in [-1, 1], is taken to be flat
 _WHOLE = 0.75  # the share of a template that must be inside the picture
@@ -60,7 +60,7 @@ def arrived(
         truth: The picture that it should be, the same shape.
         template: The thing's share in each pixel of `truth`, (1, H, W) in [0, 1].
         before: (dx, dy) in pixels from where the thing should be to where it was: handle - target.
-        tolerance: Pixels; one latent cell is `teacher.downscale`.
+        tolerance: Pixels; one latent cell is `teacher.vae_scale_factor`.
         reach: Pixels, by default a quarter of the longer side; never less than `before`.
         least: See above.
     """
@@ -78,10 +78,10 @@ def arrived(
 
 
 def correlations(edited: Tensor, truth: Tensor, template: Tensor, reach: int) -> Tensor:
-    """Normalised cross-correlation of a thing with a picture, over displacements.
+    """Normalized cross-correlation of a thing with a picture, over displacements.
 
     ``sum w (T - mean T) (E - mean E) / (|T - mean T| |E - mean E|)`` over the thing's pixels and
-    the three colours alike, means and norms weighted with w too. T is the true picture; E the
+    the three colors alike, means and norms weighted with w too. T is the true picture; E the
     edited one, displaced. Of a thing that reaches over the edge the part inside counts, as long
     as it is three quarters; less of it, or a flat picture, scores 0.
 

@@ -27,7 +27,7 @@ class Clip:
     Args:
         model: A CLIPModel.
         tokenizer: Its tokenizer.
-        mean, std: What its pictures in [0, 1] are normalised with.
+        mean, std: What its pictures in [0, 1] are normalized with.
     """
 
     def __init__(

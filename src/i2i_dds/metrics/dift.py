@@ -34,7 +34,7 @@ def unet_features(
 
     Args:
         teacher: Whose VAE and UNet are used.
-        x: Pictures (B, 3, H, W) in [-1, 1], both sides multiples of `teacher.downscale`.
+        x: Pictures (B, 3, H, W) in [-1, 1], both sides multiples of `teacher.vae_scale_factor`.
         text: What they show, of B rows or one.
         generators: One a picture; each gives `ensemble` noises.
         t: Timestep.

@@ -62,7 +62,7 @@ def collapse(outputs: Tensor, references: Tensor) -> float:
 
     Args:
         outputs: (N, ...), what a network made of N different inputs.
-        references: (N, ...), the exact answers where they are known, else the inputs.
+        references: (N, ...), the ground truths where they are known, else the inputs.
 
     Returns:
         The scalar; NaN for fewer than two items or where the references themselves are copies.

@@ -7,7 +7,7 @@ github.com/cure-lab/PnPInversion. What they decide, and what is easily done othe
   so that a large mask makes an edit look better. Where nothing is outside, there is no number.
 - PSNR, MSE and SSIM take pictures in [0, 1].
 - LPIPS is that of SqueezeNet, at the picture's own size.
-- The structure distance normalises pictures in [0, 255] with the mean and deviation for [0, 1].
+- The structure distance normalizes pictures in [0, 255] with the mean and deviation for [0, 1].
 - The edited region's CLIP score is that of the edited picture, black outside the mask.
 
 Two differences remain. Equal pictures have a PSNR of 106 dB here and infinity there, and a

@@ -1,4 +1,4 @@
-"""Structure distance: how differently two pictures resemble themselves, whatever their colours."""
+"""Structure distance: how differently two pictures resemble themselves, whatever their colors."""
 
 from __future__ import annotations
 

@@ -92,8 +92,8 @@ def request_of(item: DragItem, teacher: Teacher, size: Size, mode: str) -> DragR
         UserError: The picture is of another size and may not be resized, or nothing is left of
             the mask at its new size.
     """
-    picture = fit_image(item.image, teacher.downscale, size, mode)
-    mask = None if item.mask is None else fit_mask(item.mask, teacher.downscale, size, mode)
+    picture = fit_image(item.image, teacher.vae_scale_factor, size, mode)
+    mask = None if item.mask is None else fit_mask(item.mask, teacher.vae_scale_factor, size, mode)
     return DragRequest(
         name=item.name,
         x=to_tensor(picture),
@@ -138,7 +138,7 @@ def drag_picture(
             or the adapter cannot be kept.
     """
     end = first_timestep(drag, teacher)
-    cells_of(request, teacher.downscale)  # before minutes of training for nothing
+    cells_of(request, teacher.vae_scale_factor)  # before minutes of training for nothing
     if lora is None:
         return drag_item(drag, teacher, request, seed, on_step), None
     kept = lora_for(teacher, request.x, request.prompt, lora.settings, lora.folder, on_lora_step)

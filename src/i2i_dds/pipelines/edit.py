@@ -163,7 +163,7 @@ class EditPipeline:
 
     def encode(self, image: Picture) -> Tensor:
         """A picture's latent, (1, C, h, w), on the CPU, at the nearest size the VAE allows."""
-        fitted = fit_image(open_picture(image), self.teacher.downscale, None, "resize")
+        fitted = fit_image(open_picture(image), self.teacher.vae_scale_factor, None, "resize")
         return self.teacher.encode(to_tensor(fitted)[None]).cpu()
 
     def decode(self, z: Tensor) -> list[Image.Image]:
@@ -206,7 +206,7 @@ class EditPipeline:
                         source=words[number],
                         target=target,
                         mask=held,
-                        vae_scale_factor=self.teacher.downscale,
+                        vae_scale_factor=self.teacher.vae_scale_factor,
                         size=size,
                         fit_mode=fit,
                     )

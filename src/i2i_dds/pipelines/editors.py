@@ -10,7 +10,7 @@ from i2i_dds.diffusion.timesteps import timestep_sampler
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import Editor
 from i2i_dds.editing.inversion import Inversion
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.errors import UserError
 from i2i_dds.scores.cds import CDS
@@ -89,7 +89,7 @@ def _zero_shot(settings: dict[str, Any]) -> Editor:
         if score not in SCORES:
             raise UserError(f"score: {score!r} is not allowed; give one of {', '.join(SCORES)}")
         score = SCORES[score]()
-    return ZeroShot(score=score, timesteps=sampler, **settings)
+    return LatentOptimization(score=score, timesteps=sampler, **settings)
 
 
 _BUILDERS = {

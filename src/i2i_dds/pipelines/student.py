@@ -97,7 +97,7 @@ class Student:
                 source="",
                 target=self.tasks[number],
                 mask=None,
-                vae_scale_factor=self.teacher.downscale,
+                vae_scale_factor=self.teacher.vae_scale_factor,
                 size=size,
                 fit_mode=fit,
             )

@@ -13,7 +13,7 @@ from i2i_dds.metrics.judge import Judge
 from i2i_dds.pretrain.stage import Stage
 
 
-class LabelledBatch(NamedTuple):
+class LabeledBatch(NamedTuple):
     """Pictures (batch, 3, side, side) in [-1, 1] and class numbers (batch,) of each attribute."""
 
     images: Tensor
@@ -27,8 +27,8 @@ class JudgeStage(Stage):
         super().__init__(**stage)
         self.judge = judge
 
-    def loss(self, batch: LabelledBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        """One term an attribute; a sleeper's eye colour cannot be seen and does not count."""
+    def loss(self, batch: LabeledBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """One term an attribute; a sleeper's eye color cannot be seen and does not count."""
         logits = self.judge(degraded(batch.images, generator))
         asleep = self.judge.attributes["expression"].index("sleepy")
         terms = {}

@@ -1,4 +1,4 @@
-"""What the pretraining stages share: optimiser, schedule, and a resumable fit."""
+"""What the pretraining stages share: optimizer, schedule, and a resumable fit."""
 
 from __future__ import annotations
 

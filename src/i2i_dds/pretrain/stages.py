@@ -23,7 +23,7 @@ from i2i_dds.diffusion.process import VariancePreserving
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.pretrain.clip import CLIPStage, PairBatch, new_clip, new_image_processor
 from i2i_dds.pretrain.corpus import Corpus
-from i2i_dds.pretrain.judge import JudgeStage, LabelledBatch
+from i2i_dds.pretrain.judge import JudgeStage, LabeledBatch
 from i2i_dds.pretrain.stage import fit
 from i2i_dds.pretrain.text import new_text_encoder, new_tokenizer
 from i2i_dds.pretrain.unet import CaptionTokens, NoisyBatch, UNetStage, new_unet
@@ -39,7 +39,7 @@ class Recipe:
 
     Attributes:
         n: scenes it learns from, the first of the training split.
-        steps: optimiser steps.
+        steps: optimizer steps.
         batch_size: rows a step.
         lr: peak learning rate.
         precision: Lightning's: 32-true, bf16-mixed.
@@ -133,8 +133,8 @@ class Pretraining:
         labels = corpus.labels()
         stage = JudgeStage(Judge(ATTRIBUTES), steps=recipe.steps, lr=recipe.lr)
 
-        def fetch(index: Tensor, step: int) -> LabelledBatch:
-            return LabelledBatch(
+        def fetch(index: Tensor, step: int) -> LabeledBatch:
+            return LabeledBatch(
                 corpus.images(index), {name: label[index] for name, label in labels.items()}
             )
 

@@ -90,7 +90,7 @@ class UNetStage(Stage):
 
 
 class CaptionTokens:
-    """Several captions of every scene, tokenised once.
+    """Several captions of every scene, tokenized once.
 
     Args:
         tokenizer: of the text encoder.
@@ -101,8 +101,8 @@ class CaptionTokens:
     def __init__(
         self, tokenizer: CLIPTokenizer, captions: Sequence[list[str]], drop: float = 0.1
     ) -> None:
-        self.tokens = torch.stack([tokenise(tokenizer, c) for c in captions], 1).short()
-        self.empty = tokenise(tokenizer, [""])
+        self.tokens = torch.stack([tokenize_prompts(tokenizer, c) for c in captions], 1).short()
+        self.empty = tokenize_prompts(tokenizer, [""])
         self.drop = drop
 
     def __call__(self, index: Tensor, step: int) -> Tensor:
@@ -114,7 +114,7 @@ class CaptionTokens:
         return torch.where(dropped[:, None], self.empty, tokens)
 
 
-def tokenise(tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
+def tokenize_prompts(tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
     """Token numbers, shape (len(prompts), tokenizer.model_max_length)."""
     encoded = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
     return encoded["input_ids"]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.interface import EditBatch, EditStep
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
-from i2i_dds.research.held_out import Held, measured_names
+from i2i_dds.research.eval_batch import EvalBatch, measured_names
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import Score, ScoreInput
@@ -47,7 +47,7 @@ class Variant:
         UserError: No such prompt.
     """
 
-    editor: ZeroShot
+    editor: LatentOptimization
     source: str = "caption"
     target: str = "target"
 
@@ -59,22 +59,22 @@ class Variant:
                     f"give one of {', '.join(PROMPTS)}"
                 )
 
-    def batch(self, held: Held) -> EditBatch:
+    def batch(self, data: EvalBatch) -> EditBatch:
         """What is to be edited, with noise of the scenes' own."""
-        generators = item_generators(held.seed, held.batch["key"])
-        source, target = (held.embed(_prompts(kind, held)) for kind in (self.source, self.target))
-        return EditBatch(held.z, source, target, generators)
+        generators = item_generators(data.seed, data.batch["key"])
+        source, target = (data.embed(_prompts(kind, data)) for kind in (self.source, self.target))
+        return EditBatch(data.z, source, target, generators)
 
 
 @torch.no_grad()
 def trace(
-    variant: Variant, held: Held, at: Sequence[int], probe: bool = False
+    variant: Variant, data: EvalBatch, at: Sequence[int], probe: bool = False
 ) -> Iterator[tuple[dict[str, float], Tensor]]:
     """Descends, and measures after some of the iterations.
 
     Args:
         variant: How.
-        held: Where.
+        data: Where.
         at: The iterations to measure after, ascending; 0 is the untouched latent.
         probe: Also measures the delta loss.
 
@@ -86,34 +86,34 @@ def trace(
         where a rule stopped them), "steps_deviation" (standard deviation over items) and
         "nonfinite" (gradient entries that were replaced by 0 so far).
     """
-    batch, scale = variant.batch(held), variant.editor.guidance if probe else None
-    left, z = sorted(set(at)), held.z
+    batch, scale = variant.batch(data), variant.editor.guidance if probe else None
+    left, z = sorted(set(at)), data.z
     way = _Way(torch.zeros(len(z)))
     if left and left[0] == 0:
-        yield _numbers(held, batch, z, left.pop(0), way, scale), z
+        yield _numbers(data, batch, z, left.pop(0), way, scale), z
     if left:
         editor = replace(variant.editor, steps=left[-1])
-        for step in editor(held.teacher, batch):
+        for step in editor(data.teacher, batch):
             z, way = step.z, way.after(step)
             while left and left[0] == step.step + 1:
-                yield _numbers(held, batch, z, left.pop(0), way, scale), z
+                yield _numbers(data, batch, z, left.pop(0), way, scale), z
     for count in left:  # every item had stopped before
-        yield _numbers(held, batch, z, count, way, scale), z
+        yield _numbers(data, batch, z, count, way, scale), z
 
 
 @torch.no_grad()
-def delta_loss(held: Held, batch: EditBatch, z: Tensor, guidance: float) -> float:
+def delta_loss(data: EvalBatch, batch: EditBatch, z: Tensor, guidance: float) -> float:
     """Mean square of the DDS gradient on fixed timesteps and noise, what a descent is to lower.
 
     Args:
-        held: The scenes.
+        data: The scenes.
         batch: Their prompts.
         z: Latents on the way, (B, C, h, w).
         guidance: Scale of classifier-free guidance.
     """
-    total, last = 0.0, len(held.teacher.process) - 1
-    keys = [f"probe/{key}" for key in held.batch["key"]]
-    generators = item_generators(held.seed, keys)
+    total, last = 0.0, len(data.teacher.process) - 1
+    keys = [f"probe/{key}" for key in data.batch["key"]]
+    generators = item_generators(data.seed, keys)
     for number in range(1, PROBES + 1):
         t = torch.full((len(z),), round(last * number / (PROBES + 1)))
         eps = randn(generators, z.shape[1:], z.dtype, z.device)
@@ -126,7 +126,7 @@ def delta_loss(held: Held, batch: EditBatch, z: Tensor, guidance: float) -> floa
             eps=eps,
             guidance_scale=guidance,
         )
-        total += guarded(DDS()(held.teacher, inputs)).value.square().mean().item()
+        total += guarded(DDS()(data.teacher, inputs)).value.square().mean().item()
     return total / PROBES
 
 
@@ -163,18 +163,18 @@ class _Way:
     nonfinite: int = 0
 
     def after(self, step: EditStep) -> _Way:
-        took = torch.ones(len(step.z)) if step.going is None else step.going.float().cpu()
+        took = torch.ones(len(step.z)) if step.active is None else step.active.float().cpu()
         squares = step.gradient_norm.float().cpu().square() / step.z[0].numel()
         norm = ((squares * took).sum() / took.sum()).sqrt().item()
         return _Way(self.taken + took, norm, self.nonfinite + step.nonfinite)
 
 
 def _numbers(
-    held: Held, batch: EditBatch, z: Tensor, count: int, way: _Way, scale: float | None
+    data: EvalBatch, batch: EditBatch, z: Tensor, count: int, way: _Way, scale: float | None
 ) -> dict[str, float]:
-    loss = float("nan") if scale is None else delta_loss(held, batch, z, scale)
-    found: dict[str, Any] = {"iteration": count, **held.measures(z)}
-    drift = (z - held.z).square().mean().sqrt().item()
+    loss = float("nan") if scale is None else delta_loss(data, batch, z, scale)
+    found: dict[str, Any] = {"iteration": count, **data.measures(z)}
+    drift = (z - data.z).square().mean().sqrt().item()
     found |= {"drift": drift, "gradient_norm": way.norm, "delta_loss": loss}
     found |= {"steps_taken": way.taken.mean().item()}
     found |= {"steps_deviation": way.taken.std(correction=0).item()}
@@ -182,11 +182,11 @@ def _numbers(
     return found
 
 
-def _prompts(kind: str, held: Held) -> list[str]:
-    captions = list(held.batch["source"])
+def _prompts(kind: str, data: EvalBatch) -> list[str]:
+    captions = list(data.batch["source"])
     return {
         "caption": captions,
-        "target": list(held.batch["target"]),
+        "target": list(data.batch["target"]),
         "empty": [""] * len(captions),
         "another": captions[1:] + captions[:1],
     }[kind]

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from i2i_dds.diffusion.randomness import item_generators, randn
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.research.descent import Variant
-from i2i_dds.research.held_out import Held
+from i2i_dds.research.eval_batch import EvalBatch
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import ScoreInput
@@ -25,20 +25,20 @@ PAIRS = ("truth", "same picture, target prompt", "another scene", "same scene, o
 
 @torch.no_grad()
 def cosines(
-    held: Held, timesteps: Sequence[int], noises: int, guidance: float
+    data: EvalBatch, timesteps: Sequence[int], noises: int, guidance: float
 ) -> Iterator[dict[str, Any]]:
     """How far SDS directions agree, over t.
 
     The direction of a picture with its own caption is what a perfect teacher would have as 0: the
     bias. It is compared, under the same t and noise, with that of
 
-    - "truth": the exact answer with the target's prompt, a matched pair that is related to it;
+    - "truth": the ground truth with the target's prompt, a matched pair that is related to it;
     - "same picture, target prompt": what SDS would descend along, the bias and the edit;
     - "another scene": a matched pair that has nothing to do with it;
     - "same scene, other noise": itself, under another noise.
 
     Args:
-        held: The scenes, at least 2.
+        data: The scenes, at least 2.
         timesteps: To look at.
         noises: Noises to average over.
         guidance: Scale of classifier-free guidance.
@@ -46,15 +46,15 @@ def cosines(
     Yields:
         A row for each t and pair: "t", "pair" and "cosine", the mean over scenes and noises.
     """
-    source, target = held.embed(held.batch["source"]), held.embed(held.batch["target"])
+    source, target = data.embed(data.batch["source"]), data.embed(data.batch["target"])
     others = torch.arange(source.rows).roll(1)
-    keys = [f"cosine/{key}" for key in held.batch["key"]]
+    keys = [f"cosine/{key}" for key in data.batch["key"]]
     for t in timesteps:
         # The same noises at every t, so that the curve over t is not the noise's.
-        generators = item_generators(held.seed, keys)
+        generators = item_generators(data.seed, keys)
         found: dict[str, list[Tensor]] = {pair: [] for pair in PAIRS}
         for _ in range(noises):
-            drawn = (held.z.shape[1:], held.z.dtype, held.z.device)
+            drawn = (data.z.shape[1:], data.z.dtype, data.z.device)
             eps, other = randn(generators, *drawn), randn(generators, *drawn)
 
             def sds(z: Tensor, text: Conditioning, eps: Tensor, t: int = t) -> Tensor:
@@ -67,14 +67,14 @@ def cosines(
                     eps=eps,
                     guidance_scale=guidance,
                 )
-                return guarded(SDS()(held.teacher, inputs)).value
+                return guarded(SDS()(data.teacher, inputs)).value
 
-            bias = sds(held.z, source, eps)
+            bias = sds(data.z, source, eps)
             compared = {
-                "truth": sds(held.z_truth, target, eps),
-                "same picture, target prompt": sds(held.z, target, eps),
-                "another scene": sds(held.z.roll(1, 0), source.take(others), eps),
-                "same scene, other noise": sds(held.z, source, other),
+                "truth": sds(data.z_truth, target, eps),
+                "same picture, target prompt": sds(data.z, target, eps),
+                "another scene": sds(data.z.roll(1, 0), source.take(others), eps),
+                "same scene, other noise": sds(data.z, source, other),
             }
             for pair, direction in compared.items():
                 found[pair].append(F.cosine_similarity(bias.flatten(1), direction.flatten(1)))
@@ -84,8 +84,8 @@ def cosines(
 
 @torch.no_grad()
 def norms(
-    held: Held,
-    editor: ZeroShot,
+    data: EvalBatch,
+    editor: LatentOptimization,
     iterations: Sequence[int],
     timesteps: Sequence[int],
     noises: int,
@@ -93,7 +93,7 @@ def norms(
     """How long the DDS and SDS gradients are, over t and on the way of a DDS descent.
 
     Args:
-        held: The scenes.
+        data: The scenes.
         editor: The descent.
         iterations: After which to look, ascending; 0 is the source.
         timesteps: To look at.
@@ -103,22 +103,22 @@ def norms(
         A row for each iteration, t and score: "norm", the mean over pictures of the root mean
         square of an entry, and "between", its standard deviation across pictures.
     """
-    batch, points = Variant(editor).batch(held), dict.fromkeys(iterations, held.z)
+    batch, points = Variant(editor).batch(data), dict.fromkeys(iterations, data.z)
     last = max(iterations)
     if last > 0:
-        for step in ZeroShot(**{**vars(editor), "steps": last})(held.teacher, batch):
+        for step in LatentOptimization(**{**vars(editor), "steps": last})(data.teacher, batch):
             if step.step + 1 in points:
                 points[step.step + 1] = step.z
-    keys = [f"norms/{key}" for key in held.batch["key"]]
+    keys = [f"norms/{key}" for key in data.batch["key"]]
     for count, z in points.items():
         for t in timesteps:
-            generators, times = item_generators(held.seed, keys), torch.full((len(z),), t)
+            generators, times = item_generators(data.seed, keys), torch.full((len(z),), t)
             squares = {name: z.new_zeros(len(z)) for name in ("dds", "sds")}
             for _ in range(noises):
                 eps = randn(generators, z.shape[1:], z.dtype, z.device)
                 inputs = ScoreInput(
                     z_tgt=z,
-                    z_src=held.z,
+                    z_src=data.z,
                     text_tgt=batch.text_tgt,
                     text_src=batch.text_src,
                     t=times,
@@ -126,7 +126,7 @@ def norms(
                     guidance_scale=editor.guidance,
                 )
                 for name, score in (("dds", DDS()), ("sds", SDS())):
-                    gradient = guarded(score(held.teacher, inputs)).value
+                    gradient = guarded(score(data.teacher, inputs)).value
                     squares[name] += gradient.flatten(1).square().mean(1) / noises
             for name, square in squares.items():
                 root = square.sqrt()

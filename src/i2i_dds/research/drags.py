@@ -27,5 +27,5 @@ def drag_row(done: Sequence[tuple[TruthItem, Dragged]], tolerance: float) -> dic
     row["psnr_truth_gain"] = mean([n["psnr_truth"] - n["psnr_truth_source"] for n in numbers])
     row["outside_equal"] = mean([float(outside_equal(dragged)) for _, dragged in done])
     row["seconds_per_item"] = mean([dragged.seconds for _, dragged in done])
-    row["evaluations_per_item"] = mean([float(dragged.evaluations) for _, dragged in done])
+    row["evaluations_per_item"] = mean([float(dragged.nfe) for _, dragged in done])
     return row

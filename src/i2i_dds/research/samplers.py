@@ -47,7 +47,7 @@ class Ran:
 
     x: Tensor
     seconds: float
-    evaluations: float
+    nfe: float
 
 
 def run(
@@ -60,11 +60,11 @@ def run(
     automask: AutoMask | None = None,
 ) -> Ran:
     """Edits items of one size with one editor."""
-    before, n = teacher.evaluations, len(items)
+    before, n = teacher.nfe, len(items)
     done = list(edit_items(editor, teacher, items, seed, batch_size, 0, on_step, automask))
     seconds = math.fsum(edited.seconds * len(edited.items) for edited in done) / n
     x = torch.cat([edited.x for edited in done])
-    return Ran(x, seconds, (teacher.evaluations - before) / n)
+    return Ran(x, seconds, (teacher.nfe - before) / n)
 
 
 def hole(name: str, ratio: float, side: int, cell: int) -> Tensor:
@@ -113,7 +113,7 @@ def inpainting(
     items = [
         EditItem(
             *(scene["key"], scene["key"], scene["image"], "", scene["caption"]),
-            mask=hole(scene["key"], ratio, scene["image"].shape[-1], teacher.downscale),
+            mask=hole(scene["key"], ratio, scene["image"].shape[-1], teacher.vae_scale_factor),
         )
         for scene in scenes
     ]
@@ -194,4 +194,4 @@ def images(scenes: Sequence[Mapping[str, Any]]) -> Tensor:
 
 def costs(ran: Ran) -> SettingRow:
     """What a picture took."""
-    return {"seconds_per_image": ran.seconds, "evaluations_per_image": ran.evaluations}
+    return {"seconds_per_image": ran.seconds, "evaluations_per_image": ran.nfe}

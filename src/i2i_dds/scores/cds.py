@@ -19,7 +19,7 @@ from i2i_dds.teacher.interface import AttentionTeacher, Teacher
 
 @dataclass(frozen=True)
 class CDS:
-    """``DDS + contrast h w dL/dz``: DDS, and a loss that keeps the source's structure.
+    """``DDS + lambda_contrastive h w dL/dz``: DDS, and a loss that keeps the source's structure.
 
     L is CUT's contrastive loss between the features that the teacher's self-attention has of the
     target and of the source, at the same t and eps, each with its own prompt and without
@@ -30,15 +30,15 @@ class CDS:
     The settings are those of the authors' code (github.com/HyelinNAM/ContrastiveDenoisingScore):
     256 patches, temperature 0.07, the layers of the up blocks, mean over patches and sum over
     layers. It adds 3.0 L to 2000 sum(z g) / (h w); in our units, where DDS counts once, this is
-    ``contrast = 3/2000`` times h w. As CUT's paper has it, targets' patches are compared with
-    all of the source's; that code compares the source's with all of the target's, and has a second
-    term of features averaged over 2 x 2.
+    ``lambda_contrastive = 3/2000`` times h w. As CUT's paper has it, targets' patches are compared
+    with all of the source's; that code compares the source's with all of the target's, and has a
+    second term of features averaged over 2 x 2.
 
     One pass of the UNet for both sides and its derivative come on top of DDS's own passes.
     Called as :class:`i2i_dds.scores.dds.DDS` is.
 
     Attributes:
-        contrast: Weight of the loss, at least 0; 0 is DDS, to the bit.
+        lambda_contrastive: Weight of the loss, at least 0; 0 is DDS, to the bit.
         patches: How many places of a layer are compared, at least 2; all of them where it has
             no more.
         temperature: Of the loss, above 0.
@@ -46,7 +46,7 @@ class CDS:
         weight: w(t) of the DDS part, see :mod:`i2i_dds.scores.weights`.
     """
 
-    contrast: float = checked(number(min=0), default=0.0015)
+    lambda_contrastive: float = checked(number(min=0), default=0.0015)
     patches: int = checked(integer(min=2), default=256)
     temperature: float = checked(number(above=0), default=0.07)
     blocks: str = checked(choice("up", "all"), default="up")
@@ -59,9 +59,9 @@ class CDS:
     def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
         """The gradient with respect to z_tgt, (B, C, h, w)."""
         dds = DDS(self.weight)(teacher, inputs)
-        if self.contrast == 0:
+        if self.lambda_contrastive == 0:
             return dds
-        return dds + self.contrast * self._slope(teacher, inputs)
+        return dds + self.lambda_contrastive * self._slope(teacher, inputs)
 
     def structure_loss(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
         """L of each item, (B,), with a graph to z_tgt where gradients are on."""

@@ -39,7 +39,7 @@ class Score(Protocol):
 
     The gradient is raw. The caller masks it and replaces what is not finite, once, by
     :func:`i2i_dds.scores.gradient.guarded`. The weight w(t) is a field of the score and not the
-    caller's, because it must not weigh SDSL2's spring and CDS's structure term.
+    caller's, because it must not weigh SDSL2's L2 term and CDS's structure term.
     """
 
     def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:

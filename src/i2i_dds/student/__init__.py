@@ -1,1 +1,1 @@
-"""The student: one image-to-image pass instead of an optimisation."""
+"""The student: one image-to-image pass instead of an optimization."""

@@ -31,7 +31,7 @@ class GaussianMixtureTeacher:
         process: The noise schedule; None is Stable Diffusion's.
     """
 
-    downscale = 1
+    vae_scale_factor = 1
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class GaussianMixtureTeacher:
         self.process: Process = process or VariancePreserving.scaled_linear()
         self.latent_channels = means.shape[1]
         self.native_size: int = means.shape[-1]  # a picture is its own latent
-        self.evaluations = 0
+        self.nfe = 0
         self.presets: Presets = presets_for("sd15")
 
     @property
@@ -82,7 +82,7 @@ class GaussianMixtureTeacher:
     @torch.no_grad()
     def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The exact expected noise; arguments as in the interface."""
-        self.evaluations += len(z_t)
+        self.nfe += len(z_t)
         alpha = self.process.alpha(t, z_t).reshape(-1, 1)
         sigma = self.process.sigma(t, z_t)
         means, stds = self.means.to(z_t), self.stds.to(z_t)

@@ -18,17 +18,18 @@ class Teacher(Protocol):
     """A frozen text-to-image diffusion model over latents.
 
     Everything a teacher returns is free of gradients. Pictures are (B, 3, H, W) in [-1, 1],
-    latents (B, C, h, w) with ``h = H / downscale``, scaled as the diffusion model wants them.
+    latents (B, C, h, w) with ``h = H / vae_scale_factor``, scaled as the diffusion model wants
+    them.
     """
 
     process: Process
     """How latents are noised."""
     latent_channels: int
-    downscale: int
+    vae_scale_factor: int
     """Pixels per latent cell, along a side."""
     native_size: int
     """Side in pixels of the pictures that it was trained on."""
-    evaluations: int
+    nfe: int
     """Rows passed through the noise predictor so far."""
     presets: Presets
     """What works best with it, by editor."""

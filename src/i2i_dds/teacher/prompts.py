@@ -22,10 +22,10 @@ class PromptEncoder:
         remembered: How many prompts are kept (236 kB each for SD 1.5 in float32).
     """
 
-    def __init__(self, tokenizer: Any, text_encoder: Any, remembered: int = 1024) -> None:
+    def __init__(self, tokenizer: Any, text_encoder: Any, cache_size: int = 1024) -> None:
         self.tokenizer = tokenizer
         self.text_encoder = text_encoder
-        self.remembered = remembered
+        self.cache_size = cache_size
         self.length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
         self._cache: OrderedDict[str, Tensor] = OrderedDict()
         self._reported: set[str] = set()
@@ -39,7 +39,7 @@ class PromptEncoder:
         for prompt in prompts:
             self._cache.move_to_end(prompt)
             found.append(self._cache[prompt])
-        while len(self._cache) > self.remembered:
+        while len(self._cache) > self.cache_size:
             self._cache.popitem(last=False)
         return torch.stack(found)
 

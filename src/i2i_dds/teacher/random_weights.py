@@ -199,17 +199,17 @@ def sd_scheduler(prediction_type: str) -> DDIMScheduler:
 
 
 def unet_from(shape: Shape) -> UNet2DConditionModel:
-    """The shape's noise predictor, randomly initialised."""
+    """The shape's noise predictor, randomly initialized."""
     return UNet2DConditionModel(in_channels=4, out_channels=4, **shape.unet)
 
 
 def vae_from(shape: Shape) -> AutoencoderKL:
-    """The shape's autoencoder, randomly initialised."""
+    """The shape's autoencoder, randomly initialized."""
     return AutoencoderKL(latent_channels=4, scaling_factor=0.18215, **shape.vae)
 
 
 def text_encoder_from(shape: Shape, tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """The shape's text encoder, randomly initialised."""
+    """The shape's text encoder, randomly initialized."""
     marks: dict[str, Any] = {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,

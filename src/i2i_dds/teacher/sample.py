@@ -40,9 +40,11 @@ def sample(
         UserError: A size the VAE does not allow, or ``steps`` outside the schedule.
     """
     sides = (size, size) if isinstance(size, int) else size
-    if any(side < teacher.downscale or side % teacher.downscale for side in sides):
-        raise UserError(f"size: {size} is not allowed; give multiples of {teacher.downscale}")
-    cells = [side // teacher.downscale for side in sides]
+    if any(side < teacher.vae_scale_factor or side % teacher.vae_scale_factor for side in sides):
+        raise UserError(
+            f"size: {size} is not allowed; give multiples of {teacher.vae_scale_factor}"
+        )
+    cells = [side // teacher.vae_scale_factor for side in sides]
     dtype = torch.promote_types(teacher.dtype, torch.float32)
     z_t = randn(generators, (teacher.latent_channels, *cells), dtype, teacher.device)
     text, process = teacher.embed(prompts), teacher.process

@@ -24,7 +24,7 @@ _BLOCKS = {"up": "up_blocks.", "all": ""}
 class StableDiffusionTeacher:
     """A frozen latent diffusion model in diffusers' format, with epsilon or v prediction.
 
-    A plain object and not a module, so that it enters no checkpoint and no optimiser. Its
+    A plain object and not a module, so that it enters no checkpoint and no optimizer. Its
     ``unet``, ``vae``, ``text_encoder`` and ``tokenizer`` may be read, a student started from
     the teacher copies ``unet``.
 
@@ -58,11 +58,11 @@ class StableDiffusionTeacher:
         self.tokenizer = tokenizer
         self.process: Process = process
         self.latent_channels: int = vae.config.latent_channels
-        self.downscale: int = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.vae_scale_factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
         cells = unet.config.sample_size
-        self.native_size: int = cells * self.downscale if isinstance(cells, int) else 64
+        self.native_size: int = cells * self.vae_scale_factor if isinstance(cells, int) else 64
         self.presets: Presets = presets_for("sd15") if presets is None else presets
-        self.evaluations = 0
+        self.nfe = 0
         self._prompts = PromptEncoder(self.tokenizer, self.text_encoder)
 
     @classmethod
@@ -132,7 +132,7 @@ class StableDiffusionTeacher:
     @torch.no_grad()
     def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The noise in z_t, (B, C, h, w); arguments as in the interface."""
-        self.evaluations += len(z_t)
+        self.nfe += len(z_t)
         output = self._forward(z_t, t, text)
         return self.process.to_eps(output, z_t.to(self._device), t.to(self._device))
 
@@ -159,7 +159,7 @@ class StableDiffusionTeacher:
         ]
         if not layers:
             raise UserError(f"blocks: this UNet has no self-attention in {blocks!r}; give another")
-        self.evaluations += len(z_t)
+        self.nfe += len(z_t)
         with _outputs_of(layers) as outputs:
             self._forward(z_t, t, text)
         return outputs

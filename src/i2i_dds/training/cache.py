@@ -15,13 +15,13 @@ T = TypeVar("T")
 Kept = TypeVar("Kept", Tensor, Conditioning)
 
 
-class Shared(Generic[T]):
+class NoDeepCopy(Generic[T]):
     """Holds an object that copies of its owner share: averaging weights copies whole modules."""
 
     def __init__(self, value: T) -> None:
         self.value = value
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Shared[T]:
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoDeepCopy[T]:
         return self
 
 

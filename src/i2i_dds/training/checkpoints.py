@@ -27,8 +27,8 @@ class Checkpoints(Checkpoint):
 
     Args:
         folder: Where to.
-        every_n_steps: Optimiser steps from one to the next; the last step has one too.
-        keep_every_n_steps: Optimiser steps between those that are kept besides; None keeps none.
+        every_n_steps: Optimizer steps from one to the next; the last step has one too.
+        keep_every_n_steps: Optimizer steps between those that are kept besides; None keeps none.
     """
 
     def __init__(

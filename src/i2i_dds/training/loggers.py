@@ -43,7 +43,7 @@ def log_pictures(
         loggers: Those of the trainer; others are passed over.
         columns: Header -> one picture a row.
         captions: One a row.
-        step: Optimiser step.
+        step: Optimizer step.
     """
     rows = list(zip(*columns.values(), strict=True))
     for logger in loggers:

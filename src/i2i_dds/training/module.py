@@ -21,8 +21,8 @@ from i2i_dds.student.edit import edit_with_student
 from i2i_dds.student.load import student_config
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.teacher.interface import Teacher
-from i2i_dds.training.cache import Shared, TeacherCache
-from i2i_dds.training.schedules import Ramp
+from i2i_dds.training.cache import NoDeepCopy, TeacherCache
+from i2i_dds.training.schedules import ScalarSchedule
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
@@ -37,14 +37,14 @@ class EditTraining(LightningModule):
         loss = 0.5 ||z - sg(z - g)||^2 / B + w 0.5 ||z - z_src||^2 / B.
 
     s rises and w falls in the course of training. The teacher is no part of the module: it is in
-    no checkpoint and in no optimiser.
+    no checkpoint and in no optimizer.
 
     Args:
         student: What is trained.
         teacher: Who is asked.
         score: DDS, or SDS as the ablation.
         optimizer: Called with the student's parameters.
-        scheduler: Called with (optimizer, steps=<optimiser steps of the whole training>).
+        scheduler: Called with (optimizer, steps=<optimizer steps of the whole training>).
         guidance: s.
         identity: w.
         timesteps: How t is drawn.
@@ -60,16 +60,16 @@ class EditTraining(LightningModule):
         score: Score,
         optimizer: OptimizerFactory,
         scheduler: SchedulerFactory,
-        guidance: Ramp,
-        identity: Ramp,
+        guidance: ScalarSchedule,
+        identity: ScalarSchedule,
         timesteps: TimestepSampler | None = None,
         seed: int = 0,
         cache_mb: int = 1024,
     ) -> None:
         super().__init__()
         self.student = student
-        self._teacher = Shared(teacher)
-        self._cache = Shared(TeacherCache(cache_mb))
+        self._teacher = NoDeepCopy(teacher)
+        self._cache = NoDeepCopy(TeacherCache(cache_mb))
         self.score, self.guidance, self.identity = score, guidance, identity
         self.timesteps = timesteps or UniformTimesteps()
         self.seed, self.nonfinite = seed, 0
@@ -140,7 +140,7 @@ class EditTraining(LightningModule):
         return edit_with_student(self.student, self.teacher, batch)
 
     def configure_optimizers(self) -> Any:
-        """The student's optimiser, and its learning rate by step."""
+        """The student's optimizer, and its learning rate by step."""
         optimizer = self._optimizer(self.student.parameters())
         steps = int(self.trainer.estimated_stepping_batches)
         scheduler = self._scheduler(optimizer, steps=steps)

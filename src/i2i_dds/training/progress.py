@@ -18,7 +18,7 @@ BESIDE = ("train/loss", "train/guidance", "train/images_per_second")
 
 
 class ProgressBar(LightningProgressBar):
-    """One bar over all optimiser steps, and one line in the log for each validation."""
+    """One bar over all optimizer steps, and one line in the log for each validation."""
 
     def __init__(self) -> None:
         super().__init__()

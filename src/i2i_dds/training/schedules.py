@@ -15,7 +15,7 @@ SHAPES = ("linear", "cosine")
 
 
 @dataclass(frozen=True)
-class Ramp:
+class ScalarSchedule:
     """A value that goes from `start` to `end` over the first part of training and then stays.
 
     Attributes:
@@ -44,7 +44,7 @@ class Ramp:
 
 
 def constant(optimizer: Optimizer, steps: int, warmup: int = 0) -> LambdaLR:
-    """The optimiser's learning rate throughout, after a linear rise.
+    """The optimizer's learning rate throughout, after a linear rise.
 
     Args:
         optimizer: Whose rate it is.
@@ -57,7 +57,7 @@ def constant(optimizer: Optimizer, steps: int, warmup: int = 0) -> LambdaLR:
 def cosine_warmup(
     optimizer: Optimizer, steps: int, warmup: int = 50, floor: float = 0.05
 ) -> LambdaLR:
-    """A linear rise, then half a cosine down to `floor` times the optimiser's rate.
+    """A linear rise, then half a cosine down to `floor` times the optimizer's rate.
 
     Args:
         optimizer: Whose rate it is.

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from i2i_dds.data.datamodule import HeldOutLoader
+from i2i_dds.data.datamodule import EvalLoader
 from i2i_dds.data.edits import SceneEdits, ShardEdits
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.distributed import gather, get_rank_and_world_size
 from i2i_dds.editing.interface import EditBatch
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.evaluation.measure import Evaluator
 from i2i_dds.evaluation.metric import ranking_metrics
 from i2i_dds.evaluation.summary import Evaluation
@@ -37,13 +37,13 @@ COMPARED_SIDE = 64
 
 
 def optimizable() -> tuple[str, ...]:
-    """What a sweep may optimize among the numbers of :class:`HeldOutResult`."""
+    """What a sweep may optimize among the numbers of :class:`StudentResult`."""
     times = ("zero_shot_speedup", "seconds_per_image", "seconds_per_image_zero_shot")
     return (*ranking_metrics(), "collapse", *times)
 
 
 @dataclass(frozen=True)
-class HeldOutResult:
+class StudentResult:
     """A student measured on a held-out set, the same on every process.
 
     Attributes:
@@ -61,8 +61,8 @@ def measure_student(
     evaluator: Evaluator,
     dataset: SceneEdits | ShardEdits,
     batch_size: int,
-    zero_shot: ZeroShot,
-) -> HeldOutResult:
+    zero_shot: LatentOptimization,
+) -> StudentResult:
     """Edits a held-out set with a student and measures the edits.
 
     Items are shared out among the processes. Every forward pass has `batch_size` rows, the last
@@ -80,9 +80,9 @@ def measure_student(
     student.eval()
     rank, world = get_rank_and_world_size()
     rows, compared, nonfinite = [], [], 0
-    for batch in HeldOutLoader(dataset, batch_size, rank, world):
+    for batch in EvalLoader(dataset, batch_size, rank, world):
         count = len(batch["key"])
-        full = filled_up(batch, batch_size)
+        full = pad_batch(batch, batch_size)
         edited = edit_with_student(student, teacher, full, evaluator.tasks).cpu()
         nonfinite += int((~torch.isfinite(edited[:count])).sum())
         rows += evaluator(full, edited)[:count]
@@ -90,7 +90,7 @@ def measure_student(
     parts = gather((Evaluation(tuple(rows), nonfinite), compared))
     evaluation = Evaluation.merge(part for part, _ in parts)
     outputs, references = _in_order([pairs for _, pairs in parts])
-    timed = filled_up(next(iter(HeldOutLoader(dataset, batch_size))), batch_size)
+    timed = pad_batch(next(iter(EvalLoader(dataset, batch_size))), batch_size)
     seconds = measure_seconds(student, evaluator, timed, zero_shot)
     numbers = {
         **evaluation.metrics(),
@@ -101,12 +101,12 @@ def measure_student(
         "zero_shot_steps": zero_shot.steps,
         "batch_size": batch_size,
     }
-    return HeldOutResult(evaluation, numbers)
+    return StudentResult(evaluation, numbers)
 
 
 @torch.no_grad()
 def measure_seconds(
-    student: EditUNet, evaluator: Evaluator, batch: Mapping[str, Any], zero_shot: ZeroShot
+    student: EditUNet, evaluator: Evaluator, batch: Mapping[str, Any], zero_shot: LatentOptimization
 ) -> dict[str, float]:
     """Seconds for each picture of a batch, by the student and by zero-shot editing.
 
@@ -140,7 +140,7 @@ def measure_seconds(
     return {"student": student_seconds / size, "zero_shot": zero_shot_seconds / size}
 
 
-def filled_up(batch: Mapping[str, Any], size: int) -> dict[str, Any]:
+def pad_batch(batch: Mapping[str, Any], size: int) -> dict[str, Any]:
     """The batch with its last item repeated until there are `size`."""
     missing = size - len(batch["key"])
     filled: dict[str, Any] = {}
@@ -176,7 +176,7 @@ def _in_order(parts: list[list[tuple[Tensor, Tensor]]]) -> tuple[Tensor, Tensor]
     return torch.stack(outputs), torch.stack(references)
 
 
-def held_out(data: Any, split: Any, n: int) -> SceneEdits | ShardEdits:
+def build_eval_dataset(data: Any, split: Any, n: int) -> SceneEdits | ShardEdits:
     """A held-out set: `n` scenes for each task, or at most `n` of the pictures kept back.
 
     Args:
@@ -184,7 +184,7 @@ def held_out(data: Any, split: Any, n: int) -> SceneEdits | ShardEdits:
         split: "val" or "test".
         n: How many, at least 1.
     """
-    dataset = data.dataset(split) if data.held_out == "shards" else None
+    dataset = data.dataset(split) if data.build_eval_dataset == "shards" else None
     if isinstance(dataset, ShardEdits):
         dataset.numbers = dataset.numbers[:n]
         return dataset

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.inversion import Inversion
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
 from i2i_dds.research.benchmark.method import Method
 from i2i_dds.scores.dds import DDS
@@ -31,7 +31,7 @@ def scenes(analytic):
 
 
 def test_pictures_on_the_way_are_those_of_shorter_runs(analytic, scenes):
-    editor = ZeroShot(lr=0.05, guidance=2.0, steps=99)
+    editor = LatentOptimization(lr=0.05, guidance=2.0, steps=99)
     method = Method(editor, "iterations", [2, 5])
     two, five = method.outputs(analytic, scenes, None, 0, full_sweep=True)
     assert (two.value, five.value) == (2, 5)
@@ -44,10 +44,10 @@ def test_pictures_on_the_way_are_those_of_shorter_runs(analytic, scenes):
 
 
 def test_where_the_main_strength_is_enough_no_iteration_follows_it(analytic, scenes):
-    method = Method(ZeroShot(lr=0.05, guidance=2.0), "iterations", [2, 4, 9], default=4)
-    asked = analytic.evaluations
+    method = Method(LatentOptimization(lr=0.05, guidance=2.0), "iterations", [2, 4, 9], default=4)
+    asked = analytic.nfe
     few = list(method.outputs(analytic, scenes, None, 0, full_sweep=False))
-    assert analytic.evaluations - asked == 4 * 4 * len(scenes)
+    assert analytic.nfe - asked == 4 * 4 * len(scenes)
     assert [output.value for output in few] == [2, 4]
     for some, all_ in zip(
         few, method.outputs(analytic, scenes, None, 0, full_sweep=True), strict=False
@@ -56,7 +56,7 @@ def test_where_the_main_strength_is_enough_no_iteration_follows_it(analytic, sce
 
 
 def test_after_all_have_stopped_more_iterations_change_nothing(analytic, scenes):
-    editor = ZeroShot(lr=0.05, guidance=2.0, stop=lambda done: done.step == 2)
+    editor = LatentOptimization(lr=0.05, guidance=2.0, stop=lambda done: done.step == 2)
     three, five, nine = Method(editor, "iterations", [3, 5, 9]).outputs(
         analytic, scenes, None, 0, True
     )
@@ -82,7 +82,10 @@ def test_doing_nothing_gives_the_pictures_back(analytic, scenes):
 
 
 def test_masks_given_and_found(analytic, scenes):
-    editor, untouched = ZeroShot(lr=0.05, guidance=2.0), torch.stack([s["image"] for s in scenes])
+    editor, untouched = (
+        LatentOptimization(lr=0.05, guidance=2.0),
+        torch.stack([s["image"] for s in scenes]),
+    )
     told = Method(editor, "iterations", [3], masked=True)  # the given masks are black
     (output,) = told.outputs(analytic, scenes, None, 0, full_sweep=True)
     assert torch.equal(output.x, untouched)
@@ -99,7 +102,7 @@ def test_entries_that_were_not_finite_come_with_the_cut(analytic, scenes):
         grad[0, 0, 0, 0] = float("nan")
         return grad
 
-    editor = ZeroShot(lr=0.05, guidance=2.0, score=spoilt)
+    editor = LatentOptimization(lr=0.05, guidance=2.0, score=spoilt)
     on_the_way = Method(editor, "iterations", [1, 3]).outputs(
         analytic, scenes, None, 0, full_sweep=True
     )
@@ -112,11 +115,14 @@ def test_entries_that_were_not_finite_come_with_the_cut(analytic, scenes):
     ("arguments", "message"),
     [
         (
-            (ZeroShot(), "t0", [0.5]),
+            (LatentOptimization(), "t0", [0.5]),
             "parameter: 't0' is no setting of this editor; give iterations",
         ),
-        ((ZeroShot(), "lr", [0.1], 0.2), "default: 0.2 is not allowed; give one of"),
-        ((ZeroShot(), "guidance"), "values: none are given; give one or more of the parameter"),
+        ((LatentOptimization(), "lr", [0.1], 0.2), "default: 0.2 is not allowed; give one of"),
+        (
+            (LatentOptimization(), "guidance"),
+            "values: none are given; give one or more of the parameter",
+        ),
     ],
 )
 def test_methods_that_cannot_be(arguments, message):

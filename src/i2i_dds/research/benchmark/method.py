@@ -135,16 +135,16 @@ class Method:
     def _run(
         self, teacher: Teacher, scenes: Scenes, seed: int, editor: Any, value: float
     ) -> Output:
-        before, items = teacher.evaluations, self._items(scenes)
+        before, items = teacher.nfe, self._items(scenes)
         (done,) = edit_items(editor, teacher, items, seed, len(items), automask=self.automask)
-        nfe = (teacher.evaluations - before) / len(items)
+        nfe = (teacher.nfe - before) / len(items)
         return Output(value, done.x, done.seconds, nfe, done.nonfinite)
 
     def _iterations(
         self, teacher: Teacher, scenes: Scenes, seed: int, full_sweep: bool
     ) -> Iterator[Output]:
         """One run, its latents after some of the iterations decoded."""
-        items, before = self._items(scenes), teacher.evaluations
+        items, before = self._items(scenes), teacher.nfe
         end = int(max(self.values) if full_sweep else self.default_value)
         wanted = sorted(count for count in self.values if count <= end)
         reached: dict[float, tuple[Tensor, float, int, int]] = {}
@@ -153,7 +153,7 @@ class Method:
         def on_step(step: EditStep) -> None:
             nonlocal nonfinite
             nonfinite += step.nonfinite
-            now = step.z, perf_counter() - start, teacher.evaluations - before, nonfinite
+            now = step.z, perf_counter() - start, teacher.nfe - before, nonfinite
             # Of all that are still to come: should every item stop early, they are as it is now.
             reached.update({count: now for count in wanted if count > step.step})
 

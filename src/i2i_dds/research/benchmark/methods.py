@@ -11,7 +11,7 @@ from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import Editor
 from i2i_dds.editing.inversion import Inversion
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.errors import UserError
 from i2i_dds.research.benchmark.method import ITERATIONS, Method
@@ -32,8 +32,8 @@ class MethodSettings:
         iterations_main: The one in tables.
         t_min: Least timestep of the descents.
         t_max: The end of their timesteps, exclusive.
-        pull: Of ``sds_l2``.
-        contrast: Of ``cds``.
+        lambda_l2: Of ``sds_l2``.
+        lambda_contrastive: Of ``cds``.
         t0: How far up the samplers go, in (0, 1].
         t0_main: The one in tables.
         sampler_steps: Of the whole way; t0 of them are taken.
@@ -46,8 +46,8 @@ class MethodSettings:
     iterations_main: int = checked(integer(min=1))
     t_min: int = checked(integer(min=0, max=999))
     t_max: int = checked(integer(min=1, max=1000))
-    pull: float = checked(number(min=0))
-    contrast: float = checked(number(min=0))
+    lambda_l2: float = checked(number(min=0))
+    lambda_contrastive: float = checked(number(min=0))
     t0: Sequence[float] = checked(several(number(above=0, max=1)))
     t0_main: float = checked(number(above=0, max=1))
     sampler_steps: int = checked(integer(min=1))
@@ -66,7 +66,7 @@ def methods(settings: MethodSettings) -> dict[str, Method]:
     """All of them by name; another one is another entry here."""
     s = settings
     uniform = UniformTimesteps(s.t_min, s.t_max)
-    descent = ZeroShot(
+    descent = LatentOptimization(
         score=DDS(),
         steps=s.iterations_main,
         lr=s.lr,
@@ -75,7 +75,7 @@ def methods(settings: MethodSettings) -> dict[str, Method]:
     )
     found = AutoMask(threshold=s.threshold, guidance=s.guidance)
 
-    def descends(editor: ZeroShot) -> Method:
+    def descends(editor: LatentOptimization) -> Method:
         return Method(editor, ITERATIONS, s.iterations, s.iterations_main)
 
     def samples(editor: Editor) -> Method:
@@ -96,12 +96,12 @@ def methods(settings: MethodSettings) -> dict[str, Method]:
     return {
         "nothing": Method(),
         "sds": descends(replace(descent, score=SDS())),
-        "sds_l2": descends(replace(descent, score=SDSL2(s.pull))),
+        "sds_l2": descends(replace(descent, score=SDSL2(s.lambda_l2))),
         "dds": dds,
         "dds_descending": Method(descending, "steps", s.iterations, s.iterations_main),
         "dds_mask": replace(dds, masked=True),
         "dds_auto_mask": replace(dds, automask=found),
-        "cds": descends(replace(descent, score=CDS(s.contrast))),
+        "cds": descends(replace(descent, score=CDS(s.lambda_contrastive))),
         "sdedit_ode": samples(sdedit("ode")),
         "sdedit_sde": samples(sdedit("sde")),
         "ddim_inversion": samples(inversion("ode")),

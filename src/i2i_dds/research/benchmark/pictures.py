@@ -14,7 +14,7 @@ from i2i_dds.evaluation.grid import grid
 from i2i_dds.research.benchmark.table import ALL
 from i2i_dds.research.plots import label_of, panels, save
 
-SOURCE, TRUTH = "source", "exact answer"
+SOURCE, TRUTH = "source", "ground truth"
 
 
 def frontier(
@@ -30,8 +30,8 @@ def frontier(
     """
     from matplotlib import colormaps
 
-    # Its colours come in pairs: the ten strong ones first, then the ten pale ones.
-    colours = [colormaps["tab20"](number) for number in (*range(0, 20, 2), *range(1, 20, 2))]
+    # Its colors come in pairs: the ten strong ones first, then the ten pale ones.
+    colors = [colormaps["tab20"](number) for number in (*range(0, 20, 2), *range(1, 20, 2))]
     figure, panes = panels([title for *_, title in axes], side=5.0)
     drawn = [line for line in lines if line["edit"] == edit]
     editors = list(dict.fromkeys(line["editor"] for line in drawn))
@@ -40,12 +40,12 @@ def frontier(
             points = [line for line in drawn if line["editor"] == editor]
             points.sort(key=lambda line: _order(line["strength"]))
             x, y = ([line[name] for line in points] for name in (across, upwards))
-            colour, marker = colours[number % 20], "os^Dv"[number // 10 % 5]
+            color, marker = colors[number % 20], "os^Dv"[number // 10 % 5]
             size = 4 if len(points) > 1 else 7  # one that stands alone has no line to be seen by
-            axis.plot(x, y, "-", marker=marker, ms=size, color=colour, label=editor, alpha=0.85)
+            axis.plot(x, y, "-", marker=marker, ms=size, color=color, label=editor, alpha=0.85)
             if len(points) > 1 and not any(map(math.isnan, (x[-1], y[-1]))):
                 axis.annotate(
-                    f"{points[-1]['strength']:g}", (x[-1], y[-1]), fontsize=7, color=colour,
+                    f"{points[-1]['strength']:g}", (x[-1], y[-1]), fontsize=7, color=color,
                     xytext=(3, 3), textcoords="offset points",
                 )  # fmt: skip
         axis.set_xlabel(label_of(across))
@@ -56,7 +56,7 @@ def frontier(
 def contact_sheet(
     folder: Path, editors: Sequence[str], captions: Mapping[str, str]
 ) -> Image.Image | None:
-    """The source, every editor's edit and, where known, the exact answer; a row a picture.
+    """The source, every editor's edit and, where known, the ground truth; a row a picture.
 
     Args:
         folder: Holds ``<editor>/<name>.png``, those of :data:`SOURCE` and :data:`TRUTH` included.

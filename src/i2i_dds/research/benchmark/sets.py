@@ -153,7 +153,7 @@ def piebench(
 
     def scenes(edit: str, seed: int) -> Scenes:
         records = by_kind[edit][:n]
-        read = partial(pie_scene, size=size, vae_scale_factor=teacher.downscale)
+        read = partial(pie_scene, size=size, vae_scale_factor=teacher.vae_scale_factor)
         return Scenes([one.name for one in records], lambda i: read(load_item(records[i])))
 
     return BenchmarkSet(

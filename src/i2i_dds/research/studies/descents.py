@@ -18,13 +18,13 @@ from i2i_dds.diffusion.timesteps import (
     StratifiedTimesteps,
     UniformTimesteps,
 )
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.editing.stopping import early_stop
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.grid import grid
 from i2i_dds.evaluation.measure import Evaluator, load_judge
 from i2i_dds.research.descent import UnsharedNoise, Variant, trace, traced
-from i2i_dds.research.held_out import Held, held, over_seeds
+from i2i_dds.research.eval_batch import EvalBatch, build_eval_batch, over_seeds
 from i2i_dds.research.plots import plot_lines
 from i2i_dds.research.studies.interface import StudyContext, StudyResult
 from i2i_dds.research.studies.settings import DeltaSettings, DescentSettings, IterationsSettings
@@ -39,14 +39,14 @@ EARLY_STOP_WINDOW = 20
 """Steps whose agreement the early stop looks at."""
 
 
-def descent(settings: DeltaSettings, presets: Presets) -> ZeroShot:
+def descent(settings: DeltaSettings, presets: Presets) -> LatentOptimization:
     """The DDS descent of a study; what its settings leave open is the teacher's preset."""
 
     def value(name: str) -> Any:
         given = getattr(settings, name)
         return presets["descent"][name] if given is None else given
 
-    return ZeroShot(
+    return LatentOptimization(
         score=DDS(),
         lr=value("lr"),
         guidance=value("guidance"),
@@ -54,7 +54,7 @@ def descent(settings: DeltaSettings, presets: Presets) -> ZeroShot:
     )
 
 
-def _bad_direction(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
+def _bad_direction(dds: LatentOptimization, settings: DescentSettings) -> dict[str, Variant]:
     sds = replace(dds, score=SDS())
     return {
         "SDS": Variant(sds, target="caption"),
@@ -63,7 +63,7 @@ def _bad_direction(dds: ZeroShot, settings: DescentSettings) -> dict[str, Varian
     }
 
 
-def _iterations(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
+def _iterations(dds: LatentOptimization, settings: DescentSettings) -> dict[str, Variant]:
     assert isinstance(settings, IterationsSettings)
     stop = early_stop(settings.least, EARLY_STOP_WINDOW)
     return {
@@ -73,12 +73,12 @@ def _iterations(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
     }
 
 
-def _guidance(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
+def _guidance(dds: LatentOptimization, settings: DescentSettings) -> dict[str, Variant]:
     scales = (1.0, 2.0, 3.0, 5.0, 7.5)
     return {f"guidance {scale:g}": Variant(replace(dds, guidance=scale)) for scale in scales}
 
 
-def _optimizer(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
+def _optimizer(dds: LatentOptimization, settings: DescentSettings) -> dict[str, Variant]:
     # In the long run each gradient counts ten times under this momentum.
     momentum = partial(torch.optim.SGD, momentum=0.9)
     adam = torch.optim.Adam
@@ -90,7 +90,7 @@ def _optimizer(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
     }
 
 
-def _prompts(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
+def _prompts(dds: LatentOptimization, settings: DescentSettings) -> dict[str, Variant]:
     return {
         "right": Variant(dds, source="caption"),
         "empty": Variant(dds, source="empty"),
@@ -98,7 +98,7 @@ def _prompts(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
     }
 
 
-def _timesteps(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
+def _timesteps(dds: LatentOptimization, settings: DescentSettings) -> dict[str, Variant]:
     uniform = dds.timesteps
     assert isinstance(uniform, UniformTimesteps)
     t_min, t_max = uniform.t_min, uniform.t_max
@@ -111,14 +111,14 @@ def _timesteps(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
     return {name: Variant(replace(dds, timesteps=kind)) for name, kind in kinds.items()}
 
 
-def _noise(dds: ZeroShot, settings: DescentSettings) -> dict[str, Variant]:
+def _noise(dds: LatentOptimization, settings: DescentSettings) -> dict[str, Variant]:
     return {
         "shared": Variant(dds),
         "independent": Variant(replace(dds, score=UnsharedNoise(SDS()))),
     }
 
 
-VARIANTS: Mapping[str, Callable[[ZeroShot, DescentSettings], dict[str, Variant]]] = {
+VARIANTS: Mapping[str, Callable[[LatentOptimization, DescentSettings], dict[str, Variant]]] = {
     "bad_direction": _bad_direction,
     "iterations": _iterations,
     "guidance": _guidance,
@@ -145,7 +145,7 @@ def run(settings: DescentSettings, context: StudyContext) -> StudyResult:
     at, total = sorted(set(settings.at)), len(settings.seeds) * len(variants) * len(settings.at)
     rows: list[dict[str, Any]] = []
     sheet = None
-    for scenes in held_of_seeds(settings, context):
+    for scenes in eval_batches(settings, context):
         pictures = {}
         for name, variant in variants.items():
             z = scenes.z
@@ -169,12 +169,12 @@ def run(settings: DescentSettings, context: StudyContext) -> StudyResult:
     )
 
 
-def held_of_seeds(settings: DeltaSettings, context: StudyContext) -> Iterator[Held]:
+def eval_batches(settings: DeltaSettings, context: StudyContext) -> Iterator[EvalBatch]:
     """The scenes of each seed."""
     size = scene_size(settings.size, context.teacher)
     evaluator = Evaluator(context.tasks, context.teacher, load_judge(settings.judge))
     for seed in settings.seeds:
-        yield held(evaluator, settings.split, settings.n, seed, size)
+        yield build_eval_batch(evaluator, settings.split, settings.n, seed, size)
 
 
 def _chosen(variants: dict[str, Variant], only: Sequence[str] | None) -> dict[str, Variant]:
@@ -185,7 +185,7 @@ def _chosen(variants: dict[str, Variant], only: Sequence[str] | None) -> dict[st
     return {name: variants[name] for name in names}
 
 
-def _sheet(scenes: Held, pictures: Mapping[str, Any], changes: bool) -> Image.Image:
+def _sheet(scenes: EvalBatch, pictures: Mapping[str, Any], changes: bool) -> Image.Image:
     """What the variants ended with, beside the source and, if it should change, the truth."""
     columns = {"source": scenes.batch["image"], **pictures}
     columns |= {"ground truth": scenes.batch["truth"]} if changes else {}

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from i2i_dds.research.directions import cosines, norms
-from i2i_dds.research.held_out import over_seeds
+from i2i_dds.research.eval_batch import over_seeds
 from i2i_dds.research.plots import plot_lines
-from i2i_dds.research.studies.descents import descent, held_of_seeds
+from i2i_dds.research.studies.descents import descent, eval_batches
 from i2i_dds.research.studies.interface import StudyContext, StudyResult
 from i2i_dds.research.studies.settings import CosineSettings, GradientsSettings
 
@@ -19,9 +19,9 @@ def run(settings: CosineSettings, context: StudyContext) -> StudyResult:
         return _gradients(settings, context)
     guidance = descent(settings, context.teacher.presets).guidance
     rows: list[dict[str, Any]] = []
-    for held in held_of_seeds(settings, context):
-        for row in cosines(held, settings.t, settings.noises, guidance):
-            rows.append({**row, "seed": held.seed})
+    for data in eval_batches(settings, context):
+        for row in cosines(data, settings.t, settings.noises, guidance):
+            rows.append({**row, "seed": data.seed})
             context.on_progress(len(rows), 4 * len(settings.t) * len(settings.seeds))
     return _result(rows, "pair", ("cosine",))
 
@@ -30,10 +30,10 @@ def _gradients(settings: GradientsSettings, context: StudyContext) -> StudyResul
     editor = descent(settings, context.teacher.presets)
     total = 2 * len(settings.t) * len(set(settings.iterations)) * len(settings.seeds)
     rows: list[dict[str, Any]] = []
-    for held in held_of_seeds(settings, context):
-        for row in norms(held, editor, settings.iterations, settings.t, settings.noises):
+    for data in eval_batches(settings, context):
+        for row in norms(data, editor, settings.iterations, settings.t, settings.noises):
             curve = f"{row['score']} after {row['iteration']}"
-            rows.append({**row, "seed": held.seed, "curve": curve})
+            rows.append({**row, "seed": data.seed, "curve": curve})
             context.on_progress(len(rows), total)
     return _result(rows, "curve", ("norm", "between"))
 

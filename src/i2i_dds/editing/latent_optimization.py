@@ -28,7 +28,7 @@ Stop = Callable[[EditStep], "Tensor | bool"]
 """After each step: which items have gone far enough, (B,) or one answer for all."""
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
-"""A torch optimiser's class, or a partial of one, called as ``factory([z], lr=lr)``."""
+"""A torch optimizer's class, or a partial of one, called as ``factory([z], lr=lr)``."""
 
 
 @torch.no_grad()
@@ -70,8 +70,8 @@ def edit(
         One :class:`EditStep` an iteration.
     """
     z, descend = z_src.clone(), _descent(z_src, lr, optimizer)
-    going = torch.ones(len(z), 1, 1, 1, dtype=torch.bool, device=z.device)
-    free = going if mask is None else going & (mask.to(z) > 0)
+    active = torch.ones(len(z), 1, 1, 1, dtype=torch.bool, device=z.device)
+    free = active if mask is None else active & (mask.to(z) > 0)
     for step in range(steps):
         t = timesteps(step, steps, generators)
         eps = randn(generators, z.shape[1:], z.dtype, z.device)
@@ -85,7 +85,7 @@ def edit(
             guidance_scale=guidance,
         )
         grad = guarded(score(teacher, inputs), mask)
-        z = torch.where(free & going, descend(z, grad.value), z)
+        z = torch.where(free & active, descend(z, grad.value), z)
         done = EditStep(
             step=step,
             steps=steps,
@@ -94,17 +94,17 @@ def edit(
             gradient_norm=grad.value.flatten(1).norm(dim=1),
             distance=(z - z_src).flatten(1).norm(dim=1),
             nonfinite=grad.nonfinite,
-            going=going.flatten(),
+            active=active.flatten(),
         )
         yield done
         if stop is not None:
-            going = going & ~torch.as_tensor(stop(done), device=z.device).reshape(-1, 1, 1, 1)
-            if not going.any():
+            active = active & ~torch.as_tensor(stop(done), device=z.device).reshape(-1, 1, 1, 1)
+            if not active.any():
                 return
 
 
 @dataclass(frozen=True)
-class ZeroShot:
+class LatentOptimization:
     """The settings of :func:`edit`; calling them edits a batch.
 
     The defaults are the official notebook's for Stable Diffusion 1.5 at 512 px.

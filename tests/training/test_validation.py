@@ -7,14 +7,14 @@ from PIL import Image
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.loggers import CSVLogger
 
-from i2i_dds.editing.optimise import ZeroShot
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
-from i2i_dds.training.held_out import HeldOutMetrics, PictureTable, rows_of
 from i2i_dds.training.progress import ProgressBar
 from i2i_dds.training.throughput import Throughput
+from i2i_dds.training.validation import HeldOutMetrics, PictureTable, rows_of
 
 
-class Zeros(ZeroShot):
+class Zeros(LatentOptimization):
     """Counts its calls."""
 
     calls = 0

@@ -25,14 +25,14 @@ def measured_names() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Held:
+class EvalBatch:
     """B scenes of one split and seed.
 
     Attributes:
         evaluator: Measures; its teacher is the one that is studied.
         batch: Collated, of `data.edits.SceneEdits`.
         z: Latents of the pictures, (B, C, h, w).
-        z_truth: Latents of the exact answers, (B, C, h, w).
+        z_truth: Latents of the ground truths, (B, C, h, w).
         seed: Of the scenes and of all noise.
     """
 
@@ -55,7 +55,7 @@ class Held:
         """Means over the scenes of what latents (B, C, h, w) decode to.
 
         "sharpness_kept" is the sharpness of the edit over that of the source's reconstruction, so
-        that what the autoencoder blurs is not held against an editor.
+        that what the autoencoder blurs is not data against an editor.
         """
         rows = self.evaluator(self.batch, self.teacher.decode(z))
         before = self.evaluator(self.batch, self.teacher.decode(self.z))
@@ -67,12 +67,12 @@ class Held:
 
 
 @torch.no_grad()
-def held(evaluator: Evaluator, split: Any, n: int, seed: int, size: int) -> Held:
+def build_eval_batch(evaluator: Evaluator, split: Any, n: int, seed: int, size: int) -> EvalBatch:
     """The first n scenes of each of the evaluator's tasks."""
     data = SceneEdits(evaluator.tasks, split, n, seed, size)
     batch, teacher = collate([data[number] for number in range(len(data))]), evaluator.teacher
     z, z_truth = teacher.encode(batch["image"]), teacher.encode(batch["truth"])
-    return Held(evaluator, batch, z, z_truth, seed)
+    return EvalBatch(evaluator, batch, z, z_truth, seed)
 
 
 def over_seeds(
