@@ -115,7 +115,7 @@ def test_a_collapsed_student_is_told_from_one_that_is_not(student, teacher, task
 
 
 def test_photographs_kept_back_are_measured_without_truth(student, teacher, tasks, data) -> None:
-    photos = data(build_eval_dataset="shards", n_train=24, n_val=2, n_test=1)
+    photos = data(held_out="shards", n_train=24, n_val=2, n_test=1)
     photos.prepare_data()
     dataset = build_eval_dataset(photos, "val", 9)
     assert len(dataset) == 2

@@ -184,7 +184,7 @@ def build_eval_dataset(data: Any, split: Any, n: int) -> SceneEdits | ShardEdits
         split: "val" or "test".
         n: How many, at least 1.
     """
-    dataset = data.dataset(split) if data.build_eval_dataset == "shards" else None
+    dataset = data.dataset(split) if data.held_out == "shards" else None
     if isinstance(dataset, ShardEdits):
         dataset.numbers = dataset.numbers[:n]
         return dataset
