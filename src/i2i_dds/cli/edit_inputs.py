@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from i2i_dds.data.images import list_images, load_image, load_mask
 from i2i_dds.data.sources import scene_size
 from i2i_dds.editing.batches import EditItem
 from i2i_dds.errors import UserError
+from i2i_dds.pipelines.edit_run import EditInputs
 from i2i_dds.pipelines.pictures import one_for_each, prepare
 from i2i_dds.progress import notify
 from i2i_dds.tasks import TaskSet
@@ -24,24 +24,7 @@ SCENE_MASK = "scene"
 AUTO_MASK = "auto"
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What to edit.
-
-    Attributes:
-        items: The pictures with their prompts.
-        files: Item's name -> the file it came from.
-        held_out: Item's name -> the scene's entry in the data set, with its truth.
-        sizes: Item's name -> (width, height) of its result.
-    """
-
-    items: tuple[EditItem, ...]
-    files: dict[str, str] = field(default_factory=dict)
-    held_out: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-
-def picture_inputs(cfg: DictConfig, teacher: Teacher) -> Inputs:
+def picture_inputs(cfg: DictConfig, teacher: Teacher) -> EditInputs:
     """Every picture of ``image`` with every prompt of ``prompt.target``."""
     paths = list_images(listed(cfg.image))
     sources = one_for_each(listed(cfg.prompt.source), len(paths), "prompt.source")
@@ -66,10 +49,10 @@ def picture_inputs(cfg: DictConfig, teacher: Teacher) -> Inputs:
             )
             items.append(prepared.item)
             files[name], sizes[name] = str(path), prepared.size
-    return Inputs(tuple(items), files, sizes=sizes)
+    return EditInputs(tuple(items), files, sizes=sizes)
 
 
-def scene_inputs(cfg: DictConfig, tasks: TaskSet, teacher: Teacher) -> Inputs:
+def scene_inputs(cfg: DictConfig, tasks: TaskSet, teacher: Teacher) -> EditInputs:
     """Held-out scenes of each task, with the prompts that the task makes of their captions."""
     size = scene_size(cfg.size, teacher)
     data = SceneEdits(tasks, cfg.split, cfg.n, cfg.seed, size)
@@ -86,7 +69,7 @@ def scene_inputs(cfg: DictConfig, tasks: TaskSet, teacher: Teacher) -> Inputs:
         for key, scene in held_out.items()
     ]
     sizes = {key: (size, size) for key in held_out}
-    return Inputs(tuple(items), held_out=held_out, sizes=sizes)
+    return EditInputs(tuple(items), held_out=held_out, sizes=sizes)
 
 
 def check_picture_inputs(cfg: DictConfig) -> None:

@@ -30,7 +30,7 @@ from i2i_dds.pipelines.pictures import (
     prepare,
     restore,
 )
-from i2i_dds.progress import progress_bar
+from i2i_dds.progress import Update, progress_bar
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -237,6 +237,19 @@ def collect(
     )
 
 
+def follow_steps(update: Update, count: int) -> Callable[[EditStep], None]:
+    """What tells a bar how far the edit of ``count`` pictures is, batch after batch."""
+    finished = current = 0
+
+    def on_step(step: EditStep) -> None:
+        nonlocal finished, current
+        if step.step == 0:
+            finished, current = finished + current, len(step.z)
+        update(finished * step.steps + current * (step.step + 1), count * step.steps)
+
+    return on_step
+
+
 @contextmanager
 def _bar(
     wanted: bool, count: int, callback: Callable[[EditStep], None] | None
@@ -246,13 +259,10 @@ def _bar(
         yield callback
         return
     with progress_bar(f"Editing {count}") as update:
-        finished = 0
+        follow = follow_steps(update, count)
 
         def on_step(step: EditStep) -> None:
-            nonlocal finished
-            update(finished * step.steps + len(step.z) * (step.step + 1), count * step.steps)
-            if step.step + 1 == step.steps:
-                finished += len(step.z)
+            follow(step)
             if callback is not None:
                 callback(step)
 
