@@ -396,7 +396,7 @@ def test_our_own_mistake_leaves_nothing_either(run, tmp_path: Path, monkeypatch)
     def broken(*_, **__):
         raise RuntimeError("ours")
 
-    monkeypatch.setattr("i2i_dds.evaluation.grid.grid", broken)
+    monkeypatch.setattr("i2i_dds.pipelines.edit_run.grid", broken)
     with pytest.raises(RuntimeError, match="ours"):
         run(*IMAGE)
     assert not list(tmp_path.glob("outputs/edit/*"))

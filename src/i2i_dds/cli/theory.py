@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.evaluation.summary import write_csv
     from i2i_dds.research.theory.figure import draw
     from i2i_dds.research.theory.laws import mismatched
-    from i2i_dds.research.theory.report import SENTENCES, Sizes, study, summary
+    from i2i_dds.research.theory.report import SENTENCES, Sizes, methods, study, summary, titles
     from i2i_dds.runs import run_folder, write_json
 
     sizes = Sizes(cfg.steps, cfg.particle_steps, cfg.samples, cfg.t_start)
@@ -50,31 +50,11 @@ def main(cfg: DictConfig) -> Path:
             for t, kl in zip(c.t, c.kl, strict=True)
         )
         write_csv(folder / "theory.csv", ["dimension", "prior", "sampler", "t", "kl"], lines)
-        draw(folder / "theory.png", curves, _titles(cfg), _methods(cfg))
+        draw(folder / "theory.png", curves, titles(cfg.shift, cfg.scale), methods(sizes))
         seconds = round(time.perf_counter() - began, 1)
         numbers = {"theorems": SENTENCES, "settings": resolved(cfg), "seconds": seconds}
         write_json(folder / "theory.json", {**summary(curves), **numbers})
     return run_dir()
-
-
-def _titles(cfg: DictConfig) -> dict[str, str]:
-    noise = "too little noise" if cfg.scale < 1 else "too much noise"
-    return {
-        "shift": f"shift: x + {cfg.shift:g}, a drag",
-        "scale": f"scale: {cfg.scale:g} x, {noise}",
-        "paste": "paste: a patch in half of the latents",
-        "matched": "control: the right prior",
-    }
-
-
-def _methods(cfg: DictConfig) -> str:
-    return (
-        f"ODE and 1-D SDE: {cfg.steps} steps, integrated without chance. 2-D SDE and Cycle-SDE: "
-        f"{cfg.particle_steps} steps, {cfg.samples:,} particles, histograms. The control shows "
-        "the error of each; less than 1e-4 is drawn at the edge.\nCurves run from the first "
-        "timestep of the schedule to the clean latent; the last step adds no noise. "
-        "Theorems: Nie et al., The Blessing of Randomness, ICLR 2024."
-    )
 
 
 if __name__ == "__main__":
