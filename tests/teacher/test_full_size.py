@@ -34,7 +34,7 @@ for t in (800, 200):
     began = time.perf_counter()
     eps = randn(generators, (4, 64, 64))
     inputs = ScoreInput(
-        z_tgt=z, z_src=z_src, text_tgt=texts[:1], text_src=texts[1:],
+        z_tgt=z, z_src=z_src, text_tgt=texts.take(slice(0, 1)), text_src=texts.take(slice(1, 2)),
         t=torch.tensor([t]), eps=eps, guidance_scale=7.5,
     )
     grad = guarded(DDS()(teacher, inputs))
@@ -47,7 +47,7 @@ unit = 1 if sys.platform == "darwin" else 1024
 peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({
     "size": size, "prediction_type": teacher.process.prediction_type, "picture": list(x.shape),
-    "seconds_per_iteration": seconds, "peak_gib": peak / 2**30, "evaluations": teacher.evaluations,
+    "seconds_per_iteration": seconds, "peak_gib": peak / 2**30, "evaluations": teacher.nfe,
     "nonfinite": nonfinite, "largest_gradient": sizes, "moved": (z - z_src).abs().max().item(),
 }))
 """
