@@ -31,9 +31,7 @@ def edit_json(file, **values):
 
 @pytest.mark.parametrize("path", ["no_such_teacher", "./none", "/none/at/all", "~/none"])
 def test_a_missing_folder_is_named_with_what_is_allowed(path):
-    with pytest.raises(
-        UserError, match=rf"teacher\.path: '{path}' holds no model_index\.json; give"
-    ):
+    with pytest.raises(UserError, match=rf"path: '{path}' holds no model_index\.json; give"):
         load(path)
 
 
@@ -95,7 +93,7 @@ def test_pickled_weights_are_never_read(copy):
 
 @pytest.mark.parametrize(
     ("options", "key"),
-    [({"dtype": "float8"}, r"teacher\.dtype: 'float8'"), ({"device": "gpu"}, r"teacher\.device")],
+    [({"dtype": "float8"}, r"^dtype: 'float8'"), ({"device": "gpu"}, r"^device: ")],
 )
 def test_unknown_placement_is_refused(tiny_folder, options, key):
     with pytest.raises(UserError, match=key):
