@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 import i2i_dds
@@ -148,3 +149,44 @@ def test_local_files_only_never_asks_the_network(monkeypatch):
     monkeypatch.setattr("i2i_dds.teacher.checkpoint.model_info", refuse)
     with pytest.raises(UserError, match="local_files_only is set"):
         load("nobody/no-such-model", local_files_only=True)
+
+
+def change_weights(file: Path, change) -> None:
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("text_encoder/model", "encoder.layers.0.mlp.fc1.weight"),
+        ("unet/diffusion_pytorch_model", "mid_block.resnets.0.conv1.weight"),
+        ("vae/diffusion_pytorch_model", "decoder.conv_in.weight"),
+    ],
+)
+def test_every_weight_is_accounted_for(copy, part: str, name: str) -> None:
+    file, folder = copy / f"{part}.safetensors", part.split("/")[0]
+    name = next(key for key in load_file(file) if key.endswith(name))
+    whole = file.read_bytes()
+    short = name.removeprefix("text_model.")
+    change_weights(file, lambda weights: weights.pop(name))
+    with pytest.raises(UserError, match=rf"^path: {folder} of .* lacks 1 .*{short}"):
+        load(copy)
+    file.write_bytes(whole)
+    change_weights(file, lambda weights: weights.update(other=torch.zeros(1)))
+    with pytest.raises(UserError, match=rf"^path: {folder} of .* has, unlike .* other"):
+        load(copy)
+    file.write_bytes(whole)
+    change_weights(file, lambda weights: weights.update({name: weights[name][:1].clone()}))
+    with pytest.raises(UserError, match=rf"^path: {folder} of .*shape"):
+        load(copy)
+    file.write_bytes(whole)
+    assert load(copy).latent_channels == 4
+
+
+def test_the_position_ids_of_older_files_are_no_stranger(copy) -> None:
+    file = copy / "text_encoder" / "model.safetensors"
+    ids = {"text_model.embeddings.position_ids": torch.arange(77)[None]}
+    change_weights(file, lambda weights: weights.update(ids))
+    assert load(copy).latent_channels == 4

@@ -19,6 +19,10 @@ from i2i_dds.pocket import directory
 
 POCKET = "pocket"
 SUPPORTED = "StableDiffusionPipeline"
+_COPY = "copy the folder again, or give one whose weights fit their config.json"
+_IGNORED = "position_ids"
+"""The ending of a buffer that older files of text encoders hold, and newer code makes itself."""
+
 MARKS = 3
 """Tokens of an empty CLIP tokenizer: start, end, padding."""
 
@@ -59,7 +63,7 @@ def load_parts(
 
 def _read(source: str, dtype: torch.dtype, revision: str | None, cached: bool) -> dict[str, Any]:
     where: dict[str, Any] = {"revision": revision, "local_files_only": cached}
-    weights = {**where, "use_safetensors": True}
+    weights = {**where, "use_safetensors": True, "output_loading_info": True}
     config = DDIMScheduler.load_config(source, subfolder="scheduler", **where)
     tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", **where)
     if len(tokenizer) <= MARKS:  # what transformers makes, without a word, of an absent folder
@@ -67,14 +71,44 @@ def _read(source: str, dtype: torch.dtype, revision: str | None, cached: bool) -
     return {
         "process": VariancePreserving.from_scheduler_config(cast("dict[str, Any]", config)),
         "tokenizer": tokenizer,
-        "text_encoder": CLIPTextModel.from_pretrained(
-            source, subfolder="text_encoder", dtype=dtype, **weights
+        "text_encoder": _whole(
+            CLIPTextModel,
+            source,
+            "text_encoder",
+            dtype=dtype,
+            ignore_mismatched_sizes=True,  # else its error names no tensor
+            **weights,
         ),
-        "vae": AutoencoderKL.from_pretrained(source, subfolder="vae", torch_dtype=dtype, **weights),
-        "unet": UNet2DConditionModel.from_pretrained(
-            source, subfolder="unet", torch_dtype=dtype, **weights
-        ),
+        "vae": _whole(AutoencoderKL, source, "vae", torch_dtype=dtype, **weights),
+        "unet": _whole(UNet2DConditionModel, source, "unet", torch_dtype=dtype, **weights),
     }
+
+
+def _whole(kind: Any, source: str, part: str, **options: Any) -> Any:
+    """A network whose every weight is accounted for.
+
+    The libraries fill up what a file lacks with random numbers, or leave it without any.
+
+    Raises:
+        UserError: The file lacks a tensor, has one too many, or one of another shape.
+    """
+    try:
+        network, info = kind.from_pretrained(source, subfolder=part, **options)
+    except ValueError as error:
+        if "expected shape" not in str(error):
+            raise
+        raise UserError(f"path: {part} of '{source}': {_first_line(error)}; {_COPY}") from error
+    mismatched = [name if isinstance(name, str) else name[0] for name in info["mismatched_keys"]]
+    for names, has in (
+        (info["missing_keys"], "lacks"),
+        (info["unexpected_keys"], "has, unlike its config.json,"),
+        (mismatched, "has in another shape"),
+    ):
+        wrong = sorted(name for name in names if not name.endswith(_IGNORED))
+        if wrong:
+            count = f"{len(wrong)} tensors, such as {wrong[0]}"
+            raise UserError(f"path: {part} of '{source}' {has} {count}; {_COPY}")
+    return network
 
 
 def _download(
