@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from i2i_dds.cli.app import config_dir, quote_text, rename, resolved
+from i2i_dds.cli.app import config_dir, rename, resolved
 from i2i_dds.cli.explain import explain
 
 ROOT_CONFIG = """\
@@ -205,27 +205,6 @@ def test_help_shows_groups_and_settings_though_no_task_is_chosen(program: Path) 
 def test_only_rank_zero_prints_the_folder(program: Path) -> None:
     done = run(program, "task=cat2lion", RANK="1")
     assert done.returncode == 0 and done.stdout == ""
-
-
-@pytest.mark.parametrize(
-    ("argument", "expected"),
-    [
-        ("prompt.target=a, b", "prompt.target='a, b'"),
-        ("prompt.target=it's", r"prompt.target='it\'s'"),
-        ("prompt.target=[a,b]", "prompt.target=[a,b]"),
-        ("prompt.target='a, b'", "prompt.target='a, b'"),
-        ("prompt.target=null", "prompt.target=null"),
-        ("prompt.target=", "prompt.target="),
-        ("steps=1,2", "steps=1,2"),
-    ],
-)
-def test_quote_text(argument: str, expected: str) -> None:
-    assert quote_text([argument], ["prompt.target"]) == [expected]
-
-
-def test_quote_text_leaves_a_sweep_alone() -> None:
-    arguments = ["-m", "prompt.target=a,b"]
-    assert quote_text(arguments, ["prompt.target"]) == arguments
 
 
 def test_resolved_redacts_secrets_and_follows_interpolations() -> None:

@@ -1,10 +1,15 @@
 """The command line before Hydra reads it."""
 
+import random
+import re
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
-from i2i_dds.cli.arguments import checked
+from i2i_dds.cli.app import config_dir
+from i2i_dds.cli.arguments import checked, quote_text
 from i2i_dds.cli.root import Root
 from i2i_dds.errors import UserError
 
@@ -102,3 +107,65 @@ def test_root_knows_groups_keys_and_choices(train: Root, repository: Path) -> No
     assert "seed" in train.keys and not {"hydra", "defaults"} & set(train.keys)
     assert train.choices("editor@zero_shot") == train.choices("editor")
     assert "zero_shot" in train.choices("editor")
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("prompt.target=a, b", "prompt.target='a, b'"),
+        ("prompt.target=it's", r"prompt.target='it\'s'"),
+        ("prompt.target=[a,b]", "prompt.target=[a,b]"),
+        ("prompt.target='a, b'", "prompt.target='a, b'"),
+        ("prompt.target=null", "prompt.target=null"),
+        ("prompt.target=", "prompt.target="),
+        ("steps=1,2", "steps=1,2"),
+    ],
+)
+def test_quote_text(argument: str, expected: str) -> None:
+    assert quote_text([argument], ["prompt.target"]) == [expected]
+
+
+def test_quote_text_leaves_a_sweep_alone() -> None:
+    arguments = ["-m", "prompt.target=a,b"]
+    assert quote_text(arguments, ["prompt.target"]) == arguments
+
+
+NASTY = ["a", "lion", " ", ",", "=", "#", "'", '"', "\\", "$", "{", "}", "${", "(", ")", "[", "]"]
+NASTY += [
+    ":",
+    "~",
+    "%",
+    "&",
+    "!",
+    "é",
+    "猫",
+    "\u2019",
+    "null",
+    "true",
+    "1",
+    "\t",
+    "|",
+    "*",
+    "?",
+    "<",
+]
+
+
+def texts(count: int) -> list[str]:
+    """Random ones; those that are lists or quoted as a whole are a documented form."""
+    draw = random.Random(0)
+    made = ["".join(draw.choices(NASTY, k=draw.randint(1, 8))) for _ in range(count)]
+    return [text for text in made if not re.match(r"^\[[^]]*\]$|^'.*'$|^\".*\"$|^(null)?$", text)]
+
+
+@pytest.mark.parametrize("key", ["prompt.target", "image"])
+def test_any_text_arrives_as_typed(key: str) -> None:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        for text in texts(250):
+            if key == "image" and "${" in text:
+                continue
+            (typed,) = quote_text([f"{key}={text}"], ["prompt.target"])
+            cfg = compose("edit", [typed])
+            found = OmegaConf.to_container(cfg, resolve=False)
+            value = OmegaConf.select(cfg, key)
+            assert value == text, (text, typed, found["prompt"])

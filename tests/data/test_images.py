@@ -164,3 +164,35 @@ def test_a_mask_painted_on_transparency_is_white_where_it_was_painted(tmp_path: 
     assert np.array_equal(
         np.array(load_mask(tmp_path / "mask.png", (4, 4))), [[255, 255, 0, 0]] * 4
     )
+
+
+def gray(path: Path, levels: list[int]) -> Path:
+    Image.fromarray(np.array([levels], dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("levels", [[0, 1, 0], [0, 7, 7], [0, 127, 0], [1, 1, 1]])
+def test_a_mask_of_labels_is_read_as_black_and_white_and_that_is_said(
+    tmp_path: Path, caplog, levels: list[int]
+) -> None:
+    mask = load_mask(gray(tmp_path / "m.png", levels), (3, 1))
+    assert np.asarray(mask).tolist() == [[255 if level else 0 for level in levels]]
+    assert f"white at {max(levels)} of 255" in caplog.text
+
+
+@pytest.mark.parametrize("levels", [[0, 255, 0], [0, 0, 0], [0, 100, 200], [30, 90, 255]])
+def test_a_mask_with_white_or_of_many_levels_is_taken_as_it_is(
+    tmp_path: Path, caplog, levels: list[int]
+) -> None:
+    mask = load_mask(gray(tmp_path / "m.png", levels), (3, 1))
+    assert np.asarray(mask).tolist() == [levels] and not caplog.text
+
+
+def test_a_weak_mask_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has 3 levels, the brightest 60 of 255; give one whose"):
+        load_mask(gray(tmp_path / "m.png", [0, 30, 60]), (3, 1))
+
+
+def test_a_picture_with_broken_exif_is_read_as_it_lies(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 2), "red").save(tmp_path / "a.png", exif=b"Exif\x00\x00nonsense")
+    assert load_image(tmp_path / "a.png").size == (3, 2)

@@ -20,7 +20,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.cli.arguments import checked
+from i2i_dds.cli.arguments import checked, quote_text
 from i2i_dds.cli.commands import program
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.memory import keep_freed_memory
@@ -54,8 +54,8 @@ def entry_point(
 
     Args:
         config_name: The root config in ``conf/``, without its suffix.
-        text: Keys that hold free text, such as ``prompt.target``. What follows their ``=`` is
-            taken literally, commas and brackets included, unless it is quoted, a list or a sweep.
+        text: Keys that hold free text, such as ``prompt.target``, beside the paths that every
+            command has. What follows their ``=`` is taken literally, see :func:`quote_text`.
         typed: What is typed for a key, where the key's name is not: as typed -> the key. Hydra
             takes a name that is also a folder of ``conf/`` for a choice of that group.
         moved: Keys and groups that are gone -> what to give instead.
@@ -109,31 +109,6 @@ def settings_of(cfg: DictConfig, free: Collection[str]) -> dict[str, Any]:
     from i2i_dds.runs import flatten, plain
 
     return flatten({key: value for key, value in plain(resolved(cfg)).items() if key not in free})
-
-
-def quote_text(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """Quotes the values of free-text keys, so that Hydra reads a prompt as it was typed.
-
-    Args:
-        arguments: The command line without the program's name.
-        keys: The keys whose values are text.
-
-    Returns:
-        The arguments; a value that is quoted, a list, ``null``, empty or (with ``--multirun``)
-        a sweep is left alone.
-    """
-    multirun = "-m" in arguments or "--multirun" in arguments
-
-    def quoted(argument: str) -> str:
-        key, equals, value = argument.partition("=")
-        if key.lstrip("+") not in keys or value in ("", "null", "???"):
-            return argument
-        if value[0] in "[{'\"$" or (multirun and ("," in value or "(" in value)):
-            return argument
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"{key}{equals}'{escaped}'"
-
-    return [quoted(argument) for argument in arguments]
 
 
 OmegaConf.register_new_resolver("program", program, replace=True)

@@ -3,8 +3,9 @@
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import NoReturn
 
 from hydra import compose, initialize_config_dir
@@ -16,6 +17,14 @@ from i2i_dds.errors import UserError
 
 _WRITTEN = "options are written key=value"
 _HAS_KEY = re.compile(r"~|\+{0,2}[^=+]+=")
+PATHS = (
+    *("teacher.path", "image", "mask", "item", "ckpt", "ckpt_path", "judge", "clip", "dino"),
+    *("root", "out", "path", "prompts", "folder", "lora_dir", "data.folder", "features.teacher"),
+    *("paths.output_dir", "paths.sweep_dir", "paths.data_dir", "paths.lora_dir"),
+    *("paths.benchmark_dir", "runs", "hydra.run.dir"),
+)
+"""Keys of files and folders, of any command."""
+
 _MODES = ("run", "multirun", "cfg", "info")
 
 
@@ -48,6 +57,49 @@ def checked(arguments: Sequence[str], root: Root) -> Sequence[str]:
     if len(modes) > 1:
         raise UserError(f"{' and '.join(modes)} exclude each other; give one of them")
     return sorted(arguments, key=lambda argument: argument not in words) if unknown else arguments
+
+
+def quote_text(arguments: Sequence[str], keys: Collection[str]) -> list[str]:
+    """Quotes the values of free-text keys and of paths, so that Hydra reads them as typed.
+
+    Args:
+        arguments: The command line without the program's name.
+        keys: The keys whose values are text. Those of :data:`PATHS` are added.
+
+    Returns:
+        The arguments. Left alone are ``null``, nothing, a list in brackets, a value in quotes
+        from its first character to its last, with ``--multirun`` a sweep, and a path that refers
+        to other keys by ``${...}``. All else arrives letter by letter, ``${`` and backslashes
+        included.
+    """
+    multirun = "-m" in arguments or "--multirun" in arguments
+
+    def quoted(argument: str) -> str:
+        key, equals, value = argument.partition("=")
+        name = key.lstrip("+")
+        if name not in keys and name not in PATHS:
+            return argument
+        if value in ("", "null", "???") or _is_list(value) or _is_quoted(value):
+            return argument
+        if (multirun and re.search(r"[,(]", value)) or (name not in keys and "${" in value):
+            return argument
+        # Where a backslash stands before a quote, or before an interpolation, it escapes that.
+        escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+        escaped = re.sub(r"(\\*)'", r"\1\1\\'", escaped)
+        escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+        return f"{key}{equals}'{escaped}'"
+
+    return [quoted(argument) for argument in arguments]
+
+
+def _is_list(value: str) -> bool:
+    """Whether the first bracket is closed by the last character, and not before."""
+    depths = list(accumulate((char == "[") - (char == "]") for char in value))
+    return value[:1] == "[" and depths[-1] == 0 and depths.index(0) == len(depths) - 1
+
+
+def _is_quoted(value: str) -> bool:
+    return re.fullmatch(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", value, re.DOTALL) is not None
 
 
 def _refuse(message: str) -> NoReturn:

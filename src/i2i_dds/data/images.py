@@ -7,6 +7,8 @@ decompression bomb. So the formats are restricted and Pillow's pixel limit is le
 from __future__ import annotations
 
 import io
+import logging
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from i2i_dds.errors import UserError
+
+log = logging.getLogger(__name__)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -33,7 +37,15 @@ def decode(data: bytes, ground: str = "white") -> Image.Image:
         image.load()
     except SyntaxError as error:  # what Pillow raises for some broken headers
         raise OSError(str(error)) from error
-    return to_rgb(ImageOps.exif_transpose(image), ground)
+    return to_rgb(upright(image), ground)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; where that is broken, as it is."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, OSError, struct.error):  # what Pillow raises for such
+        return image
 
 
 def load_image(path: str | Path, argument: str = "image", ground: str = "white") -> Image.Image:
@@ -59,7 +71,7 @@ def load_image(path: str | Path, argument: str = "image", ground: str = "white")
 
 
 def load_mask(path: str | Path, size: tuple[int, int], argument: str = "mask") -> Image.Image:
-    """The mask in a file, as an 8-bit grey picture; white may change, black stays.
+    """The mask in a file, as an 8-bit gray picture; white may change, black stays.
 
     What is transparent stays too, so that white paint on an empty layer is a mask.
 
@@ -77,7 +89,31 @@ def load_mask(path: str | Path, size: tuple[int, int], argument: str = "mask") -
             f"{argument}: '{path}' is {_shape(mask.size)} but its picture is {_shape(size)}; "
             "give a mask of the picture's size"
         )
-    return mask
+    return full_range(mask, f"{argument}: '{path}'")
+
+
+def full_range(mask: Image.Image, called: str) -> Image.Image:
+    """A mask whose white is white: one of two levels, such as labels of 0 and 1, is spread out.
+
+    Args:
+        mask: An 8-bit gray picture.
+        called: What to call it in a note or an error.
+
+    Raises:
+        UserError: It has several levels, of which none is above the middle: white, which may
+            change, is not to be told from what may change a little.
+    """
+    levels = [level for level, count in enumerate(mask.histogram()) if count]
+    lowest, highest = levels[0], levels[-1]
+    if highest in (0, 255) or (len(levels) > 2 and highest >= 128):
+        return mask
+    if len(levels) == 1 or (len(levels) == 2 and lowest == 0):
+        log.warning("%s has white at %d of 255; that is read as white", called, highest)
+        return mask.point([255 if level == highest else 0 for level in range(256)])
+    raise UserError(
+        f"{called} has {len(levels)} levels, the brightest {highest} of 255; "
+        "give one whose white, where the picture may change, is 255"
+    )
 
 
 def list_images(source: str | Path | Sequence[str | Path], argument: str = "image") -> list[Path]:

@@ -8,10 +8,20 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from i2i_dds.data.images import fit, fit_mask, load_image, load_mask, to_pil, to_rgb, to_tensor
+from i2i_dds.data.images import (
+    fit,
+    fit_mask,
+    full_range,
+    load_image,
+    load_mask,
+    to_pil,
+    to_rgb,
+    to_tensor,
+    upright,
+)
 from i2i_dds.editing.batches import EditItem
 from i2i_dds.errors import UserError
 
@@ -56,7 +66,7 @@ def open_picture(picture: Picture, argument: str = "images") -> Image.Image:
         UserError: A file that cannot be read, an array of another shape, or another type.
     """
     if isinstance(picture, Image.Image):
-        return to_rgb(ImageOps.exif_transpose(picture), "white")
+        return to_rgb(upright(picture), "white")
     if isinstance(picture, (str, Path)):
         return load_image(picture, argument)
     if isinstance(picture, Tensor):
@@ -98,7 +108,7 @@ def open_mask(mask: Picture, size: tuple[int, int], argument: str = "mask") -> I
             f"{argument}: it is {found.width}x{found.height} but its picture is "
             f"{size[0]}x{size[1]}; give a mask of the picture's size"
         )
-    return found
+    return full_range(found, f"{argument}: it")
 
 
 def key_of(picture: Picture, number: int) -> str:
