@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from i2i_dds.cli.drag_bench import main
 from i2i_dds.critters import render, scenes
@@ -195,6 +195,21 @@ def test_distances_in_another_teachers_features(run, tmp_path: Path) -> None:
     ]
     assert pictures[0] == pictures[1]
     assert run("n=1", "features.teacher=nowhere", "out=no").sentence.startswith("error: ")
+
+
+def test_items_of_another_root_are_others_though_their_names_are_the_same(
+    run, published: Path, tmp_path: Path
+) -> None:
+    arguments = "data=dragbench_d", "n=null", "use_lora=false"
+    first = run(*arguments, f"root={published}")
+    other = Path(shutil.copytree(published, tmp_path / "other"))
+    changed = other / "b" / "x" / "original_image.png"
+    ImageOps.invert(Image.open(changed).convert("RGB")).save(changed)
+    before = stamps(first.folder)
+    again = run(*arguments, f"root={other}")
+    assert again.folder == first.folder and "1 of 3 items are finished already" in again.err
+    after = {path for path, time in stamps(again.folder).items() if time != before[path]}
+    assert after == {"items/b/x.json", "items/a/y.json"}  # and the broken one is tried again
 
 
 def test_of_broken_items_alone_nothing_is_measured(run, published: Path) -> None:

@@ -3,8 +3,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +251,27 @@ def test_a_truncated_shard_is_named(run, tmp_path: Path) -> None:
     done = run("task=cat2lion", "data.folder=shards")
     assert done.code == 2
     assert done.sentence.startswith("error: ") and shard.name in done.sentence, done.sentence
+
+
+def test_a_training_that_sigterm_ends_reports_no_success(
+    pocket: Path, tmp_path: Path, repository: Path
+) -> None:
+    few = ["data.n_train=8", "data.n_val=2", "data.n_test=2", "data.batch_size=2", "data.size=32"]
+    few += ["callbacks.pictures=null", "callbacks.checkpoints.every_n_steps=1"]
+    command = [sys.executable, str(repository / "train.py"), "task=cat2lion", *few]
+    command += ["trainer.max_steps=100000", "hydra.run.dir=run", "teacher.device=cpu"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "I2I_DDS_POCKET": str(pocket)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        last, end = tmp_path / "run" / "checkpoints" / "last.ckpt", time.monotonic() + 120
+        while not last.is_file() and time.monotonic() < end and running.poll() is None:
+            time.sleep(0.1)
+        running.send_signal(signal.SIGTERM)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 143 and out == "", err
+    assert "stopped by SIGTERM at step" in err and "go on with ckpt_path=" in err

@@ -175,3 +175,19 @@ def test_words_that_are_no_json_are_refused(tmp_path: Path) -> None:
         add(tar, "a.json", b"[1]")
     with pytest.raises(UserError, match="a.json is no mapping"):
         Shards(tmp_path)
+
+
+def test_captions_of_upper_case_suffixes_marks_and_lists_are_read(tmp_path):
+    picture = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(picture, "PNG")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        add(tar, "A.PNG", picture.getvalue())
+        add(tar, "A.TXT", b"\xef\xbb\xbfa cat")
+        add(tar, "B.png", picture.getvalue())
+        add(tar, "B.JSON", b'{"caption": ["a lion", "a big cat"]}')
+    assert [sample["caption"] for sample in Shards(tmp_path)] == ["a cat", "a lion"]
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        add(tar, "A.png", picture.getvalue())
+        add(tar, "A.json", b'{"caption": 3}')
+    with pytest.raises(UserError, match=r"A\.json has a caption that is no text"):
+        Shards(tmp_path)

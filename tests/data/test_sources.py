@@ -109,3 +109,27 @@ def test_read_prompts(tmp_path: Path) -> None:
         read_prompts(tmp_path / "e.txt")
     with pytest.raises(UserError, match="prompts: .* cannot be read"):
         read_prompts(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "metadata.jsonl"])
+def test_an_editors_mark_is_no_part_of_a_caption_and_other_encodings_are_named(
+    tmp_path: Path, name: str
+) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    words = {
+        "a.txt": "a caf\u00e9 cat",
+        "metadata.jsonl": '{"file_name": "a.png", "text": "a caf\u00e9 cat"}',
+    }
+    (tmp_path / name).write_bytes(words[name].encode("utf-8-sig"))
+    assert [sample["caption"] for sample in folder_samples(tmp_path)] == ["a caf\u00e9 cat"]
+    (tmp_path / name).write_bytes(words[name].encode("latin-1"))
+    with pytest.raises(UserError, match=rf"^path: '.*{name}' is not UTF-8 \(byte \d+\); save it"):
+        list(folder_samples(tmp_path))
+
+
+def test_pictures_of_other_formats_are_named(tmp_path: Path, caplog) -> None:
+    for name in ("a.png", "b.tif"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    (tmp_path / "a.txt").write_text("a cat")
+    assert len(list(folder_samples(tmp_path))) == 1
+    assert "1 files" in caplog.text and "b.tif" in caplog.text and "a.txt" not in caplog.text

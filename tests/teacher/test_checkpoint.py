@@ -190,3 +190,18 @@ def test_the_position_ids_of_older_files_are_no_stranger(copy) -> None:
     ids = {"text_model.embeddings.position_ids": torch.arange(77)[None]}
     change_weights(file, lambda weights: weights.update(ids))
     assert load(copy).latent_channels == 4
+
+
+def test_the_networks_of_image_to_image_are_those_of_text_to_image(copy) -> None:
+    edit_json(copy / "model_index.json", _class_name="StableDiffusionImg2ImgPipeline")
+    assert load(copy).latent_channels == 4
+
+
+def test_a_folder_with_weights_of_a_variant_alone_is_loaded(copy, tiny_folder) -> None:
+    plain = load(tiny_folder)
+    for file in copy.rglob("*.safetensors"):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    weights = load(copy).unet.state_dict()
+    assert all(
+        torch.equal(weight, weights[name]) for name, weight in plain.unet.state_dict().items()
+    )

@@ -91,11 +91,10 @@ def module(teacher, student):
 @pytest.fixture
 def trainer():
     def trainer(steps: int, *callbacks: Any, **settings: Any) -> Trainer:
-        defaults: dict[str, Any] = {"logger": False, "limit_val_batches": 0}
+        defaults: dict[str, Any] = {"logger": False, "limit_val_batches": 0, "max_epochs": -1}
         return Trainer(
             **{**defaults, **settings},
             max_steps=steps,
-            max_epochs=-1,
             accelerator="cpu",
             callbacks=list(callbacks),
             enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),

@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from i2i_dds.errors import UserError
 from i2i_dds.training.checkpoints import Checkpoints, newest_checkpoint
@@ -59,9 +60,14 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(module, data, traine
 
     with pytest.raises(KeyError):
         trainer(4, Killed(tmp_path, every_n_steps=1)).fit(module(), datamodule=data())
-    import torch
-
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 1
+
+
+def test_a_training_that_its_epochs_end_leaves_a_checkpoint(module, data, trainer, tmp_path):
+    fitting = trainer(100, Checkpoints(tmp_path), max_epochs=1)
+    fitting.fit(module(), datamodule=data(n_train=6))
+    assert fitting.global_step == 3
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
 
 
 @pytest.mark.parametrize("name", ["every_n_steps", "keep_every_n_steps"])

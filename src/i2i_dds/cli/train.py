@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,7 @@ from i2i_dds.cli.checks import check
 from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
+from i2i_dds.progress import notify
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -63,7 +67,7 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     try:
         for logger in trainer.loggers:
             logger.log_hyperparams(settings)
-        with typed_keys(cfg, "data"):
+        with typed_keys(cfg, "data"), _terminated_is_no_success(trainer, folder):
             _fit(module, data, trainer, checkpoint, content)
         if trainer.is_global_zero:
             module.student.save_pretrained(folder / STUDENT)
@@ -133,6 +137,22 @@ def _content(checkpoint: Path | None, module: EditTraining) -> dict[str, Any]:
     content = read_checkpoint(checkpoint, "ckpt_path")
     check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
     return content
+
+
+@contextmanager
+def _terminated_is_no_success(trainer: Trainer, folder: Path) -> Iterator[None]:
+    """Ends a training that SIGTERM stopped with the status that shells know it by."""
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+    from i2i_dds.student.load import LAST
+
+    try:
+        yield
+    except SIGTERMException:
+        there = (folder / LAST).is_file()
+        rest = f"; go on with ckpt_path='{folder / LAST}'" if there else ""
+        notify(f"stopped by SIGTERM at step {trainer.global_step}{rest}")
+        raise SystemExit(128 + signal.SIGTERM) from None
 
 
 def _fit(

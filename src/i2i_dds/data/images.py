@@ -130,6 +130,7 @@ def list_images(source: str | Path | Sequence[str | Path], argument: str = "imag
                     f"{argument}: '{path}' does not exist; give a picture file or a folder"
                 )
             return [path]
+        _tell_of_others(path, argument)
         found = sorted(
             item
             for item in path.iterdir()
@@ -245,6 +246,25 @@ def _wanted(
             f"{argument}: the picture is {_shape(have)}, less than one step of {vae_scale_factor}"
         )
     return max(multiples[0], 1) * vae_scale_factor, max(multiples[1], 1) * vae_scale_factor
+
+
+def _tell_of_others(folder: Path, argument: str) -> None:
+    """Names the pictures of a folder that are passed over for their format."""
+    known = Image.registered_extensions()
+    others = sorted(
+        item.name
+        for item in folder.iterdir()
+        if item.suffix.lower() in known and item.suffix.lower() not in SUFFIXES
+    )
+    if others:
+        log.warning(
+            "%s: %d files of '%s' are passed over, for they are no %s: %s",
+            argument,
+            len(others),
+            folder,
+            ", ".join(FORMATS),
+            ", ".join(others[:10]) + (", ..." if len(others) > 10 else ""),
+        )
 
 
 def _read(path: Path, argument: str) -> bytes:

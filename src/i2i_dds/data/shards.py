@@ -164,8 +164,8 @@ class Shards:
                     record = found.setdefault(stem, Record(stem, number))
                     if f".{suffix.lower()}" in SUFFIXES:
                         record.offset, record.size = member.offset_data, member.size
-                    elif suffix in ("json", "txt"):
-                        _read_words(record, suffix, tar.extractfile(member))
+                    elif suffix.lower() in ("json", "txt"):
+                        _read_words(record, suffix.lower(), tar.extractfile(member))
                 _check_end(tar)
         except (tarfile.TarError, OSError, ValueError) as error:
             raise self._broken(path, str(error)) from error
@@ -211,7 +211,7 @@ def _check_end(tar: tarfile.TarFile) -> None:
 
 
 def _read_words(record: Record, suffix: str, file: Any) -> None:
-    text = file.read().decode("utf-8")
+    text = file.read().decode("utf-8-sig")
     if suffix == "txt":
         record.caption = text.strip()
         return
@@ -219,7 +219,11 @@ def _read_words(record: Record, suffix: str, file: Any) -> None:
     if not isinstance(values, dict):
         raise ValueError(f"{record.key}.json is no mapping")
     caption = values.get("caption", values.get("text"))
-    record.caption = record.caption if caption is None else str(caption)
+    if isinstance(caption, list) and caption:  # of several, as some sets have, the first
+        caption = caption[0]
+    if caption is not None and not isinstance(caption, str):
+        raise ValueError(f"{record.key}.json has a caption that is no text")
+    record.caption = record.caption if caption is None else caption
     scene = values.get("scene")
     record.scene = scene if isinstance(scene, dict) else None
 

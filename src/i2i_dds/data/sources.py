@@ -143,16 +143,29 @@ def read_prompts(path: str | Path, argument: str = "prompts") -> list[str]:
     Raises:
         UserError: no such file, or nothing in it.
     """
-    try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{argument}: '{path}' cannot be read; give a text file of prompts"
-        ) from error
+    lines = read_text(Path(path).expanduser(), argument).splitlines()
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
         raise UserError(f"{argument}: '{path}' holds no prompt; write one a line")
     return prompts
+
+
+def read_text(path: Path, argument: str) -> str:
+    """A text file in UTF-8, without the mark that some editors put first.
+
+    Raises:
+        UserError: no such file, or another encoding.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{argument}: '{path}' is not UTF-8 (byte {error.start}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"{argument}: '{path}' cannot be read ({error.strerror}); give a text file"
+        ) from error
 
 
 def _captioned(folder: Path, argument: str) -> list[tuple[Path, str]]:
@@ -168,13 +181,13 @@ def _captioned(folder: Path, argument: str) -> list[tuple[Path, str]]:
                 f"write it to '{words.name}' beside it, or list "
                 f"all in {' or '.join(_LISTS)}"
             )
-        pairs.append((path, words.read_text(encoding="utf-8").strip()))
+        pairs.append((path, read_text(words, argument).strip()))
     return pairs
 
 
 def _from_list(folder: Path, listed: Path, argument: str) -> list[tuple[Path, str]]:
     pairs = []
-    for number, line in enumerate(listed.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(listed, argument).splitlines(), 1):
         if not line.strip():
             continue
         try:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,9 @@ class DragBenchmark:
         if not path.is_file() or not (self._pictures(item.name) / BEFORE_AFTER).is_file():
             return False
         try:
-            return not json.loads(path.read_text(encoding="utf-8"))["row"]["error"]
-        except (ValueError, KeyError):  # half of a file, of a disk that was full
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            return not kept["row"]["error"] and kept["content"] == _content(item.read()[0])
+        except (ValueError, KeyError, UserError):  # half of a file, of a disk that was full
             return False
 
     def do(self, item: BenchItem) -> None:
@@ -132,7 +134,8 @@ class DragBenchmark:
         row = self.meter(item, request, dragged, truth)
         write_drag_pictures(self._pictures(bench_item.name), item, request, dragged, truth)
         trained = 0.0 if lora is None else lora.seconds
-        return {"row": row.values(), "seconds": dragged.seconds, "lora": trained}
+        kept = {"row": row.values(), "seconds": dragged.seconds, "lora": trained}
+        return kept | {"content": _content(item)}
 
     def _pictures(self, name: str) -> Path:
         return self.folder / "pictures" / name
@@ -164,3 +167,13 @@ class DragBenchmark:
         with replacing(self.folder / "histogram.png") as partial:
             histogram(rows, partial)
         return metrics
+
+
+def _content(item: DragItem) -> str:
+    """Tells items of one name apart by what is in them, wherever they lie."""
+    digest = blake2b(digest_size=16)
+    for picture in (item.image, item.mask):
+        if picture is not None:
+            digest.update(f"{picture.mode}{picture.size}".encode() + picture.tobytes())
+    digest.update(json.dumps([item.prompt, item.points]).encode())
+    return digest.hexdigest()

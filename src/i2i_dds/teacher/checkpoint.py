@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,9 @@ from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
 
 POCKET = "pocket"
-SUPPORTED = "StableDiffusionPipeline"
+SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+"""Pipelines whose networks are those of text to image, by the names of diffusers."""
+
 _COPY = "copy the folder again, or give one whose weights fit their config.json"
 _IGNORED = "position_ids"
 """The ending of a buffer that older files of text encoders hold, and newer code makes itself."""
@@ -64,6 +67,7 @@ def load_parts(
 def _read(source: str, dtype: torch.dtype, revision: str | None, cached: bool) -> dict[str, Any]:
     where: dict[str, Any] = {"revision": revision, "local_files_only": cached}
     weights = {**where, "use_safetensors": True, "output_loading_info": True}
+    weights["variant"] = _variant(Path(source))
     config = DDIMScheduler.load_config(source, subfolder="scheduler", **where)
     tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", **where)
     if len(tokenizer) <= MARKS:  # what transformers makes, without a word, of an absent folder
@@ -82,6 +86,13 @@ def _read(source: str, dtype: torch.dtype, revision: str | None, cached: bool) -
         "vae": _whole(AutoencoderKL, source, "vae", torch_dtype=dtype, **weights),
         "unet": _whole(UNet2DConditionModel, source, "unet", torch_dtype=dtype, **weights),
     }
+
+
+def _variant(folder: Path) -> str | None:
+    """What stands before ``.safetensors`` where a folder has such weights alone, as "fp16"."""
+    files = [path.name for path in (folder / "unet").glob("diffusion_pytorch_model*.safetensors")]
+    plain = [name for name in files if re.match(r"\w+(-\d+-of-\d+)?\.safetensors$", name)]
+    return None if plain or not files else min(name.split(".")[1] for name in files)
 
 
 def _whole(kind: Any, source: str, part: str, **options: Any) -> Any:
@@ -146,8 +157,8 @@ def _locate(path: str) -> str:
         kind = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
     except ValueError:
         raise UserError(f"path: '{index}' is not JSON; copy the folder again") from None
-    if kind != SUPPORTED:
-        raise UserError(f"path: '{path}' is a {kind}; give a {SUPPORTED}")
+    if kind not in SUPPORTED:
+        raise UserError(f"path: '{path}' is a {kind}; give a {SUPPORTED[0]}")
     return str(folder)
 
 

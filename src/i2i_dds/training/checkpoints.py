@@ -60,6 +60,10 @@ class Checkpoints(Checkpoint):
         if self.keep_every is not None and step % self.keep_every == 0:
             self._save(trainer, self.folder / f"step-{step:06d}.ckpt")
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step not in (0, self._saved):  # ended by its epochs or its time
+            self._save(trainer, self.folder / Path(LAST).name)
+
     def _save(self, trainer: Trainer, path: Path) -> None:
         self._saved = trainer.global_step
         partial = path.with_name(f".{path.name}.partial")
