@@ -8,7 +8,15 @@ import torch
 from PIL import Image
 
 from i2i_dds.errors import UserError
-from i2i_dds.runs import plain, replacing, run_folder, write_image, write_json, write_text
+from i2i_dds.runs import (
+    plain,
+    replacing,
+    run_folder,
+    shortened,
+    write_image,
+    write_json,
+    write_text,
+)
 
 
 def test_run_folder_appears_whole_and_only_at_the_end(tmp_path: Path) -> None:
@@ -110,3 +118,15 @@ def test_write_image_round_trips_a_png(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", image)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.asarray(image))
+
+
+def test_a_long_name_is_cut_to_bytes_and_stays_its_own() -> None:
+    assert shortened("cat") == "cat"
+    one, other = shortened("\u732b" * 90 + "a"), shortened("\u732b" * 90 + "b")
+    assert one != other and one.startswith("\u732b" * 63) and len(one.encode()) <= 200
+
+
+def test_a_file_of_the_longest_name_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 250 + ".txt")
+    write_text(path, "whole")
+    assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]

@@ -7,12 +7,16 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from i2i_dds.errors import UserError
+
+LONGEST_NAME = 200
+"""Bytes of a file's name, without its suffix."""
 
 
 @contextmanager
@@ -57,7 +61,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         UserError: The disk is full or the folder cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    partial = path.with_name(f".{shortened(path.stem)}.partial-{os.getpid()}{path.suffix}")
     try:
         with _disk_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +71,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def shortened(name: str, most: int = LONGEST_NAME) -> str:
+    """A name of at most ``most`` bytes: a longer one is cut, and a hash of all of it put behind.
+
+    File systems take 255 bytes; what is left is for suffixes.
+    """
+    if len(name.encode()) <= most:
+        return name
+    digest = blake2b(name.encode(), digest_size=4).hexdigest()
+    return name.encode()[: most - len(digest) - 1].decode(errors="ignore") + f"-{digest}"
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:

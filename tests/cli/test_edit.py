@@ -96,6 +96,13 @@ def test_pictures_times_targets_in_one_batch(run, tmp_path) -> None:
     assert rows[-1]["batch_nonfinite"] == "0"
 
 
+def test_a_picture_of_a_long_name_is_edited(run, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "cat0.png").rename(tmp_path / "photos" / ("a_lion_" * 34 + ".png"))
+    folder = run("image=photos", "prompt.target=[a lion,a tiger]", "steps=1").folder
+    names = sorted(path.name for path in (folder / "edited").iterdir())
+    assert len(names) == 4 and names[0].startswith("a_lion_a_lion_") and names[0].endswith("-1.png")
+
+
 def test_results_do_not_depend_on_the_batch_size(run) -> None:
     arguments = "image=photos", "prompt.target=a lion", "prompt.source=a cat", "steps=3"
     together = run(*arguments, "paths.suffix=-a").folder

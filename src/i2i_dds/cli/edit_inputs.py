@@ -17,6 +17,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.pipelines.edit_run import EditInputs
 from i2i_dds.pipelines.pictures import one_for_each, prepare
 from i2i_dds.progress import notify
+from i2i_dds.runs import shortened
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 
@@ -35,7 +36,8 @@ def picture_inputs(cfg: DictConfig, teacher: Teacher) -> EditInputs:
         picture = load_image(path)
         mask = None if masked is None else _mask(masked, picture.size)
         for number, target in enumerate(targets, 1):
-            name = _unused(path.stem if len(targets) == 1 else f"{path.stem}-{number}", files)
+            stem = shortened(path.stem)
+            name = _unused(stem if len(targets) == 1 else f"{stem}-{number}", files)
             prepared = prepare(
                 name=name,
                 key=path.name,
