@@ -73,3 +73,18 @@ def test_a_picture_of_any_size_comes_back_at_its_own(pipe) -> None:
 def test_mistakes_are_named(pipe, picture, arguments, message: str) -> None:
     with pytest.raises(UserError, match=message):
         pipe(picture, PROMPT, **{"points": POINTS, "use_lora": False, **arguments})
+
+
+@pytest.mark.parametrize("points", [[((10, 12), (18, 12))], np.array([[10, 12, 18, 12]])])
+def test_points_are_rows_or_pairs(pipe, picture, points) -> None:
+    fast = {"num_inference_steps": 4, "strength": 0.5, "radius": 1, "use_lora": False}
+    out = pipe(picture, PROMPT, points, **fast)
+    assert np.array_equal(out.images[0], pipe(picture, PROMPT, POINTS, **fast).images[0])
+
+
+def test_the_command_too_takes_a_picture_of_any_size(typed, tmp_path) -> None:
+    path = tmp_path / "odd.png"
+    render(scenes("val", 1, species="cat")[0], 64).resize((37, 45)).save(path)
+    told = [f"image={path}", "prompt=a cat", f"points={POINTS}", "use_lora=false"]
+    folder = typed(main, *told, "steps=4", "t0=0.5", "radius=1").folder
+    assert Image.open(folder / "dragged.png").size == (37, 45)

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 import i2i_dds
-from i2i_dds import EditPipeline, Student, UserError, example_picture
+from i2i_dds import DDS, EditPipeline, Student, UserError, example_picture
 from i2i_dds.cli.app import config_dir
 from i2i_dds.cli.edit import main
 from i2i_dds.data.images import to_tensor
@@ -137,3 +137,49 @@ def test_the_examples_of_the_docstrings_run() -> None:
 def test_every_public_name_is_there() -> None:
     for name in i2i_dds.__all__:
         assert getattr(i2i_dds, name) is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: 0 is not allowed; give a whole number of at least 1"),
+        ({"seed": -1}, "seed: -1 is not allowed"),
+        ({"seed": 1.5}, "seed: 1.5 is not allowed"),
+        ({"size": "64"}, "size: '64' is not allowed"),
+        ({"fit": "foo"}, "fit: 'foo' is not allowed; give one of auto, resize, crop, error"),
+        ({"source": None}, "source: None is not allowed; give a text"),
+        ({"generator": 3}, "generator: 3 is not allowed; give a torch.Generator"),
+        ({"score": DDS}, r"score: DDS is a class; give DDS\(\)"),
+        ({"num_inference_steps": 0}, "num_inference_steps: 0 is not allowed"),
+        ({"editor": "sdedit", "num_inference_steps": 700}, "num_inference_steps: 700 is not all"),
+        ({"images": torch.zeros(3, 8, 8, dtype=torch.uint8)}, "images: a tensor of torch.uint8"),
+        ({"images": torch.full((3, 8, 8), 200.0)}, "images: a tensor of torch.float32 is given"),
+        ({"images": torch.full((3, 8, 8), float("nan"))}, "images: a tensor of torch.float32"),
+        ({"images": np.full((8, 8, 3), np.nan)}, "images: an array of float64 is given"),
+        ({"images": np.zeros((0, 0, 3))}, "images: an array of shape .* holds no pixel"),
+    ],
+    ids=lambda value: str(next(iter(value))) if isinstance(value, dict) else "",
+)
+def test_what_is_not_allowed_is_named_as_the_argument(pipe, arguments, message: str) -> None:
+    told = {"images": torch.zeros(3, 32, 32), "target": "a lion", "num_inference_steps": 1}
+    with pytest.raises(UserError, match=f"^{message}"):
+        pipe(**{**told, **arguments})
+
+
+def test_settings_say_what_was_run(pipe) -> None:
+    picture = torch.zeros(3, 32, 32)
+    out = pipe(picture, target="a lion", num_inference_steps=1)
+    assert (out.settings["score"], out.settings["mask"], out.settings["fit"]) == (
+        "dds",
+        None,
+        "auto",
+    )
+    out = pipe(picture, target="a lion", editor="diffedit", num_inference_steps=2)
+    assert out.settings["sampler"] == "cycle_sde" and out.settings["mask"].startswith("auto, thr")
+
+
+def test_a_mask_that_is_all_black_holds_nothing_back_and_that_is_logged(pipe, caplog) -> None:
+    picture, black = torch.zeros(3, 32, 32), torch.zeros(1, 32, 32)
+    told = {"target": "a lion", "num_inference_steps": 1}
+    free, held = pipe(picture, **told), pipe(picture, mask=black, **told)
+    assert torch.equal(free.latents[0], held.latents[0]) and "is black" in caplog.text

@@ -26,7 +26,7 @@ SETTINGS = {
     "lora_dir": text(),
     "seed": integer(min=0),
     "size": optional(several(integer(min=1))),
-    "fit": choice("error", "resize"),
+    "fit": choice("auto", "error", "resize"),
 }
 """What drags take, one or a benchmark of them, beside what the objects check that they are."""
 
@@ -81,7 +81,7 @@ def main(cfg: DictConfig) -> Path:
                 on_step=lambda done: update(done.step + 1, done.steps),
                 on_lora_step=lambda done: update(done.step + 1, done.steps, "LoRA"),
             )
-        write_drag_pictures(folder, item, request, dragged, truth)
+        write_drag_pictures(folder, item, request, dragged, truth, own_size=cfg.fit == "auto")
         _numbers(folder, request, dragged, kept, truth, teacher.vae_scale_factor, resolved(cfg))
     return run_dir()
 

@@ -172,6 +172,10 @@ def _composition(error: CompactHydraException, root: Root | None) -> str:
             f"{key}: {value!r} holds a comma; "
             f"give \"{key}='{value}'\" for text, {key}=[{value}] for a list, or --multirun to sweep"
         )
+    absent = re.match(r"Could not override '([^']+)'\.\s*No match in the defaults list", message)
+    if absent:
+        groups = "" if root is None else f"; its groups are {', '.join(root.groups)}"
+        return f"{absent[1]}: this command has no such group{groups}"
     if error.__cause__ is not None and str(error.__cause__):
         message = f"{message}: {error.__cause__}"
     return _one_line(message)

@@ -24,7 +24,7 @@ _RULES = {
     "image": optional(text()),
     "prompt": optional(text(empty=True)),
     "size": optional(several(integer(min=1))),
-    "fit": choice("error", "resize", "crop"),
+    "fit": choice("auto", "error", "resize", "crop"),
     "split": choice("train", "val", "test"),
     "lora_dir": text(),
     "draws": integer(min=1),
@@ -99,13 +99,13 @@ def _subject(cfg: DictConfig, teacher: Teacher) -> LoraSubject:
     from i2i_dds.data.sources import captioned_scenes
     from i2i_dds.pipelines.lora_run import LoraSubject
 
-    size = side(cfg.size)
+    size, mode = side(cfg.size), "resize" if cfg.fit == "auto" else cfg.fit
     if cfg.image is not None:
-        picture = fit(load_image(cfg.image), teacher.vae_scale_factor, size, cfg.fit)
+        picture = fit(load_image(cfg.image), teacher.vae_scale_factor, size, mode)
         return LoraSubject(to_tensor(picture), cfg.prompt, cfg.image)
     (scene,) = captioned_scenes(cfg.split, 1, cfg.seed)
     drawn = render(scene.scene, teacher.native_size if not isinstance(size, int) else size)
-    picture = fit(drawn, teacher.vae_scale_factor, size, cfg.fit)
+    picture = fit(drawn, teacher.vae_scale_factor, size, mode)
     return LoraSubject(to_tensor(picture), scene.caption, scene.key)
 
 

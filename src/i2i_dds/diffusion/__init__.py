@@ -1,1 +1,1 @@
-"""The noise schedule, how timesteps and noise are drawn, and the only guidance formula."""
+"""The noising processes, how timesteps and noise are drawn, and the only guidance formula."""

@@ -167,6 +167,8 @@ class VariancePreserving(Process):
                 f"use a teacher trained with one of {', '.join(self.PREDICTION_TYPES)}"
             )
         self.prediction_type = prediction_type
+        if not ((alphas_cumprod >= 0) & (alphas_cumprod <= 1)).all():
+            raise UserError("alphas_cumprod: some are outside [0, 1]; give a schedule's own")
         self.alphas_cumprod = alphas_cumprod.detach().to("cpu", torch.float64)
         super().__init__(self.alphas_cumprod.sqrt(), (1 - self.alphas_cumprod).sqrt())
 
@@ -219,12 +221,17 @@ class RectifiedFlow(Process):
 
     Args:
         steps: T.
-        shift: At least 1 lets more timesteps be noisy.
+        shift: Above 1 lets more timesteps be noisy.
+
+    Raises:
+        UserError: ``steps`` is below 1, or ``shift`` is not above 0.
     """
 
     prediction_type = "flow_prediction"
 
     def __init__(self, steps: int = 1000, shift: float = 1.0) -> None:
+        if steps < 1:
+            raise UserError(f"steps: {steps} is not allowed; give 1 or more")
         if shift <= 0:
             raise UserError(f"shift: {shift} is not allowed; give more than 0")
         u = torch.arange(1, steps + 1, dtype=torch.float64) / (steps + 1)

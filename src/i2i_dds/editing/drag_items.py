@@ -51,7 +51,7 @@ class Dragged:
         collapsed: Numbers of the pairs that lie in one cell and did not move.
         drag_steps: How many there were.
         seconds: Spent, without a LoRA's training.
-        evaluations: Rows passed through the noise predictor.
+        nfe: Function evaluations: rows passed through the noise predictor.
         nonfinite: Entries of latents that were NaN or infinite.
         frames: The picture's reconstruction and then after each drag step, (3, H, W) each.
     """

@@ -45,7 +45,7 @@ class EditStep:
         distance: Euclidean distance of each item from its source latent, (B,).
         nonfinite: Entries of the batch's gradient that were NaN or infinite and count as 0; of
             samplers, entries of z that have become so.
-        going: Which items this step was taken by, bool (B,); the others had stopped before it.
+        active: Which items this step was taken by, bool (B,); the others had stopped before it.
             None is all of them.
     """
 

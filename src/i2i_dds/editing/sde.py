@@ -217,9 +217,12 @@ def source_predictions(
         part = pairs[first : first + together]
         noisy = torch.cat([*path[first : first + len(part)]])
         times = torch.tensor([t for t, _ in part]).repeat_interleave(batch)
-        scale = torch.tensor([scale_at(guidance, t) for t, _ in part]).repeat_interleave(batch)
+        scales = [scale_at(guidance, t) for t, _ in part]
+        scale = scales[0]
+        if len(set(scales)) > 1:
+            scale = torch.tensor(scales).repeat_interleave(batch).to(noisy)
         texts = text.repeat(len(part))
-        (eps,) = predict_guided(teacher, [noisy], [texts], times, scale.to(noisy))
+        (eps,) = predict_guided(teacher, [noisy], [texts], times, scale)
         found += eps.chunk(len(part))
     return found
 

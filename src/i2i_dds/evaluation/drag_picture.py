@@ -30,9 +30,23 @@ FRAME_MS, LAST_FRAME_MS = 500, 1500
 
 
 def write_drag_pictures(
-    folder: Path, item: DragItem, request: DragRequest, dragged: Dragged, truth: TruthItem | None
+    folder: Path,
+    item: DragItem,
+    request: DragRequest,
+    dragged: Dragged,
+    truth: TruthItem | None,
+    own_size: bool = False,
 ) -> None:
-    """Writes the result, the picture before and after with its marks, and the way between."""
+    """Writes the result, the picture before and after with its marks, and the way between.
+
+    Args:
+        folder: Where to.
+        item: What was to be dragged.
+        request: The same at the size it was dragged at.
+        dragged: What came of it.
+        truth: The ground truth, where it is known.
+        own_size: Whether the result is brought back to the item's own size.
+    """
 
     def with_marks(x: Tensor, mask: Image.Image | None = None) -> Image.Image:
         return marked(to_pil(x), item.points, mask, item.image.size)
@@ -43,6 +57,8 @@ def write_drag_pictures(
     columns = {"before": [before], "after": [with_marks(dragged.x)], "dragged": [result]}
     if truth is not None:
         columns["truth"] = [truth.truth]
+    if own_size and result.size != item.image.size:
+        result = result.resize(item.image.size, Image.Resampling.LANCZOS)
     write_image(folder / "dragged.png", result)
     write_image(folder / BEFORE_AFTER, grid(columns, [item.prompt], min(512, max(before.size))))
     first, *others = map(with_marks, dragged.frames)

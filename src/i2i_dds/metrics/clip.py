@@ -19,6 +19,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
+from i2i_dds.teacher.checkpoint import quiet_loading
 
 
 class Clip:
@@ -48,7 +49,8 @@ class Clip:
         if not (folder / "preprocessor_config.json").is_file():
             raise UserError(f"clip: '{folder}' holds no CLIP; give pocket or a folder that does")
         about = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-        model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        with quiet_loading():
+            model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         return cls(model, tokenizer, about["image_mean"], about["image_std"])
 

@@ -9,10 +9,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from i2i_dds.checks import called, check_fields, checked, choice, number, require
+from i2i_dds.checks import (
+    called,
+    check_fields,
+    checked,
+    choice,
+    integer,
+    number,
+    optional,
+    require,
+    several,
+    text,
+)
 from i2i_dds.data.dragbench import DragItem, check_points
 from i2i_dds.data.images import fit as fit_image
 from i2i_dds.data.images import fit_mask, to_tensor
@@ -27,7 +39,7 @@ from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 Points = Sequence[Sequence[float]] | Sequence[Sequence[Sequence[float]]]
-"""For each handle (x, y, target x, target y), or a pair of points, in the picture's pixels."""
+"""For each handle (x, y, target x, target y), or a pair (x, y), (x, y), in the picture's pixels."""
 
 _ARGUMENTS = {
     "steps": "num_inference_steps",
@@ -86,12 +98,13 @@ def request_of(item: DragItem, teacher: Teacher, size: Size, mode: str) -> DragR
         item: What to drag.
         teacher: Who drags.
         size: To be worked at; None is the picture's own.
-        mode: "error" refuses a picture of another size, "resize" stretches it.
+        mode: "auto" and "resize" stretch a picture of another size, "error" refuses it.
 
     Raises:
         UserError: The picture is of another size and may not be resized, or nothing is left of
             the mask at its new size.
     """
+    mode = "resize" if mode == "auto" else mode
     picture = fit_image(item.image, teacher.vae_scale_factor, size, mode)
     mask = None if item.mask is None else fit_mask(item.mask, teacher.vae_scale_factor, size, mode)
     return DragRequest(
@@ -234,6 +247,9 @@ class DragPipeline:
             UserError: An argument is not allowed; the message names it.
         """
         require("fit", fit, choice("auto", "resize", "error"))
+        require("seed", seed, integer(min=0))
+        require("size", size, optional(several(integer(min=1))))
+        require("prompt", prompt, text(empty=True))
         presets = self.teacher.presets
         picture = open_picture(image)
         item = DragItem(
@@ -241,7 +257,7 @@ class DragPipeline:
             image=picture,
             mask=None if mask is None else open_mask(mask, picture.size),
             prompt=prompt,
-            points=check_points(points, picture.size),
+            points=check_points(_rows(points), picture.size),
         )
         given = {
             "steps": num_inference_steps,
@@ -257,7 +273,7 @@ class DragPipeline:
         settings = {**presets["drag"], **asked, "sampler": sampler, "order": order}
         with called(_ARGUMENTS):
             drag = Drag(**settings)
-        request = request_of(item, self.teacher, size, "error" if fit == "error" else "resize")
+        request = request_of(item, self.teacher, size, fit)
         with _adapters(lora_dir) as folder:
             learns = LoraSettings(**presets["lora"]) if lora_settings is None else lora_settings
             lora = PictureLora(learns, folder) if use_lora else None
@@ -273,6 +289,18 @@ class DragPipeline:
             lora=kept,
             settings={**settings, "use_lora": use_lora, "seed": seed},
         )
+
+
+def _rows(points: Any) -> Any:
+    """Points as rows of four numbers; what is of no such shape stays as it is, to be refused."""
+    try:
+        array = np.asarray(points, dtype=float)
+    except (TypeError, ValueError):
+        return points
+    shaped = (
+        array.ndim == 2 and array.shape[1:] == (4,) or array.ndim == 3 and array.shape[1:] == (2, 2)
+    )
+    return array.reshape(len(array), 4).tolist() if shaped else points
 
 
 @contextmanager

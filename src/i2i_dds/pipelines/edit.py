@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,14 +11,14 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from i2i_dds.checks import as_list
+from i2i_dds.checks import as_list, called, choice, integer, optional, require, several, text
 from i2i_dds.data.images import fit as fit_image
 from i2i_dds.data.images import to_pil, to_tensor
 from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.batches import Edited, edit_items
 from i2i_dds.editing.interface import Editor, EditStep
 from i2i_dds.errors import UserError
-from i2i_dds.pipelines.editors import build_editor
+from i2i_dds.pipelines.editors import AS_ARGUMENTS, build_editor
 from i2i_dds.pipelines.output import EditOutput
 from i2i_dds.pipelines.pictures import (
     Picture,
@@ -33,6 +34,8 @@ from i2i_dds.pipelines.pictures import (
 from i2i_dds.progress import Update, progress_bar
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+
+log = logging.getLogger(__name__)
 
 AUTO = "auto"
 
@@ -70,9 +73,9 @@ class EditPipeline:
     def __call__(
         self,
         images: Picture | Sequence[Picture],
+        *,
         target: str | Sequence[str],
         source: str | Sequence[str] = "",
-        *,
         editor: str | Editor = "zero_shot",
         mask: Picture | Sequence[Picture] | AutoMask | None = None,
         guidance_scale: float | None = None,
@@ -97,7 +100,8 @@ class EditPipeline:
             target: What they shall show.
             source: What they show: one for all, or one for each picture. May be empty.
             editor: A name of :data:`i2i_dds.pipelines.editors.EDITORS`, or an editor.
-            mask: Where to edit (white), one for all or one for each; "auto" has it found by
+            mask: Where to edit (white), one for all or one for each; one that is all black holds
+                nothing back, and that is logged; "auto" has it found by
                 DiffEdit's rule, an ``AutoMask`` with settings of your own. ``editor="diffedit"``
                 without a mask finds it.
             guidance_scale: Of classifier-free guidance; None is the teacher's preset, as for all
@@ -105,7 +109,7 @@ class EditPipeline:
             num_inference_steps: Steps of descent, or of the way from noise to picture.
             strength: How far up a sampler goes, in (0, 1].
             lr: Step of the descent.
-            score: Of the descent: "dds", "sds", "cds", or a score.
+            score: Of the descent: "dds", "sds", "cds", "sds_l2", or a score.
             sampler: "cycle_sde", "sde" or "ode".
             timesteps: Of the descent: "uniform", "descending", "stratified", "low_variance".
             size: At which pictures are edited; None is their own, or the nearest the VAE allows.
@@ -120,7 +124,15 @@ class EditPipeline:
         Raises:
             UserError: An argument is not allowed; the message names it.
         """
+        require("batch_size", batch_size, integer(min=1))
+        require("seed", seed, integer(min=0))
+        require("size", size, optional(several(integer(min=1))))
+        require("fit", fit, choice("auto", "resize", "crop", "error"))
+        if generator is not None and not isinstance(generator, Generator):
+            raise UserError(f"generator: {generator!r} is not allowed; give a torch.Generator")
         sources, targets = as_list(source), as_list(target)
+        for words in sources:
+            require("source", words, text(empty=True))
         if not targets or not all(isinstance(words, str) and words.strip() for words in targets):
             raise UserError(f"target: {target!r} is not allowed; give a text that is not empty")
         settings: dict[str, Any] = {}
@@ -147,7 +159,7 @@ class EditPipeline:
         if generator is not None:
             seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         prepared = self._items(images, sources, targets, None if automask else mask, size, fit)
-        with _bar(progress, len(prepared), callback) as on_step:
+        with _bar(progress, len(prepared), callback) as on_step, called(AS_ARGUMENTS):
             done = list(
                 edit_items(
                     chosen,
@@ -159,7 +171,8 @@ class EditPipeline:
                     automask=automask,
                 )
             )
-        return collect(prepared, done, {**settings, "seed": seed})
+        settings |= {"mask": _mask_words(mask, automask), "size": size, "fit": fit, "seed": seed}
+        return collect(prepared, done, settings)
 
     def encode(self, image: Picture) -> Tensor:
         """A picture's latent, (1, C, h, w), on the CPU, at the nearest size the VAE allows."""
@@ -175,6 +188,8 @@ class EditPipeline:
             return mask
         if not (isinstance(mask, str) and mask == AUTO):
             return None
+        if not hasattr(editor, "guidance"):
+            raise UserError("mask: 'auto' needs an editor with guidance; give an AutoMask")
         return AutoMask(
             threshold=self.teacher.presets["automask"]["threshold"], guidance=editor.guidance
         )
@@ -197,6 +212,8 @@ class EditPipeline:
         for number, picture in enumerate(pictures):
             opened = open_picture(picture)
             held = None if masks[number] is None else open_mask(masks[number], opened.size)
+            if held is not None and not held.getbbox():
+                log.warning("mask: all of number %d is black, so everything may change", number)
             for target in targets:
                 items.append(
                     prepare(
@@ -212,6 +229,13 @@ class EditPipeline:
                     )
                 )
         return items
+
+
+def _mask_words(mask: Any, automask: AutoMask | None) -> str | None:
+    """How the mask is written down."""
+    if automask is not None:
+        return f"{AUTO}, threshold {automask.threshold:g}"
+    return None if mask is None else "given"
 
 
 def collect(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from i2i_dds.checks import called
@@ -15,7 +15,9 @@ from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.errors import UserError
 from i2i_dds.scores.cds import CDS
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.interface import Score
 from i2i_dds.scores.sds import SDS
+from i2i_dds.scores.sds_l2 import SDSL2
 from i2i_dds.teacher.presets import Presets
 
 EDITORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -29,7 +31,12 @@ EDITORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """Name -> whose presets it takes, and what its name fixes."""
 
-SCORES = {"dds": DDS, "sds": SDS, "cds": CDS}
+SCORES: Mapping[str, Callable[[], Score]] = {
+    "dds": DDS,
+    "sds": SDS,
+    "cds": CDS,
+    "sds_l2": lambda: SDSL2(0.1),
+}
 
 _ARGUMENTS = {
     "guidance_scale": "guidance",
@@ -41,6 +48,9 @@ _ARGUMENTS = {
     "timesteps": "timesteps",
 }
 """Argument -> the name that presets and editors have for it."""
+
+AS_ARGUMENTS = {key: argument for argument, key in _ARGUMENTS.items()}
+"""The name that editors have for an argument -> the argument."""
 
 _TAKEN = {
     "zero_shot": ("guidance", "steps", "lr", "score", "timesteps"),
@@ -76,8 +86,13 @@ def build_editor(name: str, presets: Presets, **arguments: Any) -> tuple[Editor,
                 f"{argument}: editor {name!r} has no such setting; it has {', '.join(allowed)}"
             )
         settings[key] = value
-    with called({key: argument for argument, key in _ARGUMENTS.items()}):
-        return _BUILDERS[family](dict(settings)), settings
+    with called(AS_ARGUMENTS):
+        editor = _BUILDERS[family](dict(settings))
+    if family == "zero_shot":
+        settings.setdefault("score", "dds")
+    else:
+        settings.setdefault("sampler", getattr(editor, "sampler", None))
+    return editor, settings
 
 
 def _zero_shot(settings: dict[str, Any]) -> Editor:
@@ -89,6 +104,8 @@ def _zero_shot(settings: dict[str, Any]) -> Editor:
         if score not in SCORES:
             raise UserError(f"score: {score!r} is not allowed; give one of {', '.join(SCORES)}")
         score = SCORES[score]()
+    elif isinstance(score, type):
+        raise UserError(f"score: {score.__name__} is a class; give {score.__name__}()")
     return LatentOptimization(score=score, timesteps=sampler, **settings)
 
 

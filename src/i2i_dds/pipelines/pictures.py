@@ -75,6 +75,11 @@ def open_picture(picture: Picture, argument: str = "images") -> Image.Image:
                 f"{argument}: a tensor of shape {tuple(picture.shape)} is no picture; "
                 "give (3, H, W) in [-1, 1], or a list of such"
             )
+        if not picture.is_floating_point() or not _within(picture, -1.0, 1.0):
+            raise UserError(
+                f"{argument}: a tensor of {picture.dtype} is given, or one beyond its range; "
+                "give fractions in [-1, 1], such as 2 * x / 255 - 1 of bytes"
+            )
         return to_pil(picture)
     return _from_array(picture, argument).convert("RGB")
 
@@ -163,6 +168,12 @@ def restore(x: Tensor, size: tuple[int, int]) -> Image.Image:
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
 
+def _within(tensor: Tensor, low: float, high: float) -> bool:
+    """Whether all is a number in [low, high], up to rounding."""
+    slack = 1e-3
+    return bool(((tensor >= low - slack) & (tensor <= high + slack)).all())
+
+
 def _from_array(array: Any, argument: str) -> Image.Image:
     if not isinstance(array, np.ndarray):
         raise UserError(
@@ -174,8 +185,14 @@ def _from_array(array: Any, argument: str) -> Image.Image:
         raise UserError(
             f"{argument}: an array of shape {array.shape} is no picture; give (H, W) or (H, W, 3)"
         )
+    if array.size == 0:
+        raise UserError(f"{argument}: an array of shape {array.shape} holds no pixel")
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
     if array.dtype != np.uint8:
-        if not np.issubdtype(array.dtype, np.floating) or array.min() < 0 or array.max() > 1:
+        if not np.issubdtype(array.dtype, np.floating) or not (
+            array.min() >= 0 and array.max() <= 1
+        ):
             raise UserError(
                 f"{argument}: an array of {array.dtype} is given; give bytes, or floats from 0 to 1"
             )

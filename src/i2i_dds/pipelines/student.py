@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from i2i_dds.checks import as_list
+from i2i_dds.checks import as_list, choice, integer, optional, require, several
 from i2i_dds.errors import UserError
 from i2i_dds.pipelines.output import EditOutput
 from i2i_dds.pipelines.pictures import Picture, Size, open_picture, prepare, restore
@@ -38,7 +38,7 @@ class Student:
     """
 
     def __init__(self, network: EditUNet, teacher: Teacher) -> None:
-        check_fits(network, teacher, "path")
+        check_fits(network, teacher, "teacher")
         self.network, self.teacher = network, teacher
         network.to(teacher.device)  # type: ignore[arg-type]
 
@@ -57,6 +57,8 @@ class Student:
             UserError: Nothing usable is there.
         """
         network = load_student(path, "path")
+        if options and not isinstance(teacher, str):
+            raise UserError(f"{next(iter(options))}: goes with a teacher's path; give that")
         if isinstance(teacher, str):
             teacher = StableDiffusionTeacher.load(teacher, **options)
         return cls(network, teacher)
@@ -88,6 +90,11 @@ class Student:
         Raises:
             UserError: An argument is not allowed; the message names it.
         """
+        require("batch_size", batch_size, integer(min=1))
+        require("size", size, optional(several(integer(min=1))))
+        require("fit", fit, choice("auto", "resize", "crop", "error"))
+        if not as_list(images):
+            raise UserError("images: an empty list; give a picture, or a list of them")
         number = self._number(task)
         prepared = [
             prepare(

@@ -42,7 +42,7 @@ class Ran:
     Attributes:
         x: (N, 3, H, W) in [-1, 1], in the order of the items.
         seconds: For a picture.
-        evaluations: Rows of the noise predictor for a picture.
+        nfe: Function evaluations of the noise predictor for a picture.
     """
 
     x: Tensor

@@ -28,7 +28,7 @@ class GaussianMixtureTeacher:
         means: m_k, (K, C, h, w).
         stds: s_k, (K,), positive.
         weights: w_k of the empty prompt, (K,), positive; None is uniform.
-        process: The noise schedule; None is Stable Diffusion's.
+        process: How latents are noised; None is Stable Diffusion's process.
     """
 
     vae_scale_factor = 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +15,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from huggingface_hub import model_info
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from i2i_dds.diffusion.process import VariancePreserving
 from i2i_dds.errors import UserError
@@ -64,6 +67,18 @@ def load_parts(
     return parts
 
 
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Within it, transformers draws no bar for the weights that it loads."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
 def _read(source: str, dtype: torch.dtype, revision: str | None, cached: bool) -> dict[str, Any]:
     where: dict[str, Any] = {"revision": revision, "local_files_only": cached}
     weights = {**where, "use_safetensors": True, "output_loading_info": True}
@@ -104,7 +119,8 @@ def _whole(kind: Any, source: str, part: str, **options: Any) -> Any:
         UserError: The file lacks a tensor, has one too many, or one of another shape.
     """
     try:
-        network, info = kind.from_pretrained(source, subfolder=part, **options)
+        with quiet_loading():
+            network, info = kind.from_pretrained(source, subfolder=part, **options)
     except ValueError as error:
         if "expected shape" not in str(error):
             raise

@@ -33,6 +33,9 @@ class Conditioning(Mapping[str, Tensor]):
         """The rows of several, one after the other."""
         return cls(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
+    __eq__ = object.__eq__  # rows are compared by equal(); a mapping's == would ask for a truth
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
 
@@ -73,7 +76,13 @@ class Conditioning(Mapping[str, Tensor]):
         return self.map(lambda tensor: tensor.repeat_interleave(times, 0))
 
     def chunk(self, parts: int) -> list[Conditioning]:
-        """Equal parts of the rows."""
+        """Equal parts of the rows.
+
+        Raises:
+            ValueError: They cannot be equal.
+        """
+        if self.rows % parts:
+            raise ValueError(f"{self.rows} rows make no {parts} equal parts")
         size = self.rows // parts
         return [self.take(slice(i * size, (i + 1) * size)) for i in range(parts)]
 

@@ -17,7 +17,7 @@ from i2i_dds.teacher.presets import Presets
 class Teacher(Protocol):
     """A frozen text-to-image diffusion model over latents.
 
-    Everything a teacher returns is free of gradients. Pictures are (B, 3, H, W) in [-1, 1],
+    What these methods return is free of gradients. Pictures are (B, 3, H, W) in [-1, 1],
     latents (B, C, h, w) with ``h = H / vae_scale_factor``, scaled as the diffusion model wants
     them.
     """

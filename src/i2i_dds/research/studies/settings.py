@@ -19,7 +19,7 @@ from i2i_dds.checks import (
 )
 
 _SAMPLERS = ("sde", "ode", "cycle_sde")
-_COUNTS = (50, 150, 250, 350, 450, 550, 650, 750, 850, 950)
+_TIMESTEPS = (50, 150, 250, 350, 450, 550, 650, 750, 850, 950)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class IterationsSettings(DescentSettings):
 class CosineSettings(DeltaSettings):
     """Attributes: t: Timesteps to look at; noises: Noises to average over."""
 
-    t: Sequence[int] = checked(several(integer(min=0, max=999)), default=_COUNTS)
+    t: Sequence[int] = checked(several(integer(min=0, max=999)), default=_TIMESTEPS)
     noises: int = checked(integer(min=1), default=8)
 
 
@@ -187,7 +187,6 @@ class DraggingSettings(SamplerSettings):
         n_sensitivity: Drags for each value of a changed setting.
         sensitivity: Settings of a drag and their values, the presets among them; an empty list
             leaves one out.
-        lora_dir: Where LoRAs are kept.
     """
 
     samplers: Sequence[str] = checked(
