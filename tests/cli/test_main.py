@@ -40,6 +40,7 @@ def test_unknown_command_is_one_sentence_that_names_the_nearest(i2i) -> None:
     known = ", ".join(command.name for command in CONSOLE)
     sentence = f"error: 'edti' is no command (did you mean 'edit'?); give one of {known}\n"
     assert i2i("edti", "image=cat.png") == (2, "", sentence)
+    assert "'analyse' is no command any more; it is 'study' now;" in i2i("analyse")[2]
     assert i2i("xyz") == (2, "", f"error: 'xyz' is no command; give one of {known}\n")
 
 

@@ -50,6 +50,10 @@ COMMANDS = (
 )
 
 
+RENAMED = {"analyse": "study", "sde-study": "study"}
+"""Commands that are gone -> what to type instead."""
+
+
 def program() -> str:
     """How the command was typed, such as "python scripts/edit.py", "i2i-edit" or "i2i edit"."""
     typed, module = Path(sys.argv[0]), getattr(sys.modules["__main__"], "__spec__", None)

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from i2i_dds import __version__
 from i2i_dds.checks import did_you_mean
-from i2i_dds.cli.commands import COMMANDS, Command, program
+from i2i_dds.cli.commands import COMMANDS, RENAMED, Command, program
 
 _BY_NAME = {command.name: command for command in COMMANDS if command.console}
 
@@ -27,6 +27,8 @@ def main() -> None:
         module.main()
     else:
         hint, known = did_you_mean(name, _BY_NAME), ", ".join(_BY_NAME)
+        if name in RENAMED:
+            hint = f" any more; it is {RENAMED[name]!r} now"
         print(f"error: {name!r} is no command{hint}; give one of {known}", file=sys.stderr)
         sys.exit(2)
 
