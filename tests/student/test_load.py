@@ -98,3 +98,19 @@ def test_another_teacher_or_task_is_refused(make) -> None:
     with pytest.raises(UserError, match="tasks: this student does not know 'fox'; it knows"):
         check_knows(make(), unknown)
     check_knows(make("text"), unknown)
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_found(make, tmp_path) -> None:
+    student = make()
+    content = {"hyper_parameters": {"student": student_config(student)}, "state_dict": {}}
+    content["state_dict"] = {f"student.{k}": v for k, v in student.state_dict().items()}
+    path = tmp_path / "last.ckpt"
+    torch.save(content, path)
+    assert read_checkpoint(path)["student"] == student_config(student)
+    name, weight = max(student.state_dict().items(), key=lambda pair: pair[1].numel())
+    data = bytearray(path.read_bytes())
+    place = data.index(weight.contiguous().numpy().tobytes())
+    data[place + 5] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(UserError, match="is no checkpoint of train.py, or damaged"):
+        read_checkpoint(path)

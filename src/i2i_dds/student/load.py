@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError
@@ -48,6 +49,13 @@ def load_student(path: str | Path, argument: str = "path") -> EditUNet:
     )
 
 
+_DAMAGED = (
+    *(OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError),
+    *(pickle.UnpicklingError, BadZipFile),
+)
+"""What reading half a file, or one with a flipped bit, raises."""
+
+
 def read_checkpoint(path: str | Path, argument: str = "path") -> dict[str, Any]:
     """What a checkpoint of training holds; only tensors and plain values are ever unpickled.
 
@@ -60,9 +68,13 @@ def read_checkpoint(path: str | Path, argument: str = "path") -> dict[str, Any]:
             f"{argument}: '{path}' does not exist; give a checkpoint, such as <run>/{LAST}"
         )
     try:
+        with ZipFile(path) as archive:  # torch writes checksums, but does not look at them
+            flipped = archive.testzip()
+        if flipped is not None:
+            raise BadZipFile(f"the checksum of {flipped} differs")
         content = torch.load(path, map_location="cpu", weights_only=True)
         return {**content, "student": dict(content["hyper_parameters"]["student"])}
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+    except _DAMAGED as error:
         raise UserError(
             f"{argument}: '{path}' is no checkpoint of train.py, or damaged; give <run>/{LAST}"
         ) from error
