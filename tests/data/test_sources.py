@@ -133,3 +133,17 @@ def test_pictures_of_other_formats_are_named(tmp_path: Path, caplog) -> None:
     (tmp_path / "a.txt").write_text("a cat")
     assert len(list(folder_samples(tmp_path))) == 1
     assert "1 files" in caplog.text and "b.tif" in caplog.text and "a.txt" not in caplog.text
+
+
+def test_a_key_is_of_the_pictures_name_and_no_later_picture_moves_it(tmp_path: Path) -> None:
+    def keys() -> dict[str, str]:
+        return {sample["caption"]: sample["key"] for sample in folder_samples(tmp_path)}
+
+    for name in ("b cat", "c", "c!"):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(name)
+    before = keys()
+    assert before["b cat"].startswith("b-cat-") and len(set(before.values())) == 3
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a")
+    assert {name: key for name, key in keys().items() if name != "a"} == before

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -93,11 +95,11 @@ def folder_samples(
         raise UserError(
             f"{argument}: '{folder}' is no folder; give a folder of pictures with captions"
         )
-    for number, (path, words) in enumerate(_captioned(folder, argument)):
+    for path, words in _captioned(folder, argument):
         image = load_image(path, argument)
         if size is not None:
             image = fit(image, 1, size, "crop")
-        yield Sample(key=f"{number:07d}", image=image, caption=words, scene=None)
+        yield Sample(key=_key(path, folder), image=image, caption=words, scene=None)
 
 
 def teacher_samples(
@@ -166,6 +168,13 @@ def read_text(path: Path, argument: str) -> str:
         raise UserError(
             f"{argument}: '{path}' cannot be read ({error.strerror}); give a text file"
         ) from error
+
+
+def _key(path: Path, folder: Path) -> str:
+    """A picture's key, from its name alone: pictures that come later move no other."""
+    name = path.relative_to(folder) if path.is_relative_to(folder) else path
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", name.stem).strip("-")[:40]
+    return f"{readable or 'picture'}-{blake2b(str(name).encode(), digest_size=6).hexdigest()}"
 
 
 def _captioned(folder: Path, argument: str) -> list[tuple[Path, str]]:
