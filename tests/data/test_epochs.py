@@ -127,12 +127,16 @@ def test_iterating_leaves_the_global_random_numbers_alone(workers: int) -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_broken_samples_are_counted_and_refused_past_a_limit() -> None:
+def test_broken_samples_are_counted_once_and_refused_past_a_limit(caplog) -> None:
     numbers = loader(bad=(3, 4), max_broken=2)
-    epochs(numbers, 1)
+    epochs(numbers, 3)  # the same two in every epoch
     assert sorted(numbers.broken) == ["s:3", "s:4"]
-    with pytest.raises(UserError, match="max_broken: more than 2 .* first is s:[34]"):
-        epochs(numbers, 1)
+    assert caplog.text.count("cannot be decoded") == 2
+    resumed = loader(bad=(3, 4), max_broken=1)
+    resumed.load_state_dict(numbers.state_dict())
+    assert sorted(resumed.broken) == ["s:3", "s:4"]
+    with pytest.raises(UserError, match="max_broken: more than 1 .* first is s:[34]"):
+        epochs(resumed, 1)
 
 
 @pytest.mark.parametrize("bad", [{"batch_size": 0}, {"num_workers": -1}])

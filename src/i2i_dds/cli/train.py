@@ -203,6 +203,9 @@ def _measure(
         "nonfinite": result.numbers["nonfinite"] + sum(gather(module.nonfinite)),
         "images_per_second": speeds[0] if speeds else None,
         "steps": trainer.global_step or trainer.max_steps,
+        "unreadable_pictures": len(
+            {name for names in gather(_unreadable(trainer)) for name in names}
+        ),
         "split": cfg.final.split,
         "overrides": overrides(),
     }
@@ -215,6 +218,11 @@ def _measure(
     write_json(folder / "metrics.json", numbers)
     _log_final(trainer, numbers)
     return numbers
+
+
+def _unreadable(trainer: Trainer) -> list[str]:
+    """Names of the pictures that this process could not decode."""
+    return list(getattr(trainer.train_dataloader, "broken", []))
 
 
 def _of(trainer: Trainer, kind: type) -> list[Any]:

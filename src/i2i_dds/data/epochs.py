@@ -7,6 +7,7 @@ whatever the number of ranks or workers: a position is one number, and resuming 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from i2i_dds.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
@@ -102,7 +105,11 @@ class EpochLoader:
         collate: from a list of items to a batch, whose entry "broken" names what was unreadable.
         plan: for `len(dataset)` samples.
         num_workers: loading processes; 0 loads here.
-        max_broken: how many unreadable samples this process may meet before it gives up.
+        max_broken: how many unreadable samples this process may meet before it gives up; one that
+            it meets in every epoch counts once.
+
+    Attributes:
+        broken: the names of those that it met.
     """
 
     def __init__(
@@ -142,17 +149,23 @@ class EpochLoader:
             self.plan.consumed += 1
             yield batch
 
-    def state_dict(self) -> dict[str, int]:
-        """See `EpochPlan.state_dict`."""
-        return self.plan.state_dict()
+    def state_dict(self) -> dict[str, Any]:
+        """See `EpochPlan.state_dict`; and the names of what could not be read."""
+        return {**self.plan.state_dict(), "broken": list(self.broken)}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `EpochPlan.load_state_dict`."""
         self.plan.load_state_dict(state)
+        self.broken = list(state.get("broken", []))
 
     def _count_broken(self, batch: dict[str, Any]) -> None:
-        self.broken += batch.get("broken", [])
-        if len(self.broken) > self.max_broken:
+        met = batch.get("broken", [])
+        for name in met:
+            if name not in self.broken:
+                log.warning("%s cannot be decoded; another picture takes its place", name)
+                self.broken.append(name)
+        # In one batch also those that are met again: where none can be read, items are black.
+        if max(len(self.broken), len(met)) > self.max_broken:
             raise UserError(
                 f"max_broken: more than {self.max_broken} pictures could not be decoded "
                 f"(the first is {self.broken[0]}); make the shards again or allow more"
