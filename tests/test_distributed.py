@@ -37,13 +37,16 @@ def test_every_process_hears_of_the_refusal_before_any_leaves(monkeypatch, rank:
     ("variables", "expected"),
     [
         ({}, 0),
-        ({"SLURM_PROCID": "3"}, 3),
+        ({"SLURM_PROCID": "3"}, 0),  # of a stranger, in whose shell this is a lone process
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "1"}, 0),
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "bash"}, 0),
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}, 3),
         ({"LOCAL_RANK": "1", "SLURM_PROCID": "0"}, 1),  # Lightning's launcher in a SLURM shell
         ({"RANK": "2", "LOCAL_RANK": "0", "SLURM_PROCID": "1"}, 2),  # torchrun under SLURM
     ],
 )
 def test_launched_rank(monkeypatch, variables: dict[str, str], expected: int) -> None:
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "SLURM_NTASKS", "SLURM_JOB_NAME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -26,10 +26,24 @@ def get_rank_and_world_size() -> tuple[int, int]:
 
 def launched_rank() -> int:
     """The rank that torchrun, SLURM or Lightning's launcher gave, with or without a group yet."""
-    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+    names = ("RANK", "LOCAL_RANK", *(["SLURM_PROCID"] if _is_slurm_task() else []))
+    for name in names:
         if os.environ.get(name, "").isdecimal():
             return int(os.environ[name])
     return 0
+
+
+def launched_world_size() -> int:
+    """How many processes were started together, by torchrun or by SLURM."""
+    if os.environ.get("WORLD_SIZE", "").isdecimal():
+        return int(os.environ["WORLD_SIZE"])
+    return int(os.environ["SLURM_NTASKS"]) if _is_slurm_task() else 1
+
+
+def _is_slurm_task() -> bool:
+    """Whether this is one of several tasks of srun, and not a shell that SLURM gave."""
+    several = os.environ.get("SLURM_NTASKS", "").isdecimal() and os.environ["SLURM_NTASKS"] != "1"
+    return several and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")
 
 
 def gather(value: Any) -> list[Any]:

@@ -25,7 +25,7 @@ from i2i_dds.cli.commands import program
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.memory import keep_freed_memory
 from i2i_dds.cli.root import Root
-from i2i_dds.distributed import launched_rank
+from i2i_dds.distributed import launched_rank, launched_world_size
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
 from i2i_dds.teacher.presets import config_dir
@@ -49,6 +49,7 @@ def entry_point(
     text: Sequence[str] = (),
     typed: Mapping[str, str] | None = None,
     moved: Mapping[str, str] | None = None,
+    shares: bool = False,
 ) -> Callable[[Job], Callable[[], None]]:
     """Makes a console command of a function that takes a composed config.
 
@@ -59,6 +60,7 @@ def entry_point(
         typed: What is typed for a key, where the key's name is not: as typed -> the key. Hydra
             takes a name that is also a folder of ``conf/`` for a choice of that group.
         moved: Keys and groups that are gone -> what to give instead.
+        shares: Whether several processes share its work. Others refuse to do it several times.
 
     Returns:
         A decorator. The function it takes returns its run folder, or (run folder, metric) where
@@ -74,6 +76,11 @@ def entry_point(
             # With the switch on, Hydra raises what it would otherwise print in several lines.
             with _explained(full_error, root), _hydra_full_error("1"):
                 refuse_moved(sys.argv[1:], moved or {})
+                if not shares and launched_world_size() > 1:
+                    raise UserError(
+                        f"{config_name}: {launched_world_size()} processes were started, and each "
+                        "would do all of the work; start one"
+                    )
                 arguments = checked(sys.argv[1:], root)
                 sys.argv[1:] = rename(quote_text(arguments, text), typed or {})
                 _run(_task(job, full_error), config_name)

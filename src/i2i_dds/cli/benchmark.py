@@ -52,6 +52,7 @@ _FREE = (
 @entry_point(
     "benchmark",
     typed={"data": "benchmark"},
+    shares=True,
     moved={
         "arms": "give sweep=<method>.<setting> sweep_values=[...] to sweep another setting",
         "pull": "give lambda_l2=<number>",

@@ -25,7 +25,7 @@ _RULES = {
 }
 
 
-@entry_point("evaluate", text=["ckpt"], moved=MOVED_SCORES)
+@entry_point("evaluate", text=["ckpt"], moved=MOVED_SCORES, shares=True)
 def main(cfg: DictConfig) -> Path:
     """Measures, writes the run folder on the first process, and returns it."""
     from i2i_dds.cli.sizes import data_module

@@ -41,7 +41,7 @@ _RULES = {
 }
 
 
-@entry_point("train", text=["ckpt_path"], moved=MOVED_SCORES)
+@entry_point("train", text=["ckpt_path"], moved=MOVED_SCORES, shares=True)
 def main(cfg: DictConfig) -> tuple[Path, float | None]:
     """Trains in the run folder; returns it and the number that a sweeper optimizes."""
     from i2i_dds.runs import write_json
