@@ -415,3 +415,11 @@ def test_several_processes_do_not_edit_the_same_unasked(run, tmp_path: Path, mon
     done = run(*IMAGE)
     assert done.code == 2 and done.sentence.startswith("error: edit: 2 processes were started")
     assert not list(tmp_path.glob("outputs/edit/*"))
+
+
+def test_help_lists_the_groups_that_concern_it_alone(run) -> None:
+    text = run("--help").out
+    groups = text.partition("Groups and their choices\n")[2].partition("\n\n")[0].splitlines()
+    named = [line.partition(":")[0] for line in groups]
+    assert named == ["editor", "paths", "score", "task", "teacher", "timesteps"]
+    assert "teacher: pocket, sd15, sd21" in groups

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
@@ -42,6 +43,10 @@ MOVED_SCORES = {
     "score.contrast": "give score.lambda_contrastive=<number>",
 }
 """Of all commands that have a score."""
+
+
+_groups: list[str] = []
+"""Those of the running command, also where nothing is chosen of one yet."""
 
 
 def entry_point(
@@ -73,6 +78,7 @@ def entry_point(
             keep_freed_memory()
             full_error = os.environ.get(_FULL_ERROR)
             root = Root(config_dir() / f"{config_name}.yaml")
+            _groups[:] = root.groups
             # With the switch on, Hydra raises what it would otherwise print in several lines.
             with _explained(full_error, root), _hydra_full_error("1"):
                 refuse_moved(sys.argv[1:], moved or {})
@@ -118,8 +124,25 @@ def settings_of(cfg: DictConfig, free: Collection[str]) -> dict[str, Any]:
     return flatten({key: value for key, value in plain(resolved(cfg)).items() if key not in free})
 
 
+def command_groups(choices: DictConfig) -> str:
+    """The groups that a command chooses from, a line each with the names in them, for its help."""
+    lines = []
+    for group in sorted({*map(str, choices), *_groups}):
+        if group.split("/")[0] != "hydra":
+            names = choices_of(group.partition("@")[0])
+            lines.append(f"{group}: {', '.join(names)}")
+    return "\n".join(lines) or "none"
+
+
+def choices_of(group: str) -> list[str]:
+    """What a group of ``conf/`` holds, files and what Python registered."""
+    files = [path.stem for path in (config_dir() / group).glob("*.yaml")]
+    registered = ConfigStore.instance().repo.get(group, {})
+    return sorted({*files, *(name.removesuffix(".yaml") for name in registered)})
+
+
 OmegaConf.register_new_resolver("program", program, replace=True)
-OmegaConf.register_new_resolver("tenth", lambda value: value / 10, replace=True)
+OmegaConf.register_new_resolver("command_groups", command_groups, replace=True)
 
 
 def rename(arguments: Sequence[str], typed: Mapping[str, str]) -> list[str]:

@@ -61,11 +61,11 @@ _FREE = (
 )
 def main(cfg: DictConfig) -> Path:
     """Measures this process's share of what is left; the first process writes the summary."""
+    check(cfg, _RULES, typed={"data": "benchmark"})
     from i2i_dds.distributed import process_group
     from i2i_dds.research.benchmark.run import Benchmark
     from i2i_dds.research.resumable import cpu_threads
 
-    check(cfg, _RULES, typed={"data": "benchmark"})
     known = _known(cfg)
     with cpu_threads(cfg.threads), process_group() as (rank, _):
         data = _set(cfg, build(cfg, "teacher"))

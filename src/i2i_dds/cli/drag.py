@@ -45,6 +45,7 @@ _RULES = {
 @entry_point("drag", text=["prompt"])
 def main(cfg: DictConfig) -> Path:
     """Drags, writes the run folder and returns it."""
+    check(cfg, _RULES)
     from i2i_dds.cli.sizes import side
     from i2i_dds.editing.drag_items import cells_of
     from i2i_dds.editing.handles import collapsed
@@ -52,7 +53,6 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.pipelines.drag import drag_picture, first_timestep, request_of
     from i2i_dds.runs import run_folder
 
-    check(cfg, _RULES)
     drag, lora, item = build(cfg, "drag"), lora_of(cfg), _own_item(cfg)
     teacher = build(cfg, "teacher")
     truth = _critter(cfg, teacher) if item is None else None

@@ -39,13 +39,13 @@ _FREE = ("n", "paths", "out", "name", "lora_dir", "root")
 @entry_point("drag_bench", typed={"data": "benchmark"}, shares=True)
 def main(cfg: DictConfig) -> Path:
     """Drags this process's share of what is left; the first process writes the summary."""
+    check(cfg, _RULES, typed={"data": "benchmark"})
     from i2i_dds.cli.sizes import side
     from i2i_dds.distributed import on_rank_zero, process_group
     from i2i_dds.pipelines.drag import first_timestep
     from i2i_dds.research.drag_benchmark import DragBenchmark, drag_meter
     from i2i_dds.research.resumable import check_same, cpu_threads, run_resumable
 
-    check(cfg, _RULES, typed={"data": "benchmark"})
     drag, lora = build(cfg, "drag"), lora_of(cfg)
     with cpu_threads(cfg.threads), process_group() as (rank, _):
         teacher = build(cfg, "teacher")

@@ -43,6 +43,7 @@ _T_MAX = {"t_max": integer(min=1, max=1000)}
 @entry_point("edit", text=["prompt.source", "prompt.target"], moved=MOVED_SCORES)
 def main(cfg: DictConfig) -> Path:
     """Edits, writes the run folder and returns it."""
+    check(cfg, _RULES | (_T_MAX if "t_max" in cfg else {}))
     from i2i_dds.cli import edit_inputs as inputs_of
     from i2i_dds.editing.batches import edit_items
     from i2i_dds.evaluation.measure import Evaluator, load_judge
@@ -51,7 +52,6 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.runs import run_folder
     from i2i_dds.tasks import TaskSet
 
-    check(cfg, _RULES | (_T_MAX if "t_max" in cfg else {}))
     editor, automask = build(cfg, "editor"), build(cfg, "automask")
     source = cfg.source or ("critters" if cfg.image is None else "image")
     settings = resolved(cfg)

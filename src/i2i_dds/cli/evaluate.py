@@ -28,6 +28,7 @@ _RULES = {
 @entry_point("evaluate", text=["ckpt"], moved=MOVED_SCORES, shares=True)
 def main(cfg: DictConfig) -> Path:
     """Measures, writes the run folder on the first process, and returns it."""
+    check(cfg, _RULES)
     from i2i_dds.cli.sizes import data_module
     from i2i_dds.distributed import process_group
     from i2i_dds.evaluation.grid import grid
@@ -37,7 +38,6 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.training.student_edit import build_eval_dataset, measure_student
     from i2i_dds.training.validation import captions_of, columns_of, rows_of
 
-    check(cfg, _RULES)
     zero_shot = build(cfg, "zero_shot.editor")
     student = load_student(cfg.ckpt, "ckpt")
     tasks = _tasks(cfg, student)

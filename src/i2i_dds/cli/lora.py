@@ -36,13 +36,13 @@ _RULES = {
 @entry_point("lora", text=["prompt"])
 def main(cfg: DictConfig) -> Path:
     """Trains or finds the adapter, writes the run folder and returns it."""
+    check(cfg, _RULES)
     from i2i_dds.editing.lora_cache import lora_for
     from i2i_dds.editing.lora_teacher import CosineScale
     from i2i_dds.pipelines.lora_run import compare, write_lora_run
     from i2i_dds.progress import progress_bar
     from i2i_dds.runs import run_folder
 
-    check(cfg, _RULES)
     settings = build(cfg, "lora")
     with called({"high": "lora_high", "low": "lora_low"}):
         scale = CosineScale(cfg.lora_high, cfg.lora_low)
