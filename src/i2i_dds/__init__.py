@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from i2i_dds.critters import Scene, render
+    from i2i_dds.data.datamodule import EditDataModule
     from i2i_dds.diffusion.process import Process, RectifiedFlow, VariancePreserving
     from i2i_dds.editing.automask import AutoMask
     from i2i_dds.editing.drag import Drag
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from i2i_dds.editing.sdedit import SDEdit
     from i2i_dds.errors import UserError
     from i2i_dds.evaluation.grid import grid
+    from i2i_dds.evaluation.held_out import EvalBatch, held_out_scenes
+    from i2i_dds.evaluation.tables import markdown_table
     from i2i_dds.pipelines.drag import DragOutput, DragPipeline
     from i2i_dds.pipelines.edit import EditPipeline
     from i2i_dds.pipelines.examples import example_picture, load_teacher
@@ -40,18 +43,24 @@ if TYPE_CHECKING:
     from i2i_dds.teacher.conditioning import Conditioning
     from i2i_dds.teacher.interface import Teacher
     from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+    from i2i_dds.training.checkpoints import Checkpoints
+    from i2i_dds.training.module import EditTraining
 
 _HOMES = {
     "CDS": "scores.cds",
     "DDS": "scores.dds",
     "SDS": "scores.sds",
     "AutoMask": "editing.automask",
+    "Checkpoints": "training.checkpoints",
     "Conditioning": "teacher.conditioning",
     "Drag": "editing.drag",
     "DragOutput": "pipelines.drag",
     "DragPipeline": "pipelines.drag",
+    "EditDataModule": "data.datamodule",
     "EditOutput": "pipelines.output",
     "EditPipeline": "pipelines.edit",
+    "EditTraining": "training.module",
+    "EvalBatch": "evaluation.held_out",
     "GaussianMixtureTeacher": "teacher.analytic",
     "Inpaint": "editing.inpaint",
     "Inversion": "editing.inversion",
@@ -72,7 +81,9 @@ _HOMES = {
     "VariancePreserving": "diffusion.process",
     "example_picture": "pipelines.examples",
     "grid": "evaluation.grid",
+    "held_out_scenes": "evaluation.held_out",
     "load_teacher": "pipelines.examples",
+    "markdown_table": "evaluation.tables",
     "render": "critters",
 }
 
@@ -81,12 +92,16 @@ __all__ = [  # noqa: RUF022
     "DDS",
     "SDS",
     "AutoMask",
+    "Checkpoints",
     "Conditioning",
     "Drag",
     "DragOutput",
     "DragPipeline",
+    "EditDataModule",
     "EditOutput",
     "EditPipeline",
+    "EditTraining",
+    "EvalBatch",
     "GaussianMixtureTeacher",
     "Inpaint",
     "Inversion",
@@ -108,7 +123,9 @@ __all__ = [  # noqa: RUF022
     "__version__",
     "example_picture",
     "grid",
+    "held_out_scenes",
     "load_teacher",
+    "markdown_table",
     "render",
 ]
 

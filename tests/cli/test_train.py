@@ -17,8 +17,8 @@ from PIL import Image
 
 from i2i_dds.cli.app import config_dir
 from i2i_dds.cli.train import main
+from i2i_dds.evaluation.students import optimizable
 from i2i_dds.student.load import load_student
-from i2i_dds.training.student_edit import optimizable
 
 FEW = [
     *("trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.log_every_n_steps=1"),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from i2i_dds.evaluation.aggregate import aggregate, mean, spread
+from i2i_dds.evaluation.aggregate import aggregate, mean, over_seeds, spread
 
 NAN = float("nan")
 ROWS = [
@@ -54,3 +54,17 @@ def test_mean_and_spread_of_nothing_are_none():
     assert mean([NAN, None]) is None and spread([1.0, NAN]) is None
     assert mean([1.0, 2.0, NAN, -math.inf]) == 1.5
     assert spread([1.0, None, 3.0]) == pytest.approx(math.sqrt(2))
+
+
+def test_over_seeds_takes_means_and_sample_deviations_of_what_is_known():
+    nan = float("nan")
+    rows = [
+        {"variant": "a", "t": 1, "x": 1.0, "y": nan},
+        {"variant": "b", "t": 1, "x": 5.0, "y": nan},
+        {"variant": "a", "t": 1, "x": 4.0, "y": 2.0},
+    ]
+    first, second = over_seeds(rows, ("variant", "t"), ("x", "y"))
+    assert (first["variant"], first["t"], first["seeds"], first["x"]) == ("a", 1, 2, 2.5)
+    assert first["x_spread"] == pytest.approx(math.sqrt(2 * 1.5**2))
+    assert first["y"] == 2.0 and math.isnan(first["y_spread"])
+    assert second["x"] == 5.0 and math.isnan(second["y"]) and math.isnan(second["x_spread"])

@@ -24,6 +24,7 @@ from i2i_dds.evaluation.metric import (
     printed,
     ranking_metrics,
 )
+from i2i_dds.evaluation.students import optimizable
 from i2i_dds.research import plots
 from i2i_dds.research.benchmark.sets import critters
 from i2i_dds.research.benchmark.table import summary, table
@@ -31,7 +32,6 @@ from i2i_dds.research.descent import traced
 from i2i_dds.research.studies.students import compared_numbers
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
-from i2i_dds.training.student_edit import optimizable
 from i2i_dds.training.validation import HeldOutMetrics
 
 TASKS = TaskSet(

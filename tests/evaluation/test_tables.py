@@ -1,11 +1,11 @@
 """Tables as text."""
 
-from i2i_dds.evaluation.tables import Column, markdown, markdown_of_cells
+from i2i_dds.evaluation.tables import Column, markdown_of_cells, markdown_table
 
 
 def test_numbers_have_four_digits_and_what_is_unknown_is_a_dash():
     rows = [{"a": "x", "b": 1.23456, "c": 3}, {"a": "y", "b": float("nan"), "c": None}, {"a": ""}]
-    assert markdown(["a", "b", "c"], rows).splitlines() == [
+    assert markdown_table(["a", "b", "c"], rows).splitlines() == [
         "| a | b | c |",
         "| --- | --- | --- |",
         "| x | 1.235 | 3 |",

@@ -183,3 +183,16 @@ def test_a_mask_that_is_all_black_holds_nothing_back_and_that_is_logged(pipe, ca
     told = {"target": "a lion", "num_inference_steps": 1}
     free, held = pipe(picture, **told), pipe(picture, mask=black, **told)
     assert torch.equal(free.latents[0], held.latents[0]) and "is black" in caplog.text
+
+
+def test_each_picture_may_have_targets_of_its_own(pipe: EditPipeline) -> None:
+    pictures = [example_picture(size=32), example_picture("dog", 32)]
+    out = pipe(pictures, target=[["a lion"], ["a fox", "an owl"]], num_inference_steps=2)
+    alone = pipe(pictures[1], target="an owl", num_inference_steps=2)
+    assert len(out.images) == 3
+    assert not torch.equal(out.latents[1], out.latents[2])
+    with pytest.raises(UserError, match="target: 3 are given for 2 pictures"):
+        pipe(pictures, target=[["a lion"]] * 3)
+    with pytest.raises(UserError, match="target: .* is not allowed"):
+        pipe(pictures, target=[["a lion"], []])
+    assert alone.images[0].size == (32, 32)

@@ -9,9 +9,10 @@ from pytorch_lightning.loggers import CSVLogger
 
 from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
+from i2i_dds.evaluation.picture_table import rows_of
 from i2i_dds.training.progress import ProgressBar
 from i2i_dds.training.throughput import Throughput
-from i2i_dds.training.validation import HeldOutMetrics, PictureTable, rows_of
+from i2i_dds.training.validation import HeldOutMetrics, PictureTable
 
 
 class Zeros(LatentOptimization):

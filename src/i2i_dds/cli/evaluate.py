@@ -32,26 +32,29 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.cli.sizes import data_module
     from i2i_dds.distributed import process_group
     from i2i_dds.evaluation.grid import grid
-    from i2i_dds.evaluation.measure import Evaluator, load_judge
+    from i2i_dds.evaluation.measure import load_judge
+    from i2i_dds.evaluation.picture_table import captions_of, columns_of, rows_of
+    from i2i_dds.evaluation.students import build_eval_dataset
+    from i2i_dds.pipelines.student import Student
     from i2i_dds.runs import run_folder, write_image, write_json
     from i2i_dds.student.load import check_fits, load_student
-    from i2i_dds.training.student_edit import build_eval_dataset, measure_student
-    from i2i_dds.training.validation import captions_of, columns_of, rows_of
 
     zero_shot = build(cfg, "zero_shot.editor")
-    student = load_student(cfg.ckpt, "ckpt")
-    tasks = _tasks(cfg, student)
+    network = load_student(cfg.ckpt, "ckpt")
+    tasks = _tasks(cfg, network)
     judge, teacher = load_judge(cfg.judge), build(cfg, "teacher")
-    check_fits(student, teacher, "ckpt")
+    check_fits(network, teacher, "ckpt")
+    student = Student(network, teacher)
     data = data_module(cfg, teacher, tasks)
     with process_group() as (rank, _), typed_keys(cfg, "data"):
         dataset = build_eval_dataset(data, cfg.split, cfg.n)
-        evaluator = Evaluator(tasks, teacher, judge)
         with typed_keys(cfg, "zero_shot.editor"):
-            result = measure_student(student, evaluator, dataset, cfg.batch_size, zero_shot)
+            result = student.evaluate(
+                dataset, judge=judge, batch_size=cfg.batch_size, tasks=tasks, zero_shot=zero_shot
+            )
     if rank == 0:
         rows = rows_of(dataset, SHOWN)
-        picture = grid(columns_of(rows, student, teacher, tasks), captions_of(rows))
+        picture = grid(columns_of(rows, network, teacher, tasks), captions_of(rows))
         with run_folder(run_dir()) as folder:
             write_image(folder / "grid.png", picture)
             result.evaluation.write_csv(folder / "rows.csv")

@@ -44,12 +44,12 @@ _RULES = {
 @entry_point("train", text=["ckpt_path"], moved=MOVED_SCORES, shares=True)
 def main(cfg: DictConfig) -> tuple[Path, float | None]:
     """Trains in the run folder; returns it and the number that a sweeper optimizes."""
+    from i2i_dds.evaluation.students import optimizable
     from i2i_dds.runs import write_json
     from i2i_dds.student.load import STUDENT
     from i2i_dds.tasks import TaskSet
     from i2i_dds.training.checkpoints import CONFIG
     from i2i_dds.training.loggers import finish_loggers
-    from i2i_dds.training.student_edit import optimizable
 
     check(cfg, {**_RULES, "optimized_metric": optional(choice(*optimizable()))})
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -187,17 +187,22 @@ def _measure(
     """The final validation: metrics.json, rows.csv and grid.png."""
     from i2i_dds.distributed import gather
     from i2i_dds.evaluation.grid import grid
-    from i2i_dds.evaluation.measure import Evaluator, load_judge
+    from i2i_dds.evaluation.measure import load_judge
+    from i2i_dds.evaluation.students import build_eval_dataset
+    from i2i_dds.pipelines.student import Student
     from i2i_dds.runs import write_image, write_json
-    from i2i_dds.training.student_edit import build_eval_dataset, measure_student
     from i2i_dds.training.throughput import Throughput
     from i2i_dds.training.validation import PictureTable
 
     student, teacher = module.student, module.teacher
     dataset = build_eval_dataset(data, cfg.final.split, cfg.final.n)
-    evaluator = Evaluator(student.tasks, teacher, load_judge(cfg.judge))
     with typed_keys(cfg, "zero_shot.editor"):
-        result = measure_student(student, evaluator, dataset, data.eval_batch_size, zero_shot)
+        result = Student(student, teacher).evaluate(
+            dataset,
+            judge=load_judge(cfg.judge),
+            batch_size=data.eval_batch_size,
+            zero_shot=zero_shot,
+        )
     speeds = [c.images_per_second for c in _of(trainer, Throughput)]
     numbers = result.numbers | {
         "nonfinite": result.numbers["nonfinite"] + sum(gather(module.nonfinite)),

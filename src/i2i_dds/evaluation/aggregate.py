@@ -98,3 +98,16 @@ def _finite(values: Iterable[float | None]) -> list[float]:
 
 def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
+
+
+def over_seeds(
+    rows: Sequence[Mapping[str, Any]], keys: Sequence[str], metrics: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One line for each value of the keys: means over seeds, and sample deviations as "_spread"."""
+    lines = []
+    for group in aggregate(rows, keys, metrics, seed=None):
+        line: dict[str, Any] = dict(zip(keys, group.key, strict=True)) | {"seeds": group.n}
+        for name in metrics:
+            line |= {name: group.means[name], f"{name}_spread": group.spreads[name]}
+        lines.append(line)
+    return lines

@@ -34,7 +34,7 @@ class Column:
         return f"{value * scale:.{self.digits}f}{around}{unit}"
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+def markdown_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as a table; numbers have four significant digits, what a row has not is a dash."""
     return markdown_of_cells(columns, [[row.get(column) for column in columns] for row in rows])
 

@@ -74,7 +74,7 @@ class EditPipeline:
         self,
         images: Picture | Sequence[Picture],
         *,
-        target: str | Sequence[str],
+        target: str | Sequence[str] | Sequence[Sequence[str]],
         source: str | Sequence[str] = "",
         editor: str | Editor = "zero_shot",
         mask: Picture | Sequence[Picture] | AutoMask | None = None,
@@ -97,7 +97,8 @@ class EditPipeline:
 
         Args:
             images: One picture or a list, see :data:`i2i_dds.pipelines.pictures.Picture`.
-            target: What they shall show.
+            target: What they shall show: one text, or a list, and every picture is edited towards
+                each; or a list of lists, which has for each picture its own.
             source: What they show: one for all, or one for each picture. May be empty.
             editor: A name of :data:`i2i_dds.pipelines.editors.EDITORS`, or an editor.
             mask: Where to edit (white), one for all or one for each; one that is all black holds
@@ -130,11 +131,9 @@ class EditPipeline:
         require("fit", fit, choice("auto", "resize", "crop", "error"))
         if generator is not None and not isinstance(generator, Generator):
             raise UserError(f"generator: {generator!r} is not allowed; give a torch.Generator")
-        sources, targets = as_list(source), as_list(target)
+        sources, targets = as_list(source), _targets(target)
         for words in sources:
             require("source", words, text(empty=True))
-        if not targets or not all(isinstance(words, str) and words.strip() for words in targets):
-            raise UserError(f"target: {target!r} is not allowed; give a text that is not empty")
         settings: dict[str, Any] = {}
         asked = {
             "guidance_scale": guidance_scale,
@@ -198,7 +197,7 @@ class EditPipeline:
         self,
         images: Picture | Sequence[Picture],
         sources: list[str],
-        targets: list[str],
+        targets: list[list[str]],
         mask: Any,
         size: Size,
         fit: str,
@@ -207,6 +206,7 @@ class EditPipeline:
         if not pictures:
             raise UserError("images: an empty list; give a picture, or a list of them")
         words = one_for_each(sources, len(pictures), "source")
+        wanted = one_for_each(targets, len(pictures), "target")
         masks = one_for_each(as_list(mask), len(pictures), "mask")
         items: list[PictureItem] = []
         for number, picture in enumerate(pictures):
@@ -214,7 +214,7 @@ class EditPipeline:
             held = None if masks[number] is None else open_mask(masks[number], opened.size)
             if held is not None and not held.getbbox():
                 log.warning("mask: all of number %d is black, so everything may change", number)
-            for target in targets:
+            for target in wanted[number]:
                 items.append(
                     prepare(
                         name=str(len(items)),
@@ -229,6 +229,16 @@ class EditPipeline:
                     )
                 )
         return items
+
+
+def _targets(target: Any) -> list[list[str]]:
+    """The targets of all pictures, or of each."""
+    given = as_list(target)
+    nested = given if given and all(isinstance(one, (list, tuple)) for one in given) else [given]
+    for words in nested:
+        if not words or not all(isinstance(one, str) and one.strip() for one in words):
+            raise UserError(f"target: {target!r} is not allowed; give a text that is not empty")
+    return [list(words) for words in nested]
 
 
 def _mask_words(mask: Any, automask: AutoMask | None) -> str | None:

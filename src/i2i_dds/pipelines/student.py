@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from i2i_dds.checks import as_list, choice, integer, optional, require, several
+from i2i_dds.data.edits import SceneEdits, ShardEdits
+from i2i_dds.data.sources import Split, scene_size
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
+from i2i_dds.evaluation.measure import Evaluator, load_judge
+from i2i_dds.evaluation.students import StudentResult, measure_student
+from i2i_dds.metrics.judge import Judge
+from i2i_dds.pipelines.editors import build_editor
 from i2i_dds.pipelines.output import EditOutput
 from i2i_dds.pipelines.pictures import Picture, Size, open_picture, prepare, restore
+from i2i_dds.student.build import new_student, student_shapes
 from i2i_dds.student.load import check_fits, load_student
 from i2i_dds.student.unet import EditUNet
+from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -63,6 +72,38 @@ class Student:
             teacher = StableDiffusionTeacher.load(teacher, **options)
         return cls(network, teacher)
 
+    @classmethod
+    def new(
+        cls,
+        teacher: Teacher,
+        tasks: Task | TaskSet,
+        shape: str = "small",
+        conditioning: str = "task",
+        seed: int = 0,
+    ) -> Student:
+        """An untrained student, which gives back what it gets; train ``network`` with it.
+
+        See :class:`i2i_dds.training.module.EditTraining`.
+
+        Args:
+            teacher: Whose latents it edits.
+            tasks: What it shall learn.
+            shape: "small" or "base", see ``conf/student``.
+            conditioning: "task", a learned token each; "text", the embedding of the instruction.
+            seed: Of the weights.
+
+        Raises:
+            UserError: No such shape or conditioning.
+        """
+        shapes = student_shapes()
+        require("shape", shape, choice(*shapes))
+        task_set = TaskSet([tasks]) if isinstance(tasks, Task) else tasks
+        return cls(new_student(teacher, task_set, shapes[shape], conditioning, seed=seed), teacher)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes the network with its tasks, all that :meth:`from_pretrained` needs."""
+        self.network.save_pretrained(folder)
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks it knows."""
@@ -96,6 +137,7 @@ class Student:
         if not as_list(images):
             raise UserError("images: an empty list; give a picture, or a list of them")
         number = self._number(task)
+        self.network.to(self.teacher.device).eval()  # a trainer leaves it elsewhere
         prepared = [
             prepare(
                 name=str(i),
@@ -127,6 +169,44 @@ class Student:
             latents=tuple(latents[i] for i in range(len(prepared))),
             settings={"editor": "student", "task": self.tasks[number]},
         )
+
+    def evaluate(
+        self,
+        dataset: SceneEdits | ShardEdits | None = None,
+        *,
+        n: int = 256,
+        split: Split = "test",
+        seed: int = 0,
+        judge: str | Path | Judge | None = "pocket",
+        batch_size: int = 32,
+        tasks: TaskSet | None = None,
+        zero_shot: LatentOptimization | None = None,
+    ) -> StudentResult:
+        """Measures the student on held-out pictures, as ``evaluate`` and ``train`` do.
+
+        Args:
+            dataset: The pictures; None draws Critters scenes.
+            n: Scenes for each task, where no dataset is given.
+            split: "val" or "test", likewise.
+            seed: Of the scenes, likewise.
+            judge: Says if an edit succeeded: "pocket", a folder, a judge, or None for nobody.
+            batch_size: Rows of a forward pass.
+            tasks: Those of the dataset; None is the student's own.
+            zero_shot: What its speed is compared with; None is the teacher's preset.
+
+        Returns:
+            ``evaluation`` with a row a picture, and ``numbers``, what metrics.json holds. On
+            several processes each measures its share, and all have the result.
+        """
+        task_set = self.network.tasks if tasks is None else tasks
+        if dataset is None:
+            dataset = SceneEdits(task_set, split, n, seed, scene_size(None, self.teacher))
+        if not isinstance(judge, Judge):
+            judge = load_judge(judge)
+        if zero_shot is None:
+            zero_shot = cast(LatentOptimization, build_editor("zero_shot", self.teacher.presets)[0])
+        evaluator = Evaluator(task_set, self.teacher, judge)
+        return measure_student(self.network, evaluator, dataset, batch_size, zero_shot)
 
     def _edit(self, x: Tensor, number: int) -> Tensor:
         z_src = self.teacher.encode(x.to(self.network.device))

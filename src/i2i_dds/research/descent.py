@@ -13,7 +13,7 @@ from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
-from i2i_dds.research.eval_batch import EvalBatch, measured_names
+from i2i_dds.evaluation.held_out import EvalBatch, measured_names
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import Score, ScoreInput

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.latent_optimization import LatentOptimization
+from i2i_dds.evaluation.held_out import EvalBatch
 from i2i_dds.research.descent import Variant
-from i2i_dds.research.eval_batch import EvalBatch
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import ScoreInput

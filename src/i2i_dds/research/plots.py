@@ -45,7 +45,7 @@ def plot_lines(
     """Measures over x, with a band of a standard deviation over seeds.
 
     Args:
-        lines: Of :func:`i2i_dds.research.eval_batch.over_seeds`.
+        lines: Of :func:`i2i_dds.evaluation.aggregate.over_seeds`.
         x: Column across.
         by: Column whose values are the lines.
         measures: Columns upwards, a panel each.

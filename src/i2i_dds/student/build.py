@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 
 from i2i_dds.errors import UserError
@@ -14,6 +15,21 @@ from i2i_dds.runs import plain
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.presets import config_dir
+
+
+def student_shapes() -> dict[str, dict[str, Any]]:
+    """The UNets of ``conf/student/*.yaml`` by name: "small" for a CPU, "base" for a GPU."""
+    files = sorted((config_dir() / "student").glob("*.yaml"))
+    contents = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
+
+    def unet(name: str) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for base in contents[name].get("defaults", ()):
+            merged |= unet(base) if base in contents else {}
+        return merged | contents[name].get("unet", {})
+
+    return {name: shape for name in contents if (shape := unet(name))}
 
 
 def new_student(

@@ -13,8 +13,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from i2i_dds.diffusion.randomness import item_generators, randn
-from i2i_dds.diffusion.timesteps import TimestepSampler, UniformTimesteps
+from i2i_dds.diffusion.timesteps import TimestepSampler
 from i2i_dds.errors import UserError
+from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import gradient_to_loss, guarded
 from i2i_dds.scores.interface import Score, ScoreInput
 from i2i_dds.student.edit import edit_with_student
@@ -22,6 +23,13 @@ from i2i_dds.student.load import student_config
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.training.cache import NoDeepCopy, TeacherCache
+from i2i_dds.training.defaults import (
+    default_guidance,
+    default_identity,
+    default_optimizer,
+    default_scheduler,
+    default_timesteps,
+)
 from i2i_dds.training.schedules import ScalarSchedule
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -42,11 +50,12 @@ class EditTraining(LightningModule):
     Args:
         student: What is trained.
         teacher: Who is asked.
-        score: DDS, or SDS as the ablation.
+        score: DDS, or SDS as the ablation. Here as in what follows, None is what ``train.py``
+            has, see :mod:`i2i_dds.training.defaults`.
         optimizer: Called with the student's parameters.
         scheduler: Called with (optimizer, steps=<optimizer steps of the whole training>).
-        guidance: s.
-        identity: w.
+        guidance: s, or one value throughout.
+        identity: w, or one value throughout.
         timesteps: How t is drawn.
         seed: With the step and an item's key it makes the item's t and noise, on any number of
             processes.
@@ -57,11 +66,11 @@ class EditTraining(LightningModule):
         self,
         student: EditUNet,
         teacher: Teacher,
-        score: Score,
-        optimizer: OptimizerFactory,
-        scheduler: SchedulerFactory,
-        guidance: ScalarSchedule,
-        identity: ScalarSchedule,
+        score: Score | None = None,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        guidance: ScalarSchedule | float | None = None,
+        identity: ScalarSchedule | float | None = None,
         timesteps: TimestepSampler | None = None,
         seed: int = 0,
         cache_mb: int = 1024,
@@ -70,12 +79,15 @@ class EditTraining(LightningModule):
         self.student = student
         self._teacher = NoDeepCopy(teacher)
         self._cache = NoDeepCopy(TeacherCache(cache_mb))
-        self.score, self.guidance, self.identity = score, guidance, identity
-        self.timesteps = timesteps or UniformTimesteps()
+        self.score = score or DDS()
+        self.guidance = _schedule(default_guidance(teacher) if guidance is None else guidance)
+        self.identity = _schedule(default_identity() if identity is None else identity)
+        self.timesteps = timesteps or default_timesteps(teacher)
         self.seed, self.nonfinite = seed, 0
-        self._optimizer, self._scheduler = optimizer, scheduler
+        self._optimizer = optimizer or default_optimizer(teacher)
+        self._scheduler = scheduler or default_scheduler()
         plain = {"student": student_config(student), "seed": seed}
-        plain |= {"guidance": asdict(guidance), "identity": asdict(identity)}
+        plain |= {"guidance": asdict(self.guidance), "identity": asdict(self.identity)}
         self.save_hyperparameters(plain, logger=False)
 
     @property
@@ -186,3 +198,7 @@ class EditTraining(LightningModule):
     def _place_teacher(self) -> None:
         if self.teacher.device != self.device:
             self.teacher.to(self.device)
+
+
+def _schedule(value: ScalarSchedule | float) -> ScalarSchedule:
+    return value if isinstance(value, ScalarSchedule) else ScalarSchedule(value, value)

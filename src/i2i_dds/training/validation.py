@@ -9,11 +9,8 @@ from typing import Any
 import torch
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from i2i_dds.data.edits import ShardEdits, collate
-from i2i_dds.data.images import to_pil
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.distributed import gather
 from i2i_dds.editing.interface import EditBatch, Editor, finish
@@ -21,12 +18,11 @@ from i2i_dds.errors import UserError
 from i2i_dds.evaluation.grid import grid
 from i2i_dds.evaluation.measure import EditRow, Evaluator
 from i2i_dds.evaluation.metric import ranking_metrics
+from i2i_dds.evaluation.picture_table import captions_of, columns_of, pictures, rows_of
 from i2i_dds.evaluation.summary import Evaluation
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.runs import write_image
-from i2i_dds.student.edit import edit_with_student
 from i2i_dds.student.unet import EditUNet
-from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.training.loggers import log_pictures
 
@@ -137,49 +133,6 @@ class PictureTable(Callback):
             item_generators(self.seed, self._batch["key"]),
         )
         return pictures(teacher.decode(finish(self.zero_shot(teacher, batch)).z))
-
-
-def rows_of(dataset: Dataset, n: int) -> dict[str, Any]:
-    """A batch of n items of a held-out set, evenly spaced, so that every task has its share."""
-    count = len(dataset)  # type: ignore[arg-type]
-    n = min(n, count)
-    numbers = [i * count // n for i in range(n)]
-    by_epoch = isinstance(dataset, ShardEdits)
-    return collate([dataset[(0, i) if by_epoch else i] for i in numbers])
-
-
-def columns_of(
-    batch: Mapping[str, Any],
-    student: EditUNet,
-    teacher: Teacher,
-    tasks: TaskSet,
-    others: Mapping[str, list[Image.Image]] | None = None,
-) -> dict[str, list[Image.Image]]:
-    """A table's columns: source, student, `others`, and the truth where it is known.
-
-    Args:
-        batch: The rows; its task numbers are those of `tasks`.
-        student: Edits them.
-        teacher: Encodes and decodes.
-        tasks: See `batch`.
-        others: More columns, header -> pictures.
-    """
-    edited = edit_with_student(student, teacher, batch, tasks)
-    columns = {"source": pictures(batch["image"]), "student": pictures(edited), **(others or {})}
-    return columns | ({"truth": pictures(batch["truth"])} if "truth" in batch else {})
-
-
-def captions_of(batch: Mapping[str, Any]) -> list[str]:
-    """A line for each row."""
-    return [
-        f"{source} -> {target}"
-        for source, target in zip(batch["source"], batch["target"], strict=True)
-    ]
-
-
-def pictures(x: Tensor) -> list[Image.Image]:
-    """(B, 3, H, W) in [-1, 1] as pictures."""
-    return [to_pil(row) for row in x]
 
 
 def _flat(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from i2i_dds.evaluation.aggregate import Aggregate, MetricRow, aggregate
-from i2i_dds.evaluation.tables import markdown
+from i2i_dds.evaluation.tables import markdown_table
 
 ALL = "all"
 """The edit of the rows that are means over all kinds of edit."""
@@ -85,7 +85,7 @@ def summary(
         }
         for line in totals
     ]
-    return markdown(["editor", "strength", "n", *headers.values()], cells)
+    return markdown_table(["editor", "strength", "n", *headers.values()], cells)
 
 
 def by_edit(lines: Sequence[MetricRow], metric: str) -> str:
@@ -94,7 +94,7 @@ def by_edit(lines: Sequence[MetricRow], metric: str) -> str:
     editors: dict[str, dict[str, Any]] = {}
     for line in lines:
         editors.setdefault(line["editor"], {"editor": line["editor"]})[line["edit"]] = line[metric]
-    return markdown(["editor", *edits], list(editors.values()))
+    return markdown_table(["editor", *edits], list(editors.values()))
 
 
 def _known(value: Any) -> bool:

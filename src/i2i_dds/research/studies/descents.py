@@ -21,10 +21,11 @@ from i2i_dds.diffusion.timesteps import (
 from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.editing.stopping import early_stop
 from i2i_dds.errors import UserError
+from i2i_dds.evaluation.aggregate import over_seeds
 from i2i_dds.evaluation.grid import grid
+from i2i_dds.evaluation.held_out import EvalBatch, build_eval_batch
 from i2i_dds.evaluation.measure import Evaluator, load_judge
 from i2i_dds.research.descent import UnsharedNoise, Variant, trace, traced
-from i2i_dds.research.eval_batch import EvalBatch, build_eval_batch, over_seeds
 from i2i_dds.research.plots import plot_lines
 from i2i_dds.research.studies.interface import StudyContext, StudyResult
 from i2i_dds.research.studies.settings import DeltaSettings, DescentSettings, IterationsSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from i2i_dds.evaluation.aggregate import over_seeds
 from i2i_dds.research.directions import cosines, norms
-from i2i_dds.research.eval_batch import over_seeds
 from i2i_dds.research.plots import plot_lines
 from i2i_dds.research.studies.descents import descent, eval_batches
 from i2i_dds.research.studies.interface import StudyContext, StudyResult

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i_dds.evaluation.summary import write_csv
-from i2i_dds.evaluation.tables import markdown
+from i2i_dds.evaluation.tables import markdown_table
 from i2i_dds.research.studies.interface import StudyContext, StudyResult
 from i2i_dds.research.studies.settings import Study, StudySettings
 from i2i_dds.runs import replacing, write_image, write_json, write_text
@@ -36,7 +36,7 @@ def run_study(
     result = import_module(f"i2i_dds.research.studies.{study.module}").run(settings, context)
     columns = list(dict.fromkeys(name for line in result.lines for name in line))
     write_csv(folder / "table.csv", columns, map(dict, result.lines))
-    write_text(folder / "table.md", markdown(result.shown, result.lines))
+    write_text(folder / "table.md", markdown_table(result.shown, result.lines))
     if result.rows:
         write_csv(folder / "rows.csv", list(result.rows[0]), map(dict, result.rows))
     with replacing(folder / f"{context.name}.png") as partial:

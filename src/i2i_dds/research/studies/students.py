@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from i2i_dds.errors import UserError
+from i2i_dds.evaluation.aggregate import over_seeds
 from i2i_dds.evaluation.metric import ranking_metrics
-from i2i_dds.research.eval_batch import over_seeds
 from i2i_dds.research.plots import plot_bars
 from i2i_dds.research.studies.interface import StudyContext, StudyResult
 from i2i_dds.research.studies.settings import StudentSettings

@@ -11,14 +11,14 @@ import torch
 from i2i_dds.data.edits import SceneEdits, collate
 from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.evaluation.measure import Evaluator
-from i2i_dds.student.edit import edit_with_student
-from i2i_dds.tasks import TaskSet
-from i2i_dds.training.student_edit import (
+from i2i_dds.evaluation.students import (
     build_eval_dataset,
     measure_seconds,
     measure_student,
     pad_batch,
 )
+from i2i_dds.student.edit import edit_with_student
+from i2i_dds.tasks import TaskSet
 
 TIMES = {"seconds_per_image", "seconds_per_image_zero_shot", "zero_shot_speedup"}
 
