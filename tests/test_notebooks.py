@@ -1,6 +1,7 @@
 """The notebooks as they are shipped, and run from top to bottom with tiny settings."""
 
 import ast
+import io
 import json
 import sys
 import tempfile
@@ -46,8 +47,9 @@ class Run:
             if isinstance(one, Image.Image):
                 self.pictures.append(np.asarray(one))
             elif isinstance(one, Figure):
-                one.canvas.draw()
-                self.pictures.append(np.asarray(one.canvas.buffer_rgba()))  # type: ignore
+                buffer = io.BytesIO()
+                one.savefig(buffer)
+                self.pictures.append(np.asarray(Image.open(buffer)))
             else:
                 self.tables.append(one.data)
 

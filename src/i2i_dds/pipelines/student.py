@@ -137,7 +137,9 @@ class Student:
         if not as_list(images):
             raise UserError("images: an empty list; give a picture, or a list of them")
         number = self._number(task)
-        self.network.to(self.teacher.device).eval()  # a trainer leaves it elsewhere
+        # A trainer leaves it elsewhere.
+        self.network.to(self.teacher.device)  # type: ignore[arg-type]
+        self.network.eval()
         prepared = [
             prepare(
                 name=str(i),

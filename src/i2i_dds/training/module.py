@@ -76,7 +76,7 @@ class EditTraining(LightningModule):
         cache_mb: int = 1024,
     ) -> None:
         super().__init__()
-        self.student = student
+        self.student = student.train()
         self._teacher = NoDeepCopy(teacher)
         self._cache = NoDeepCopy(TeacherCache(cache_mb))
         self.score = score or DDS()
