@@ -103,8 +103,23 @@ def test_package_index_shows_no_broken_picture_or_link(repository: Path, project
 def test_python_of_the_documents_runs_as_it_stands(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, document: str
 ) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", read(repository / document), re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", read(repository / document), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, document, "exec"), {"__name__": "__main__"})
     with Image.open(tmp_path / "lion.png") as lion:
         assert lion.size == (64, 64)
+
+
+def test_training_from_python_runs_as_the_readme_has_it(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, code = re.findall(r"```python\n(.*?)```", read(repository / "README.md"), re.DOTALL)
+    for typed, short in (("max_steps=800", "max_steps=2"), ("n_train=8192", "n_train=32")):
+        assert typed in code
+        code = code.replace(typed, short)
+    assert "n=64" in code
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(code.replace("n=64", "n=2"), "README.md", "exec"), names)
+    assert names["trainer"].global_step == 2
+    assert {path.name for path in (tmp_path / "student").iterdir()} >= {"config.json"}

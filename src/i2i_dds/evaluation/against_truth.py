@@ -79,7 +79,11 @@ TRUTH_METRICS: dict[str, Metric] = {
         Metric("lpips_truth", "LPIPS to the ground truth", "", 3, False, lpips_truth),
         Metric(
             "structure_source",
-            *("structure distance to the source", "", 4, False, structure_source),
+            "structure distance to the source",
+            "",
+            4,
+            False,
+            structure_source,
         ),
     )
 }

@@ -54,7 +54,11 @@ PIE_METRICS: dict[str, Metric] = {
     for metric in (
         Metric(
             "structure_distance",
-            *("structure distance", "x 10^3", 2, False, structure_distance),
+            "structure distance",
+            "x 10^3",
+            2,
+            False,
+            structure_distance,
         ),
         Metric("psnr", "PSNR outside the mask", "dB", 2, True, psnr),
         Metric("lpips", "LPIPS outside the mask", "x 10^3", 2, False, lpips),
@@ -63,7 +67,11 @@ PIE_METRICS: dict[str, Metric] = {
         Metric("clip_whole", "CLIP score", "100 x cosine", 2, True, clip_whole),
         Metric(
             "clip_edited",
-            *("CLIP score of the edited region", "100 x cosine", 2, True, clip_edited),
+            "CLIP score of the edited region",
+            "100 x cosine",
+            2,
+            True,
+            clip_edited,
         ),
     )
 }

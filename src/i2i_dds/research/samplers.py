@@ -112,7 +112,11 @@ def inpainting(
     ratio, sampler, steps = settings
     items = [
         EditItem(
-            *(scene["key"], scene["key"], scene["image"], "", scene["caption"]),
+            name=scene["key"],
+            key=scene["key"],
+            x=scene["image"],
+            source="",
+            target=scene["caption"],
             mask=hole(scene["key"], ratio, scene["image"].shape[-1], teacher.vae_scale_factor),
         )
         for scene in scenes
