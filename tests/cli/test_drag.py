@@ -240,3 +240,11 @@ def test_help_says_what_it_is(run) -> None:
     done = run("--help")
     assert done.code == 0 and "Drags handles in a picture to their targets." in done.out
     assert "drag_step: 4.0" in done.out and "sampler: cycle_sde" in done.out
+
+
+def test_several_processes_do_not_drag_the_same_unasked(run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    done = run(*OWN)
+    assert done.code == 2 and done.sentence.startswith("error: drag: 2 processes were started")
+    assert not list(tmp_path.glob("outputs/drag/*"))

@@ -114,7 +114,7 @@ def test_critters_from_command_to_table_and_again(run, tmp_path: Path) -> None:
     other = run("kinds=[head,ear]", "use_lora=false", "features.ensemble=2")
     assert other.code == 2 and other.out == ""
     assert other.sentence.startswith(
-        "error: features.ensemble: 2 is not allowed here: the rows in"
+        "error: features.ensemble: 2 is not allowed here: what is in"
     ) and other.sentence.endswith("were made with 1; give that, another out, or remove the folder")
     typed_key = run("kinds=[head,ear]", "use_lora=false", "t0=0.4")
     assert typed_key.sentence.startswith("error: t0: 0.4 is not allowed here")  # not drag.t0

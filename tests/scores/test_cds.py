@@ -183,7 +183,8 @@ def test_other_types_give_the_same_direction(exact, tiny_folder, dtype, close):
 def test_it_works_inside_inference_mode(exact):
     expected = CDS()(exact, asked(exact))
     with torch.inference_mode():
-        tensors = {name: part for name, part in vars(asked(exact)).items() if name[0] != "g"}
+        given = vars(asked(exact)).items()
+        tensors = {name: part for name, part in given if hasattr(part, "clone")}
         found = CDS()(exact, asked(exact, **{name: x.clone() for name, x in tensors.items()}))
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
 

@@ -1,8 +1,9 @@
 """What the entry points share: finding ``conf/``, running Hydra, and how a command ends.
 
-A command ends in one of three ways: with its run folder's path as the last line of standard
-output (exit code 0), with one sentence on standard error that says what to put right (exit code
-2), or, when the mistake is ours, with a traceback (exit code 1).
+A command ends in one of four ways: with its run folder's path as the last line of standard
+output (exit code 0), the same after it has named what could not be read of several inputs (exit
+code 3), with one sentence on standard error that says what to put right (exit code 2), or, when
+the mistake is ours, with a traceback (exit code 1).
 """
 
 import functools
@@ -11,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,29 @@ from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
 from i2i_dds.teacher.presets import config_dir
 
-Job = Callable[[DictConfig], "Path | tuple[Path, float | None]"]
+Job = Callable[[DictConfig], "Path | tuple[Path, float | None] | Incomplete"]
+
+INCOMPLETE = 3
+"""Exit code of a command that did all but what could not be read."""
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _POCKET = "pocket"
 _SECRET = re.compile(r"api_?key|token$|password|secret", re.IGNORECASE)
 
+
+@dataclass(frozen=True)
+class Incomplete:
+    """What a job returns that did all but some inputs, each of which it has named.
+
+    Attributes:
+        folder: Of the run.
+    """
+
+    folder: Path
+
+
+_incomplete: list[Path] = []
+"""Run folders of such jobs of the running command."""
 
 MOVED_SCORES = {
     "score.pull": "give score.lambda_l2=<number>",
@@ -69,7 +88,7 @@ def entry_point(
 
     Returns:
         A decorator. The function it takes returns its run folder, or (run folder, metric) where
-        a sweeper shall see the metric.
+        a sweeper shall see the metric, or :class:`Incomplete`.
     """
 
     def decorate(job: Job) -> Callable[[], None]:
@@ -89,7 +108,10 @@ def entry_point(
                     )
                 arguments = checked(sys.argv[1:], root)
                 sys.argv[1:] = rename(quote_text(arguments, text), typed or {})
+                _incomplete.clear()
                 _run(_task(job, full_error), config_name)
+            if _incomplete:
+                sys.exit(INCOMPLETE)
 
         return main
 
@@ -141,6 +163,9 @@ def choices_of(group: str) -> list[str]:
     return sorted({*files, *(name.removesuffix(".yaml") for name in registered)})
 
 
+OmegaConf.register_new_resolver(
+    "first", lambda *values: next(value for value in values if value is not None), replace=True
+)
 OmegaConf.register_new_resolver("program", program, replace=True)
 OmegaConf.register_new_resolver("command_groups", command_groups, replace=True)
 
@@ -192,6 +217,9 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
                 result = job(cfg)
         finally:
             _remove_if_empty(run_dir())
+        if isinstance(result, Incomplete):
+            result = result.folder
+            _incomplete.append(result)
         folder, metric = result if isinstance(result, tuple) else (result, None)
         if launched_rank() == 0:
             print(folder, flush=True)

@@ -18,12 +18,13 @@ from i2i_dds.errors import UserError
 _WRITTEN = "options are written key=value"
 _HAS_KEY = re.compile(r"~|\+{0,2}[^=+]+=")
 PATHS = (
-    *("teacher.path", "image", "mask", "item", "ckpt", "ckpt_path", "judge", "clip", "dino"),
+    *("teacher.path", "teacher.revision", "teacher.variant"),
+    *("image", "mask", "item", "ckpt", "ckpt_path", "judge", "clip", "dino"),
     *("root", "out", "path", "prompts", "folder", "lora_dir", "data.folder", "features.teacher"),
     *("paths.output_dir", "paths.sweep_dir", "paths.data_dir", "paths.lora_dir"),
     *("paths.benchmark_dir", "runs", "hydra.run.dir"),
 )
-"""Keys of files and folders, of any command."""
+"""Keys of files and folders, and of which of a hub's, of any command."""
 
 _MODES = ("run", "multirun", "cfg", "info")
 

@@ -64,7 +64,7 @@ def main(cfg: DictConfig) -> Path:
     check(cfg, _RULES, typed={"data": "benchmark"})
     from i2i_dds.distributed import process_group
     from i2i_dds.research.benchmark.run import Benchmark
-    from i2i_dds.research.resumable import cpu_threads
+    from i2i_dds.resumable import cpu_threads
 
     known = _known(cfg)
     with cpu_threads(cfg.threads), process_group() as (rank, _):

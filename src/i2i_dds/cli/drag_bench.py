@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.distributed import on_rank_zero, process_group
     from i2i_dds.pipelines.drag import first_timestep
     from i2i_dds.research.drag_benchmark import DragBenchmark, drag_meter
-    from i2i_dds.research.resumable import check_same, cpu_threads, run_resumable
+    from i2i_dds.resumable import check_same, cpu_threads, run_resumable
 
     drag, lora = build(cfg, "drag"), lora_of(cfg)
     with cpu_threads(cfg.threads), process_group() as (rank, _):

@@ -69,6 +69,7 @@ class AutoMask:
                 t=t,
                 eps=eps,
                 guidance_scale=self.guidance,
+                text_neg=batch.text_neg,
             )
             delta = guarded(DDS()(teacher, inputs))
             total += delta.value.abs().mean(1, keepdim=True)

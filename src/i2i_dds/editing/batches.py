@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from time import perf_counter
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,10 @@ from torch import Tensor
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.editing.automask import AutoMask, FoundMask
 from i2i_dds.editing.interface import EditBatch, Editor, EditStep
+from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class EditItem:
         source: What it shows; may be empty.
         target: What it shall show.
         mask: Where to edit, (1, H, W) in [0, 1]; None is everywhere.
+        negative: What guidance leads away from; empty is the empty prompt.
+        instruction: What a student is told: a task's name, or an order in words.
     """
 
     name: str
@@ -37,6 +43,8 @@ class EditItem:
     source: str
     target: str
     mask: Tensor | None = None
+    negative: str = ""
+    instruction: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ def edit_items(
     Yields:
         One :class:`Edited` a batch; equal sizes are in the order of ``items``.
     """
-    for batch in _batches(items, batch_size):
+    for batch in batches_of(items, batch_size, lambda item: item.x.shape):
         yield _edit_batch(editor, teacher, batch, seed, frames, on_step, automask)
 
 
@@ -132,6 +140,8 @@ def _edit_batch(
         teacher.embed([item.target for item in items]),
         item_generators(seed, [item.key for item in items]),
         latent_mask(items, teacher.vae_scale_factor),
+        _negative(teacher, items),
+        [item.instruction for item in items],
     )
     found = None
     if automask is not None and batch.mask is None:
@@ -173,9 +183,17 @@ def latent_mask(items: Sequence[EditItem], vae_scale_factor: int) -> Tensor | No
     return F.avg_pool2d(torch.stack(masks), vae_scale_factor)
 
 
-def _batches(items: Sequence[EditItem], batch_size: int) -> Iterator[tuple[EditItem, ...]]:
-    by_size = sorted(items, key=lambda item: item.x.shape)  # stable
-    for _, group in groupby(by_size, key=lambda item: item.x.shape):
+def _negative(teacher: Teacher, items: Sequence[EditItem]) -> Conditioning | None:
+    """None where all are empty: guidance then has the empty prompt, once for all."""
+    prompts = [item.negative for item in items]
+    return teacher.embed(prompts) if any(prompts) else None
+
+
+def batches_of(
+    things: Sequence[Thing], batch_size: int, size: Callable[[Thing], Any]
+) -> Iterator[tuple[Thing, ...]]:
+    """Things of one size together, ``batch_size`` at a time; those of a size keep their order."""
+    for _, group in groupby(sorted(things, key=size), key=size):
         same = tuple(group)
         for first in range(0, len(same), batch_size):
             yield same[first : first + batch_size]

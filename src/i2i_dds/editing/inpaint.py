@@ -58,5 +58,6 @@ class Inpaint:
             generators=batch.generators,
             path=path,
             mask=mask,
+            negative=batch.text_neg,
         )
         return edit_steps(batch, len(pairs), run)

@@ -22,6 +22,9 @@ class EditBatch:
         text_tgt: What the target's prompts say, of B rows or one.
         generators: One per item; all of its chance comes from it.
         mask: Where to edit, (B or 1, 1, h, w) in [0, 1]; None is everywhere.
+        text_neg: What guidance leads away from, of B rows or one; None is the empty prompt.
+        instructions: What a student is told of each item: a task's name, or an order in words;
+            empty of editors that read prompts.
     """
 
     z_src: Tensor
@@ -29,6 +32,8 @@ class EditBatch:
     text_tgt: Conditioning
     generators: Sequence[Generator]
     mask: Tensor | None = None
+    text_neg: Conditioning | None = None
+    instructions: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,14 @@ class Inversion:
         """Edits a batch, one step at a time."""
         pairs = teacher.process.pairs(self.steps, self.t0)
         if self.sampler == "ode":
-            path = invert(teacher, batch.z_src, batch.text_src, pairs, self.guidance_up)
+            path = invert(
+                teacher,
+                batch.z_src,
+                batch.text_src,
+                pairs,
+                self.guidance_up,
+                batch.text_neg,
+            )
         else:
             path = forward_path(teacher.process, batch.z_src, pairs, batch.generators)
         if self.sampler == "cycle_sde":
@@ -58,6 +65,7 @@ class Inversion:
                 pairs=pairs,
                 guidance=self.guidance,
                 mask=batch.mask,
+                negative=batch.text_neg,
             )
         else:
             run = denoise(
@@ -70,5 +78,6 @@ class Inversion:
                 generators=batch.generators,
                 path=path,
                 mask=batch.mask,
+                negative=batch.text_neg,
             )
         return edit_steps(batch, len(pairs), run)

@@ -46,6 +46,7 @@ def edit(
     mask: Tensor | None = None,
     stop: Stop | None = None,
     optimizer: OptimizerFactory | None = None,
+    text_neg: Conditioning | None = None,
 ) -> Iterator[EditStep]:
     """Edits a batch of latents, yielding each step.
 
@@ -65,6 +66,7 @@ def edit(
         stop: Asked after each step which items are done; those stay as they are, and when all
             are, so is the loop.
         optimizer: Something else than plain descent. Adam amplifies a score's noise.
+        text_neg: What guidance leads away from, of B rows or one; None is the empty prompt.
 
     Yields:
         One :class:`EditStep` an iteration.
@@ -83,6 +85,7 @@ def edit(
             t=t,
             eps=eps,
             guidance_scale=guidance,
+            text_neg=text_neg,
         )
         grad = guarded(score(teacher, inputs), mask)
         z = torch.where(free & active, descend(z, grad.value), z)
@@ -146,6 +149,7 @@ class LatentOptimization:
             mask=batch.mask,
             stop=self.stop,
             optimizer=self.optimizer,
+            text_neg=batch.text_neg,
         )
 
 

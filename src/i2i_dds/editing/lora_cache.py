@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 
-import torch
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils import convert_state_dict_to_diffusers
 from safetensors import SafetensorError, safe_open
@@ -17,15 +16,13 @@ from torch import Tensor
 
 from i2i_dds.editing.lora import LoraSettings, OnStep, TrainedLora, check_bare, train_lora
 from i2i_dds.runs import replacing, write_json
+from i2i_dds.teacher.fingerprint import fingerprint, tensor_bytes
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
 """Raised when the same settings come to mean another training."""
-
-_SAMPLE = 64
-"""Values of each of the teacher's tensors that name it."""
 
 
 @dataclass(frozen=True)
@@ -118,26 +115,6 @@ def _name(teacher: StableDiffusionTeacher, x: Tensor, prompt: str, settings: Lor
     told = {"format": _FORMAT, "prompt": prompt, "size": list(x.shape), **asdict(settings)}
     told |= {"alpha": float(settings.config()["lora_alpha"]), "lr": float(settings.lr)}
     named = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=12)
-    named.update(_bytes(x))
-    named.update(_teacher_name(teacher))
+    named.update(tensor_bytes(x))
+    named.update(fingerprint(teacher))
     return named.hexdigest()
-
-
-def _teacher_name(teacher: StableDiffusionTeacher) -> bytes:
-    """Tells teachers apart by a sample of every tensor, which any training changes.
-
-    All of them would take seconds for a Stable Diffusion, and a path or a hub id says too little.
-    """
-    named = hashlib.blake2b(digest_size=16)
-    named.update(teacher.process.fingerprint())
-    named.update(str(teacher.dtype).encode())
-    for part in (teacher.unet, teacher.vae, teacher.text_encoder):
-        for name, tensor in part.state_dict().items():
-            flat = tensor.flatten()
-            named.update(f"{name}{tuple(tensor.shape)}".encode())
-            named.update(_bytes(flat[:: max(1, len(flat) // _SAMPLE)]))
-    return named.digest()
-
-
-def _bytes(values: Tensor) -> bytes:
-    return values.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()

@@ -75,7 +75,12 @@ def forward_path(
 
 
 def invert(
-    teacher: Teacher, z: Tensor, text: Conditioning, pairs: Pairs, guidance: Scale = 1.0
+    teacher: Teacher,
+    z: Tensor,
+    text: Conditioning,
+    pairs: Pairs,
+    guidance: Scale = 1.0,
+    negative: Conditioning | None = None,
 ) -> list[Tensor]:
     """DDIM inversion: the ODE run upwards (Song et al. 2021, section 4.3).
 
@@ -88,13 +93,14 @@ def invert(
         text: What they show, of B rows or one.
         pairs: The run's steps, downwards.
         guidance: Above 1 it strays from the path that leads back.
+        negative: What guidance leads away from, of B rows or one; None is the empty prompt.
 
     Returns:
         The path, as :func:`forward_path` returns it.
     """
     path = [z]
     for t, t_prev in reversed(pairs):
-        (eps,) = _ask(teacher, [path[-1]], [text], t, guidance)
+        (eps,) = _ask(teacher, [path[-1]], [text], t, guidance, negative)
         step = DDIMCoefficients.of(teacher.process, t, t_prev, eta=0.0)
         path.append((path[-1] - step.coef_eps * eps) / step.coef_z)
     return path[::-1]
@@ -110,6 +116,7 @@ def denoise(
     generators: Sequence[Generator],
     path: Sequence[Tensor] | None = None,
     mask: Tensor | None = None,
+    negative: Conditioning | None = None,
 ) -> Iterator[SamplerStep]:
     """Carries noisy latents down to clean ones.
 
@@ -123,13 +130,14 @@ def denoise(
         generators: One an item; they are not used when eta is 0.
         path: The source at every timestep; needed with a mask.
         mask: (B or 1, 1, h, w) in [0, 1]; where it is 0, y is the path, to the bit.
+        negative: What guidance leads away from, of B rows or one; None is the empty prompt.
 
     Yields:
         One :class:`SamplerStep` a step.
     """
     y = y if path is None else blend(y, path[0], mask)
     for i, (t, t_prev) in enumerate(pairs):
-        (eps,) = _ask(teacher, [y], [text], t, guidance)
+        (eps,) = _ask(teacher, [y], [text], t, guidance, negative)
         step = DDIMCoefficients.of(teacher.process, t, t_prev, eta)
         clean = DDIMCoefficients.of(teacher.process, t, CLEAN, eta).mean(y, eps)
         y = step.mean(y, eps)
@@ -151,6 +159,7 @@ def cycle(
     eta: float = 1.0,
     mask: Tensor | None = None,
     eps_src: Sequence[Tensor] | None = None,
+    negative: Conditioning | None = None,
 ) -> Iterator[SamplerStep]:
     """Cycle-SDE: carries y down beside the recorded path of its source, by deltas.
 
@@ -169,6 +178,7 @@ def cycle(
         mask: (B or 1, 1, h, w) in [0, 1]; where it is 0, y is the path, to the bit.
         eps_src: What :func:`source_predictions` returned. The teacher is then asked about y alone,
             and the source comes back up to rounding.
+        negative: What guidance leads away from, of B rows or one; None is the empty prompt.
 
     Yields:
         One :class:`SamplerStep` a step.
@@ -176,9 +186,11 @@ def cycle(
     y = blend(y, path[0], mask)
     for i, (t, t_prev) in enumerate(pairs):
         if eps_src is None:
-            eps, eps_x = _ask(teacher, [y, path[i]], [text_tgt, text_src], t, guidance)
+            texts = [text_tgt, text_src]
+            eps, eps_x = _ask(teacher, [y, path[i]], texts, t, guidance, negative)
         else:
-            (eps,), eps_x = _ask(teacher, [y], [text_tgt], t, guidance), eps_src[i]
+            (eps,) = _ask(teacher, [y], [text_tgt], t, guidance, negative)
+            eps_x = eps_src[i]
         step = DDIMCoefficients.of(teacher.process, t, t_prev, eta)
         jump = DDIMCoefficients.of(teacher.process, t, CLEAN, eta).delta(y, path[i], eps, eps_x)
         clean = blend(path[-1] + jump, path[-1], mask)
@@ -247,6 +259,7 @@ def _ask(
     texts: Sequence[Conditioning],
     t: int,
     guidance: Scale,
+    negative: Conditioning | None = None,
 ) -> tuple[Tensor, ...]:
     times = torch.full((len(noisy[0]),), t, device=noisy[0].device)
-    return predict_guided(teacher, noisy, texts, times, scale_at(guidance, t))
+    return predict_guided(teacher, noisy, texts, times, scale_at(guidance, t), negative)

@@ -47,5 +47,6 @@ class SDEdit:
             generators=batch.generators,
             path=path,
             mask=batch.mask,
+            negative=batch.text_neg,
         )
         return edit_steps(batch, len(pairs), run)

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from i2i_dds.checks import as_list, called, choice, integer, optional, require, several, text
+from i2i_dds.checks import as_list, called, integer, require
 from i2i_dds.data.images import fit as fit_image
 from i2i_dds.data.images import to_pil, to_tensor
 from i2i_dds.editing.automask import AutoMask
-from i2i_dds.editing.batches import Edited, edit_items
+from i2i_dds.editing.batches import edit_items
 from i2i_dds.editing.interface import Editor, EditStep
 from i2i_dds.errors import UserError
-from i2i_dds.pipelines.editors import AS_ARGUMENTS, build_editor
+from i2i_dds.pipelines.calls import bar, check_call, collect, prepare_all
+from i2i_dds.pipelines.editors import AS_ARGUMENTS, build_editor, check_guides
 from i2i_dds.pipelines.output import EditOutput
-from i2i_dds.pipelines.pictures import (
-    Picture,
-    PictureItem,
-    Size,
-    key_of,
-    one_for_each,
-    open_mask,
-    open_picture,
-    prepare,
-    restore,
-)
-from i2i_dds.progress import Update, progress_bar
+from i2i_dds.pipelines.pictures import Picture, Size, open_picture
+from i2i_dds.pipelines.prepared import Words
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
-
-log = logging.getLogger(__name__)
 
 AUTO = "auto"
 
@@ -62,7 +49,7 @@ class EditPipeline:
 
         Args:
             path: "pocket", a diffusers Stable Diffusion folder, or a hub id.
-            **options: ``device``, ``dtype``, ``revision``, ``local_files_only``; see
+            **options: ``device``, ``dtype``, ``revision``, ``variant``, ``local_files_only``; see
                 :meth:`i2i_dds.teacher.stable_diffusion.StableDiffusionTeacher.load`.
 
         Raises:
@@ -76,6 +63,7 @@ class EditPipeline:
         *,
         target: str | Sequence[str] | Sequence[Sequence[str]],
         source: str | Sequence[str] = "",
+        negative_prompt: str | Sequence[str] = "",
         editor: str | Editor = "zero_shot",
         mask: Picture | Sequence[Picture] | AutoMask | None = None,
         guidance_scale: float | None = None,
@@ -100,6 +88,8 @@ class EditPipeline:
             target: What they shall show: one text, or a list, and every picture is edited towards
                 each; or a list of lists, which has for each picture its own.
             source: What they show: one for all, or one for each picture. May be empty.
+            negative_prompt: What guidance leads away from, on the source's side as on the target's,
+                so that a matched pair still has no delta: one for all, or one for each picture.
             editor: A name of :data:`i2i_dds.pipelines.editors.EDITORS`, or an editor.
             mask: Where to edit (white), one for all or one for each; one that is all black holds
                 nothing back, and that is logged; "auto" has it found by
@@ -125,15 +115,11 @@ class EditPipeline:
         Raises:
             UserError: An argument is not allowed; the message names it.
         """
-        require("batch_size", batch_size, integer(min=1))
+        check_call(size, fit, batch_size)
         require("seed", seed, integer(min=0))
-        require("size", size, optional(several(integer(min=1))))
-        require("fit", fit, choice("auto", "resize", "crop", "error"))
         if generator is not None and not isinstance(generator, Generator):
             raise UserError(f"generator: {generator!r} is not allowed; give a torch.Generator")
-        sources, targets = as_list(source), _targets(target)
-        for words in sources:
-            require("source", words, text(empty=True))
+        targets = _targets(target)
         settings: dict[str, Any] = {}
         asked = {
             "guidance_scale": guidance_scale,
@@ -157,8 +143,19 @@ class EditPipeline:
         automask = self._automask(mask, chosen)
         if generator is not None:
             seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-        prepared = self._items(images, sources, targets, None if automask else mask, size, fit)
-        with _bar(progress, len(prepared), callback) as on_step, called(AS_ARGUMENTS):
+        negatives = as_list(negative_prompt)
+        check_guides(chosen, negatives)
+        prepared = prepare_all(
+            images,
+            [[Words(target=words) for words in group] for group in targets],
+            None if automask else mask,
+            self.teacher.vae_scale_factor,
+            size,
+            fit,
+            sources=as_list(source),
+            negatives=negatives,
+        )
+        with bar(progress, len(prepared), callback) as on_step, called(AS_ARGUMENTS):
             done = list(
                 edit_items(
                     chosen,
@@ -171,7 +168,7 @@ class EditPipeline:
                 )
             )
         settings |= {"mask": _mask_words(mask, automask), "size": size, "fit": fit, "seed": seed}
-        return collect(prepared, done, settings)
+        return collect(prepared, done, chosen, settings)
 
     def encode(self, image: Picture) -> Tensor:
         """A picture's latent, (1, C, h, w), on the CPU, at the nearest size the VAE allows."""
@@ -193,43 +190,6 @@ class EditPipeline:
             threshold=self.teacher.presets["automask"]["threshold"], guidance=editor.guidance
         )
 
-    def _items(
-        self,
-        images: Picture | Sequence[Picture],
-        sources: list[str],
-        targets: list[list[str]],
-        mask: Any,
-        size: Size,
-        fit: str,
-    ) -> list[PictureItem]:
-        pictures = as_list(images)
-        if not pictures:
-            raise UserError("images: an empty list; give a picture, or a list of them")
-        words = one_for_each(sources, len(pictures), "source")
-        wanted = one_for_each(targets, len(pictures), "target")
-        masks = one_for_each(as_list(mask), len(pictures), "mask")
-        items: list[PictureItem] = []
-        for number, picture in enumerate(pictures):
-            opened = open_picture(picture)
-            held = None if masks[number] is None else open_mask(masks[number], opened.size)
-            if held is not None and not held.getbbox():
-                log.warning("mask: all of number %d is black, so everything may change", number)
-            for target in wanted[number]:
-                items.append(
-                    prepare(
-                        name=str(len(items)),
-                        key=key_of(picture, number),
-                        picture=opened,
-                        source=words[number],
-                        target=target,
-                        mask=held,
-                        vae_scale_factor=self.teacher.vae_scale_factor,
-                        size=size,
-                        fit_mode=fit,
-                    )
-                )
-        return items
-
 
 def _targets(target: Any) -> list[list[str]]:
     """The targets of all pictures, or of each."""
@@ -246,58 +206,3 @@ def _mask_words(mask: Any, automask: AutoMask | None) -> str | None:
     if automask is not None:
         return f"{AUTO}, threshold {automask.threshold:g}"
     return None if mask is None else "given"
-
-
-def collect(
-    prepared: Sequence[PictureItem], done: Sequence[Edited], settings: dict[str, Any]
-) -> EditOutput:
-    """Edited batches as one output, in the order of ``prepared``."""
-    images, latents, history, masks = {}, {}, {}, {}
-    sizes = {one.item.name: one.size for one in prepared}
-    for edited in done:
-        for i, item in enumerate(edited.items):
-            images[item.name] = restore(edited.x[i], sizes[item.name])
-            latents[item.name] = edited.z[i]
-            history[item.name] = tuple(p for p in edited.trajectory if p.name == item.name)
-            if edited.found is not None:
-                masks[item.name] = edited.found.mask[i]
-    return EditOutput(
-        images=tuple(images[name] for name in sizes),
-        latents=tuple(latents[name] for name in sizes),
-        history=tuple(history[name] for name in sizes),
-        masks=tuple(masks[name] for name in sizes) if masks else (),
-        settings=settings,
-        nonfinite=sum(edited.nonfinite for edited in done),
-    )
-
-
-def follow_steps(update: Update, count: int) -> Callable[[EditStep], None]:
-    """What tells a bar how far the edit of ``count`` pictures is, batch after batch."""
-    finished = current = 0
-
-    def on_step(step: EditStep) -> None:
-        nonlocal finished, current
-        if step.step == 0:
-            finished, current = finished + current, len(step.z)
-        update(finished * step.steps + current * (step.step + 1), count * step.steps)
-
-    return on_step
-
-
-@contextmanager
-def _bar(
-    wanted: bool, count: int, callback: Callable[[EditStep], None] | None
-) -> Iterator[Callable[[EditStep], None] | None]:
-    """``callback``, and a bar that follows it where one is wanted."""
-    if not wanted:
-        yield callback
-        return
-    with progress_bar(f"Editing {count}") as update:
-        follow = follow_steps(update, count)
-
-        def on_step(step: EditStep) -> None:
-            follow(step)
-            if callback is not None:
-                callback(step)
-
-        yield on_step

@@ -1,152 +1,265 @@
-"""A run of edits on disk: pictures, a comparison, the steps and every number with its settings."""
+"""A run of edits on disk: batch by batch, on one process or many, and again where it stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import torch
+from torch import Tensor
 
 from i2i_dds.data.edits import collate
 from i2i_dds.data.images import to_pil
-from i2i_dds.editing.batches import Edited, EditItem, Point
-from i2i_dds.evaluation.grid import cells, difference, grid
-from i2i_dds.evaluation.measure import EditRow, Evaluator
-from i2i_dds.evaluation.summary import Evaluation, write_csv
+from i2i_dds.distributed import gather, get_rank_and_world_size, on_rank_zero
+from i2i_dds.editing.automask import AutoMask
+from i2i_dds.editing.batches import Edited, batches_of, edit_items
+from i2i_dds.editing.interface import Editor, EditStep
+from i2i_dds.errors import UserError
+from i2i_dds.evaluation.grid import cells
+from i2i_dds.evaluation.measure import Evaluator
+from i2i_dds.evaluation.summary import Evaluation
 from i2i_dds.metrics.image import psnr, sharpness
-from i2i_dds.pipelines.pictures import restore
-from i2i_dds.runs import write_image, write_json
+from i2i_dds.pipelines.edit_inputs import EditInputs, EditRequest
+from i2i_dds.pipelines.edit_summary import SHOWN, write_summary
+from i2i_dds.pipelines.prepared import PictureItem
+from i2i_dds.progress import Update
+from i2i_dds.resumable import SETTINGS, check_same, run_resumable
+from i2i_dds.runs import run_folder, write_image, write_json
+from i2i_dds.teacher.interface import Teacher
 
-SHOWN = 16
-"""Items in comparison.png."""
+PARTS = "parts"
+"""Folder of what each batch left behind, from which the run's files are made."""
 
 
 @dataclass(frozen=True)
-class EditInputs:
-    """What to edit.
+class Batch:
+    """Edits that are made together, whichever others are done: what is kept in a file of its own.
 
     Attributes:
-        items: The pictures with their prompts.
-        files: Item's name -> the file it came from.
-        held_out: Item's name -> the scene's entry in the data set, with its truth.
-        sizes: Item's name -> (width, height) of its result.
+        number: Of all the run's batches.
+        requests: Of one shape.
     """
 
-    items: tuple[EditItem, ...]
-    files: dict[str, str] = field(default_factory=dict)
-    held_out: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    number: int
+    requests: tuple[EditRequest, ...]
 
 
 @dataclass(frozen=True)
 class EditRun:
-    """What has been edited so far, and the folder it goes into.
+    """What is edited and how, and the folder that it goes into.
 
     Attributes:
         folder: Of the run.
         inputs: All that is to be edited.
-        done: The batches so far.
-        rows: The numbers of each edit, where they can be measured.
+        editor: How.
+        teacher: By whom.
+        seed: Of the noise.
+        batch_size: Edits a batch.
+        automask: Finds masks where none is given.
+        frames: Pictures of an animation.
+        evaluator: Measures edits whose truth is known; None measures none.
+        notify: Told what a person should know.
     """
 
     folder: Path
     inputs: EditInputs
-    done: list[Edited] = field(default_factory=list)
-    rows: list[EditRow] = field(default_factory=list)
+    editor: Editor
+    teacher: Teacher
+    seed: int
+    batch_size: int
+    automask: AutoMask | None = None
+    frames: int = 0
+    evaluator: Evaluator | None = None
+    notify: Callable[[str], None] = lambda note: None
 
-    def add(self, edited: Edited, evaluator: Evaluator | None) -> None:
-        """Writes the pictures of a batch and measures them."""
-        self.done.append(edited)
-        for i, (item, x) in enumerate(zip(edited.items, edited.x, strict=True)):
-            image = restore(x, self.inputs.sizes[item.name])
-            write_image(self.folder / "edited" / f"{item.name}.png", image)
-            if edited.frames:
-                first, *others = [to_pil(frame[i]) for frame in edited.frames]
-                animation = self.folder / "animation" / f"{item.name}.gif"
-                options = {"append_images": others, "duration": 100, "loop": 0}
-                write_image(animation, first, save_all=True, **options)
-            if edited.found is not None:
-                for name in ("mask", "strength"):
-                    shown = cells(getattr(edited.found, name)[i], x.shape[-2:])
-                    write_image(self.folder / name / f"{item.name}.png", to_pil(shown))
-        if evaluator is not None:
-            batch = collate([self.inputs.held_out[item.name] for item in edited.items])
-            self.rows.extend(evaluator(batch, edited.x, edited.seconds))
-
-    def finish(self, settings: dict[str, Any], nfe: int) -> Evaluation | None:
-        """Writes what is about the whole run; returns its numbers, where edits were measured.
+    def run(self, settings: Mapping[str, Any], update: Update) -> Evaluation | None:
+        """Does this process's share of what is left; the first then writes what is about all.
 
         Args:
             settings: What was run, for result.json.
-            nfe: Function evaluations of the teacher.
+            update: Told how far this process's share is.
+
+        Returns:
+            The numbers, on the first process, where edits were measured.
         """
-        write_image(self.folder / "comparison.png", self._comparison())
-        points = [asdict(point) for edited in self.done for point in edited.trajectory]
-        columns = [field.name for field in fields(Point)]
-        write_csv(self.folder / "trajectory.csv", columns, points)
-        nonfinite = sum(edited.nonfinite for edited in self.done)
-        n = len(self.inputs.items)
-        seconds = sum(edited.seconds * len(edited.items) for edited in self.done)
-        result: dict[str, Any] = {"n": n, "nonfinite": nonfinite, "evaluations": nfe}
-        result |= {"seconds": seconds, "seconds_per_image": seconds / n}
-        evaluation = Evaluation(tuple(self.rows), nonfinite) if self.rows else None
-        if evaluation is not None:
-            evaluation.write_csv(self.folder / "rows.csv")
-            write_json(self.folder / "metrics.json", evaluation.metrics())
-            result["metrics"] = evaluation.metrics()
-        items = [self._numbers(edited, i) for edited in self.done for i in range(len(edited.x))]
-        order = {item.name: i for i, item in enumerate(self.inputs.items)}
-        items.sort(key=lambda numbers: order[numbers["name"]])
-        write_json(self.folder / "result.json", {**result, "items": items, "config": settings})
-        return evaluation
+        batches = self.batches()
+        on_progress, on_step = _steps_of(update)
+        run_resumable(
+            batches,
+            finished=self._finished,
+            do=lambda batch: self._do(batch, on_step),
+            called="batches",
+            on_progress=on_progress,
+            notify=self.notify,
+        )
+        if get_rank_and_world_size()[0] > 0:
+            return None
+        parts = [_read(self._part(batch)) for batch in batches]
+        return write_summary(self.folder, self.folder / PARTS, self.inputs, parts, settings)
 
-    def _numbers(self, edited: Edited, i: int) -> dict[str, Any]:
-        item, x = edited.items[i], edited.x[i : i + 1]
-        last = [point for point in edited.trajectory if point.name == item.name][-1]
-        found = edited.found
-        share = {} if found is None else {"mask_share": found.mask[i].mean().item()}
-        return {
-            "name": item.name,
-            "file": self.inputs.files.get(item.name),
-            "source": item.source,
-            "target": item.target,
-            "width": self.inputs.sizes[item.name][0],
-            "height": self.inputs.sizes[item.name][1],
-            "steps": last.step,
-            "seconds": edited.seconds,
-            "gradient_norm": last.gradient_norm,
-            "distance": last.distance,
-            "psnr_source": psnr(x, item.x[None]).item(),
-            "sharpness": sharpness(x).item(),
-            "sharpness_source": sharpness(item.x[None]).item(),
-            **share,
-        }
+    def batches(self) -> list[Batch]:
+        """The same however many processes there are, and whatever is done already."""
+        parts = batches_of(self.inputs.requests, self.batch_size, lambda one: one.shape)
+        return [Batch(number, requests) for number, requests in enumerate(parts)]
 
-    def _comparison(self) -> Image.Image:
-        edits, found = {}, {}
-        for edited in self.done:
-            for i, (item, x) in enumerate(zip(edited.items, edited.x, strict=True)):
-                edits[item.name] = x
-                if edited.found is not None:
-                    found[item.name] = cells(edited.found.mask[i], x.shape[-2:])
-        items = self.inputs.items[:SHOWN]
-        columns = {
-            "source": [item.x for item in items],
-            "edit": [edits[item.name] for item in items],
-            "difference": [difference(edits[item.name], item.x) for item in items],
-        }
-        masks = [found.get(item.name, item.mask) for item in items]
-        if all(mask is not None for mask in masks):
-            columns["mask"] = masks
-        if self.inputs.held_out:
-            columns["truth"] = [self.inputs.held_out[item.name]["truth"] for item in items]
-        captions = [f"{item.source or '(no source prompt)'} -> {item.target}" for item in items]
-        pictures = {name: [to_pil(x) for x in column] for name, column in columns.items()}
-        return grid(pictures, captions, side=_side(items))
+    def _part(self, batch: Batch) -> Path:
+        return self.folder / PARTS / f"{batch.number:06}.json"
+
+    def _finished(self, batch: Batch) -> bool:
+        """Whether a batch of the same pictures and words was done, and its pictures are there."""
+        path = self._part(batch)
+        if not path.is_file():
+            return False
+        try:
+            kept = _read(path)
+            same = kept["content"] == [request.content for request in batch.requests]
+            return same and all((self.folder / file).is_file() for file in kept["files"])
+        except (ValueError, KeyError, TypeError):  # half of a file, of a disk that was full
+            return False
+
+    def _do(self, batch: Batch, on_step: Callable[[EditStep], None]) -> None:
+        """One batch from its files to its files; what says that it is done is written last."""
+        prepared, before = [request.read() for request in batch.requests], self.teacher.nfe
+        (edited,) = edit_items(
+            self.editor,
+            self.teacher,
+            [one.item for one in prepared],
+            self.seed,
+            len(prepared),
+            frames=self.frames,
+            on_step=on_step,
+            automask=self.automask,
+        )
+        x = [one.composited(edited.x[i], self.editor) for i, one in enumerate(prepared)]
+        content: dict[str, Any] = {"content": [request.content for request in batch.requests]}
+        content |= {"nfe": self.teacher.nfe - before, "nonfinite": edited.nonfinite}
+        content["items"] = [
+            {**_numbers(one, edited, i, x[i]), "file": request.file}
+            for i, (request, one) in enumerate(zip(batch.requests, prepared, strict=True))
+        ]
+        content["points"] = [asdict(point) for point in edited.trajectory]
+        content["rows"] = self._rows(prepared, x, edited.seconds)
+        content["files"] = self._write_pictures(prepared, edited, x)
+        self._tell_of_empty_masks(edited)
+        write_json(self._part(batch), content)
+
+    def _rows(
+        self, prepared: Sequence[PictureItem], x: Sequence[Tensor], seconds: float
+    ) -> list[dict[str, Any]]:
+        scenes = [one.scene for one in prepared if one.scene is not None]
+        if self.evaluator is None or not scenes:
+            return []
+        rows = self.evaluator(collate(scenes), torch.stack([*x]), seconds)
+        return [asdict(row) for row in rows]
+
+    def _write_pictures(
+        self, prepared: Sequence[PictureItem], edited: Edited, x: Sequence[Tensor]
+    ) -> list[str]:
+        """Writes all pictures of a batch; returns their names under the run's folder."""
+        files = {}
+        shown = {request.name for request in self.inputs.requests[:SHOWN]}
+        for i, one in enumerate(prepared):
+            name = one.item.name
+            files[f"edited/{name}.png"] = one.image(edited.x[i], self.editor), {}
+            if name in shown:
+                files[f"{PARTS}/{name}.png"] = to_pil(x[i]), {}
+            if edited.frames:
+                first, *others = [to_pil(frame[i]) for frame in edited.frames]
+                options = {"save_all": True, "append_images": others, "duration": 100, "loop": 0}
+                files[f"animation/{name}.gif"] = first, options
+            if edited.found is not None:
+                for kind in ("mask", "strength"):
+                    found = cells(getattr(edited.found, kind)[i], x[i].shape[-2:])
+                    files[f"{kind}/{name}.png"] = to_pil(found), {}
+        for file, (image, options) in files.items():
+            write_image(self.folder / file, image, **options)
+        return list(files)
+
+    def _tell_of_empty_masks(self, edited: Edited) -> None:
+        if edited.found is not None:
+            for item, mask in zip(edited.items, edited.found.mask, strict=True):
+                if not mask.any():
+                    self.notify(f"mask: none was found for '{item.name}', which stays as it is")
 
 
-def _side(items: Sequence[EditItem]) -> int:
-    """A cell of the comparison: twice to four times a small picture, a large one cut to 256."""
-    return min(256, max(144, 2 * max(max(item.x.shape[-2:]) for item in items)))
+@contextmanager
+def edit_folder(path: Path, settings: Mapping[str, Any] | None) -> Iterator[Path]:
+    """The folder that all processes write a run of edits into.
+
+    Args:
+        path: Of the run.
+        settings: All that edits depend on, by dotted key: the folder is then written in place, and
+            a run that was cut off goes on. None collects the files aside and renames them at last.
+
+    Raises:
+        UserError: The folder holds something else, or edits of other settings.
+    """
+    if settings is not None:
+        on_rank_zero(lambda: _check_own(path, settings))
+        yield path
+        return
+    first = get_rank_and_world_size()[0] == 0
+    with run_folder(path) if first else nullcontext() as made:
+        yield gather(made)[0]
+        if made is not None:
+            shutil.rmtree(made / PARTS)
+
+
+def _check_own(path: Path, settings: Mapping[str, Any]) -> None:
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        if not (path / SETTINGS).is_file():
+            raise UserError(
+                f"out: '{path}' holds files, and none of a run of edits; give a new folder"
+            )
+        for half in path.glob("*/.*.partial-*"):  # of a process that was killed
+            half.unlink()
+    check_same(path, settings)
+
+
+def _steps_of(update: Update) -> tuple[Callable[[int, int], None], Callable[[EditStep], None]]:
+    """What follows batches, and their steps, on one bar."""
+    done = total = 0
+
+    def on_progress(batches: int, of: int) -> None:
+        nonlocal done, total
+        done, total = batches, of
+        if done == total:
+            update(max(1, done), max(1, total))
+
+    def on_step(step: EditStep) -> None:
+        if get_rank_and_world_size()[0] == 0:
+            update(done * step.steps + step.step + 1, total * step.steps)
+
+    return on_progress, on_step
+
+
+def _numbers(one: PictureItem, edited: Edited, i: int, x: Tensor) -> dict[str, Any]:
+    item, x = one.item, x[None]
+    last = [point for point in edited.trajectory if point.name == item.name][-1]
+    found = edited.found
+    share = {} if found is None else {"mask_share": found.mask[i].mean().item()}
+    return {
+        "name": item.name,
+        "file": None,
+        "source": item.source,
+        "target": item.target,
+        "width": one.size[0],
+        "height": one.size[1],
+        "steps": last.step,
+        "seconds": edited.seconds,
+        "gradient_norm": last.gradient_norm,
+        "distance": last.distance,
+        "psnr_source": psnr(x, item.x[None]).item(),
+        "sharpness": sharpness(x).item(),
+        "sharpness_source": sharpness(item.x[None]).item(),
+        **share,
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

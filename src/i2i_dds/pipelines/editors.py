@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from i2i_dds.checks import called
@@ -30,6 +30,10 @@ EDITORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "inpaint": ("inpaint", {}),
 }
 """Name -> whose presets it takes, and what its name fixes."""
+
+STUDENT = "student"
+"""The command's name for a trained student, which in Python is a class of its own,
+:class:`i2i_dds.pipelines.student.Student`."""
 
 SCORES: Mapping[str, Callable[[], Score]] = {
     "dds": DDS,
@@ -72,6 +76,11 @@ def build_editor(name: str, presets: Presets, **arguments: Any) -> tuple[Editor,
     Raises:
         UserError: Another name, or an argument that this editor has not or does not allow.
     """
+    if name == STUDENT:
+        raise UserError(
+            "editor: 'student' has weights of its own and reads no prompts; "
+            "give Student.from_pretrained(path)(images, task=...)"
+        )
     if name not in EDITORS:
         raise UserError(f"editor: {name!r} is not allowed; give one of {', '.join(EDITORS)}")
     family, fixed = EDITORS[name]
@@ -93,6 +102,20 @@ def build_editor(name: str, presets: Presets, **arguments: Any) -> tuple[Editor,
     else:
         settings.setdefault("sampler", getattr(editor, "sampler", None))
     return editor, settings
+
+
+def check_guides(editor: Any, negatives: Sequence[str], argument: str = "negative_prompt") -> None:
+    """Refuses negative prompts that nothing would look at.
+
+    Raises:
+        UserError: The editor does not guide: it has no scale of guidance, or one of 1.
+    """
+    given = next((words for words in negatives if words), None)
+    if given is not None and getattr(editor, "guidance", 1) == 1:
+        raise UserError(
+            f"{argument}: {given!r} would not be looked at, for this editor guides by no scale "
+            "but 1; leave it out, or give a larger scale of guidance"
+        )
 
 
 def _zero_shot(settings: dict[str, Any]) -> Editor:

@@ -15,7 +15,8 @@ def load_teacher(path: str = "pocket", **options: Any) -> StableDiffusionTeacher
 
     Args:
         path: "pocket", a diffusers Stable Diffusion folder, or a hub id.
-        **options: ``device``, ``dtype``, ``revision``, ``local_files_only``, ``presets``.
+        **options: ``device``, ``dtype``, ``revision``, ``variant``, ``local_files_only``,
+            ``presets``.
     """
     return StableDiffusionTeacher.load(path, **options)
 

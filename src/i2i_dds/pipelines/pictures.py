@@ -1,9 +1,8 @@
-"""Pictures as people have them, to what an editor takes and back."""
+"""Pictures and masks as people have them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,18 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from i2i_dds.data.images import (
-    fit,
-    fit_mask,
-    full_range,
-    load_image,
-    load_mask,
-    to_pil,
-    to_rgb,
-    to_tensor,
-    upright,
-)
-from i2i_dds.editing.batches import EditItem
+from i2i_dds.data.images import full_range, load_image, load_mask, to_pil, to_rgb, upright
 from i2i_dds.errors import UserError
 
 Picture: TypeAlias = "Image.Image | str | Path | np.ndarray[Any, Any] | Tensor"
@@ -31,19 +19,6 @@ Picture: TypeAlias = "Image.Image | str | Path | np.ndarray[Any, Any] | Tensor"
 
 Size: TypeAlias = "int | Sequence[int] | None"
 """Side of a square, (width, height), or None: the picture's own."""
-
-
-@dataclass(frozen=True)
-class PictureItem:
-    """An item to edit, and the size that its result is brought to.
-
-    Attributes:
-        item: At a size that the VAE takes.
-        size: (width, height) of the result.
-    """
-
-    item: EditItem
-    size: tuple[int, int]
 
 
 def one_for_each(values: Sequence[Any], count: int, argument: str) -> list[Any]:
@@ -120,46 +95,6 @@ def key_of(picture: Picture, number: int) -> str:
     """What seeds a picture's noise: its file's name, or where it has none its place in the call."""
     name = getattr(picture, "filename", None) if isinstance(picture, Image.Image) else picture
     return Path(name).name if isinstance(name, (str, Path)) and str(name) else str(number)
-
-
-def prepare(
-    name: str,
-    key: str,
-    picture: Image.Image,
-    source: str,
-    target: str,
-    mask: Image.Image | None,
-    vae_scale_factor: int,
-    size: Size = None,
-    fit_mode: str = "auto",
-) -> PictureItem:
-    """One picture at a size that the VAE takes.
-
-    Args:
-        name: Unique in the call.
-        key: Seeds its noise.
-        picture: Any RGB picture.
-        source: What it shows; may be empty.
-        target: What it shall show.
-        mask: Of the picture's size; an empty one holds nothing back.
-        vae_scale_factor: Pixels along a latent cell's side.
-        size: At which it is edited; None is its own, or the nearest that the VAE allows.
-        fit_mode: "auto" resizes it and gives the result the picture's own size; "resize" and
-            "crop" leave the result at the size it was edited at; "error" refuses to change it.
-
-    Raises:
-        UserError: A size that is no multiple, a needed change in mode "error", or nothing of the
-            mask is left.
-    """
-    restored = fit_mode == "auto"
-    mode = "resize" if restored else fit_mode
-    fitted = fit(picture, vae_scale_factor, size, mode)
-    held = None
-    if mask is not None:
-        whole = mask if mask.getbbox() else Image.new("L", mask.size, 255)
-        held = to_tensor(fit_mask(whole, vae_scale_factor, size, mode))
-    item = EditItem(name, key, to_tensor(fitted), source, target, held)
-    return PictureItem(item, picture.size if restored else fitted.size)
 
 
 def restore(x: Tensor, size: tuple[int, int]) -> Image.Image:

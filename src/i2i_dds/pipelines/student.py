@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from PIL import Image
-from torch import Tensor
-
-from i2i_dds.checks import as_list, choice, integer, optional, require, several
+from i2i_dds.checks import as_list, choice, require
 from i2i_dds.data.edits import SceneEdits, ShardEdits
 from i2i_dds.data.sources import Split, scene_size
+from i2i_dds.editing.batches import edit_items
 from i2i_dds.editing.latent_optimization import LatentOptimization
+from i2i_dds.editing.student import StudentEditor
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.measure import Evaluator, load_judge
 from i2i_dds.evaluation.students import StudentResult, measure_student
 from i2i_dds.metrics.judge import Judge
-from i2i_dds.pipelines.editors import build_editor
+from i2i_dds.pipelines.calls import bar, check_call, collect, prepare_all
+from i2i_dds.pipelines.editors import STUDENT, build_editor
 from i2i_dds.pipelines.output import EditOutput
-from i2i_dds.pipelines.pictures import Picture, Size, open_picture, prepare, restore
+from i2i_dds.pipelines.pictures import Picture, Size
+from i2i_dds.pipelines.prepared import Words
 from i2i_dds.student.build import new_student, student_shapes
 from i2i_dds.student.load import check_fits, load_student
 from i2i_dds.student.unet import EditUNet
@@ -49,6 +48,7 @@ class Student:
     def __init__(self, network: EditUNet, teacher: Teacher) -> None:
         check_fits(network, teacher, "teacher")
         self.network, self.teacher = network, teacher
+        self.editor = StudentEditor(network)
         network.to(teacher.device)  # type: ignore[arg-type]
 
     @classmethod
@@ -109,68 +109,59 @@ class Student:
         """Names of the tasks it knows."""
         return self.network.tasks.names
 
-    @torch.no_grad()
     def __call__(
         self,
         images: Picture | Sequence[Picture],
-        task: str | None = None,
+        task: str | Sequence[str] | None = None,
         *,
+        target: str | Sequence[str] | None = None,
+        mask: Picture | Sequence[Picture] | None = None,
         size: Size = None,
         fit: str = "auto",
         batch_size: int = 8,
+        progress: bool = False,
     ) -> EditOutput:
         """Edits every picture.
 
         Args:
             images: One picture or a list, see :data:`i2i_dds.pipelines.pictures.Picture`.
-            task: Which of :attr:`tasks`; may be left out where it knows one only.
+            task: Which of :attr:`tasks`; a list does each of them to every picture. May be left out
+                where it knows one only.
+            target: Instead of a task, an order in words, or a list; for a student that was trained
+                to read text.
+            mask: Where to edit (white), one for all or one for each. Edits are laid over their
+                sources, linearly where the mask is soft; where it is black the source stays, to
+                the bit. One that is all black holds nothing back, and that is logged.
             size: At which pictures are edited; None is their own, or the nearest the VAE allows.
             fit: As in :meth:`EditPipeline.__call__`.
             batch_size: Pictures a network call.
+            progress: Shows a bar on standard error.
 
         Raises:
             UserError: An argument is not allowed; the message names it.
         """
-        require("batch_size", batch_size, integer(min=1))
-        require("size", size, optional(several(integer(min=1))))
-        require("fit", fit, choice("auto", "resize", "crop", "error"))
-        if not as_list(images):
-            raise UserError("images: an empty list; give a picture, or a list of them")
-        number = self._number(task)
+        check_call(size, fit, batch_size)
+        told = self.editor.instructions(
+            None if task is None else as_list(task), None if target is None else as_list(target)
+        )
         # A trainer leaves it elsewhere.
         self.network.to(self.teacher.device)  # type: ignore[arg-type]
         self.network.eval()
-        prepared = [
-            prepare(
-                name=str(i),
-                key=str(i),
-                picture=open_picture(picture),
-                source="",
-                target=self.tasks[number],
-                mask=None,
-                vae_scale_factor=self.teacher.vae_scale_factor,
-                size=size,
-                fit_mode=fit,
+        edits = [[Words(target=words, instruction=words) for words in told]]
+        prepared = prepare_all(images, edits, mask, self.teacher.vae_scale_factor, size, fit)
+        items = [one.item for one in prepared]
+        with bar(progress, len(items)) as on_step:
+            done = list(
+                edit_items(self.editor, self.teacher, items, 0, batch_size, on_step=on_step)
             )
-            for i, picture in enumerate(as_list(images))
-        ]
-        images_done: dict[int, Image.Image] = {}
-        latents: dict[int, Tensor] = {}
-        by_size = sorted(range(len(prepared)), key=lambda i: prepared[i].item.x.shape)
-        for _, group in groupby(by_size, key=lambda i: prepared[i].item.x.shape):
-            same = list(group)
-            for first in range(0, len(same), batch_size):
-                part = same[first : first + batch_size]
-                x = torch.stack([prepared[i].item.x for i in part])
-                z = self._edit(x, number)
-                for i, edited, latent in zip(part, self.teacher.decode(z), z, strict=True):
-                    images_done[i] = restore(edited, prepared[i].size)
-                    latents[i] = latent.cpu()
-        return EditOutput(
-            images=tuple(images_done[i] for i in range(len(prepared))),
-            latents=tuple(latents[i] for i in range(len(prepared))),
-            settings={"editor": "student", "task": self.tasks[number]},
-        )
+        settings = {
+            "editor": STUDENT,
+            "task": told[0] if len(told) == 1 else told,
+            "size": size,
+            "fit": fit,
+        }
+        settings["mask"] = None if mask is None else "given"
+        return collect(prepared, done, self.editor, settings)
 
     def evaluate(
         self,
@@ -209,16 +200,3 @@ class Student:
             zero_shot = cast(LatentOptimization, build_editor("zero_shot", self.teacher.presets)[0])
         evaluator = Evaluator(task_set, self.teacher, judge)
         return measure_student(self.network, evaluator, dataset, batch_size, zero_shot)
-
-    def _edit(self, x: Tensor, number: int) -> Tensor:
-        z_src = self.teacher.encode(x.to(self.network.device))
-        return self.network(z_src, self.network.condition(self.teacher, [number] * len(x)))
-
-    def _number(self, task: str | None) -> int:
-        if task is None and len(self.tasks) == 1:
-            return 0
-        if task not in self.tasks:
-            raise UserError(
-                f"task: {task!r} is not allowed; this student knows {', '.join(self.tasks)}"
-            )
-        return self.tasks.index(task)

@@ -38,5 +38,6 @@ class DDS:
             texts=(inputs.text_tgt, inputs.text_src),
             t=t,
             guidance=inputs.guidance_scale,
+            negative=inputs.text_neg,
         )
         return self.weight(process, t, inputs.z_tgt) * (eps_tgt - eps_src)

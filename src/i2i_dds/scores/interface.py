@@ -23,6 +23,7 @@ class ScoreInput:
         t: Timesteps, shared by both sides, long (B,).
         eps: Noise, shared by both sides, (B, C, h, w).
         guidance_scale: Scale s of classifier-free guidance, one number or (B,).
+        text_neg: What guidance leads away from, of B rows or one; None is the empty prompt.
     """
 
     z_tgt: Tensor
@@ -32,6 +33,7 @@ class ScoreInput:
     t: Tensor
     eps: Tensor
     guidance_scale: float | Tensor
+    text_neg: Conditioning | None = None
 
 
 class Score(Protocol):

@@ -36,5 +36,6 @@ class SDS:
             texts=(inputs.text_tgt,),
             t=t,
             guidance=inputs.guidance_scale,
+            negative=inputs.text_neg,
         )
         return self.weight(process, t, inputs.z_tgt) * (eps_hat - eps)

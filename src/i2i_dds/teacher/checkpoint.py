@@ -34,7 +34,11 @@ MARKS = 3
 
 
 def load_parts(
-    path: str, dtype: torch.dtype, revision: str | None, local_files_only: bool | None
+    path: str,
+    dtype: torch.dtype,
+    revision: str | None,
+    local_files_only: bool | None,
+    variant: str | None = None,
 ) -> dict[str, Any]:
     """The networks, tokenizer and process of a checkpoint, on the CPU.
 
@@ -46,6 +50,8 @@ def load_parts(
         dtype: The networks' type.
         revision: Of a hub id.
         local_files_only: True never downloads.
+        variant: Of the weights' files, such as "fp16"; None is the plain ones, or where a folder
+            has none, those that it has.
 
     Returns:
         ``vae``, ``text_encoder``, ``tokenizer``, ``unet`` and ``process``.
@@ -54,15 +60,20 @@ def load_parts(
         UserError: Nothing usable is there.
     """
     source = _locate(path)
+    if revision is not None and Path(source).is_dir():
+        raise UserError(
+            f"revision: {revision!r} goes with a hub id, and '{path}' is a folder; leave it out"
+        )
     try:
-        parts = _read(source, dtype, revision, cached=True)
+        parts = _read(source, dtype, revision, variant, cached=True)
     except (OSError, SafetensorError) as error:
         if Path(source).is_dir():
             raise UserError(
                 f"path: '{source}' is not complete ({_first_line(error)}); give a folder "
                 "with unet, vae, text_encoder, tokenizer and scheduler, weights as safetensors"
+                + (f", of variant {variant!r}" if variant else "")
             ) from error
-        parts = _download(source, dtype, revision, bool(local_files_only))
+        parts = _download(source, dtype, revision, variant, bool(local_files_only))
     _check_plain_text_to_image(path, parts)
     return parts
 
@@ -79,10 +90,12 @@ def quiet_loading() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _read(source: str, dtype: torch.dtype, revision: str | None, cached: bool) -> dict[str, Any]:
+def _read(
+    source: str, dtype: torch.dtype, revision: str | None, variant: str | None, cached: bool
+) -> dict[str, Any]:
     where: dict[str, Any] = {"revision": revision, "local_files_only": cached}
     weights = {**where, "use_safetensors": True, "output_loading_info": True}
-    weights["variant"] = _variant(Path(source))
+    weights["variant"] = variant or _variant(Path(source))
     config = DDIMScheduler.load_config(source, subfolder="scheduler", **where)
     tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", **where)
     if len(tokenizer) <= MARKS:  # what transformers makes, without a word, of an absent folder
@@ -139,14 +152,18 @@ def _whole(kind: Any, source: str, part: str, **options: Any) -> Any:
 
 
 def _download(
-    source: str, dtype: torch.dtype, revision: str | None, forbidden: bool
+    source: str,
+    dtype: torch.dtype,
+    revision: str | None,
+    variant: str | None,
+    forbidden: bool,
 ) -> dict[str, Any]:
     reason = "local_files_only is set"
     if not forbidden:
         try:
             # Asked once and briefly: from_pretrained tries each file six times when offline.
             model_info(source, revision=revision, timeout=10)
-            return _read(source, dtype, revision, cached=False)
+            return _read(source, dtype, revision, variant, cached=False)
         except Exception as error:  # whichever the client library of the day raises
             reason = _first_line(error)
     raise UserError(

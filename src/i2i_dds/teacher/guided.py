@@ -19,13 +19,15 @@ def predict_guided(
     texts: Sequence[Conditioning],
     t: Tensor,
     guidance: float | Tensor,
+    negative: Conditioning | None = None,
 ) -> tuple[Tensor, ...]:
     """Guided noise predictions of several branches, from one forward pass of the teacher.
 
     Where an item asks the same in two branches it gets one answer for both, to the bit, which is
     what makes the delta of a matched pair exactly zero. (Equal rows of a batch mostly come out so
     by themselves, but a kernel that shares rows out among threads may round them differently.)
-    The unconditional half is the empty prompt. With the number 1 as guidance it is not asked.
+    The unconditional half is the empty prompt, or a negative one, the same in all branches. With
+    the number 1 as guidance it is not asked.
 
     Args:
         teacher: Who answers.
@@ -33,6 +35,7 @@ def predict_guided(
         texts: What each branch is told, of B rows or one.
         t: Timesteps shared by all branches, long (B,).
         guidance: Scale s, one number or (B,).
+        negative: What guidance leads away from, of B rows or one; None is the empty prompt.
 
     Returns:
         One tensor (B, C, h, w) per branch.
@@ -48,7 +51,8 @@ def predict_guided(
         return _one_answer(z_t.chunk(branches), cond.chunk(branches), eps.chunk(branches))
 
     like = cond.embeddings
-    uncond = teacher.embed([""]).to(like.device, like.dtype).expand(batch).repeat(branches)
+    uncond = teacher.embed([""]) if negative is None else negative
+    uncond = uncond.to(like.device, like.dtype).expand(batch).repeat(branches)
     eps = teacher.predict_noise(
         torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), Conditioning.cat([uncond, cond])
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from i2i_dds.checks import optional, require, text
 from i2i_dds.diffusion.process import Process
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.checkpoint import load_parts
@@ -72,6 +73,7 @@ class StableDiffusionTeacher:
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
         revision: str | None = None,
+        variant: str | None = None,
         local_files_only: bool | None = None,
         presets: Mapping[str, Any] | None = None,
     ) -> StableDiffusionTeacher:
@@ -82,15 +84,19 @@ class StableDiffusionTeacher:
             device: See the class.
             dtype: See the class.
             revision: Branch, tag or commit of a hub id.
+            variant: Of the weights' files, as "fp16"; None is the plain ones, or where a folder
+                has none, those that it has.
             local_files_only: True never downloads.
             presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
 
         Raises:
             UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
         """
+        for name, value in {"revision": revision, "variant": variant}.items():
+            require(name, value, optional(text()))
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
-        parts = load_parts(path, dtype, revision, local_files_only)
+        parts = load_parts(path, dtype, revision, local_files_only, variant)
         presets = presets_for(path) if presets is None else presets
         return cls(**parts, device=device, dtype=dtype, presets=presets)
 

@@ -20,7 +20,7 @@ from i2i_dds.research.benchmark.method import Method
 from i2i_dds.research.benchmark.pictures import SOURCE, TRUTH
 from i2i_dds.research.benchmark.sets import BenchmarkSet, Scenes
 from i2i_dds.research.benchmark.summary import write_summary
-from i2i_dds.research.resumable import OnProgress, check_same, describe, run_resumable
+from i2i_dds.resumable import OnProgress, check_same, describe, run_resumable
 from i2i_dds.runs import flatten, write_image, write_json
 from i2i_dds.student.unet import EditUNet
 

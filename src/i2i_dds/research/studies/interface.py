@@ -11,7 +11,7 @@ from PIL import Image
 
 from i2i_dds.editing.drag import Drag
 from i2i_dds.pipelines.drag import PictureLora
-from i2i_dds.research.resumable import OnProgress
+from i2i_dds.resumable import OnProgress
 from i2i_dds.tasks import TaskSet
 
 

@@ -15,6 +15,9 @@ from i2i_dds.distributed import gather, get_rank_and_world_size
 from i2i_dds.errors import UserError
 from i2i_dds.runs import write_json
 
+SETTINGS = "settings.json"
+"""File of what a folder was made with."""
+
 Piece = TypeVar("Piece")
 OnProgress = Callable[[int, int], None]
 """Told how many pieces of this process's share are done, and how many there are."""
@@ -36,7 +39,7 @@ def run_resumable(
         finished: Whether a piece was done before.
         do: Does one and keeps what came of it.
         called: What pieces are, such as "batches".
-        on_progress: Told on the first process.
+        on_progress: Told on the first process, before the first piece and after each.
         notify: Told on the first process how many were finished before.
     """
     rank, world_size = get_rank_and_world_size()
@@ -45,6 +48,8 @@ def run_resumable(
         notify(f"{len(pieces) - len(left)} of {len(pieces)} {called} are finished already")
     gather(None)  # else one that is late finds pieces finished that another has just done
     share = left[rank::world_size]
+    if rank == 0:
+        on_progress(0, len(share))
     for done, piece in enumerate(share, 1):
         do(piece)
         if rank == 0:
@@ -56,13 +61,13 @@ def check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     """Keeps what was made with other settings from being counted with these.
 
     Args:
-        folder: Its settings.json has those of the first run.
+        folder: Its :data:`SETTINGS` has those of the first run.
         settings: All that results depend on, by dotted key.
 
     Raises:
         UserError: The folder holds such; the message names the first key that differs.
     """
-    path = folder / "settings.json"
+    path = folder / SETTINGS
     if not path.is_file():
         write_json(path, settings)
         return
@@ -71,7 +76,7 @@ def check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     for key in sorted({*there, *settings}, key=lambda key: (key.count("."), key)):
         if there.get(key) != settings.get(key):
             raise UserError(
-                f"{key}: {settings.get(key)!r} is not allowed here: the rows in '{folder}' were "
+                f"{key}: {settings.get(key)!r} is not allowed here: what is in '{folder}' was "
                 f"made with {there.get(key)!r}; give that, another out, or remove the folder"
             )
 
