@@ -14,8 +14,9 @@ from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.pretrain.corpus import batches
 from i2i_dds.pretrain.judge import JudgeStage, LabeledBatch
+from i2i_dds.pretrain.sd_pocket import StableDiffusionPocket
 from i2i_dds.pretrain.stage import fit
-from i2i_dds.pretrain.stages import Pretraining, Recipe, held_out
+from i2i_dds.pretrain.stages import Recipe, held_out
 from i2i_dds.pretrain.text import MAX_TOKENS, new_tokenizer
 from i2i_dds.pretrain.unet import NoisyBatch, UNetStage
 from i2i_dds.pretrain.vae import new_vae
@@ -30,7 +31,7 @@ def pretraining(tmp_path_factory):
         name: Recipe(n=24, steps=2, batch_size=4, lr=1e-3)
         for name in ("vae", "unet", "judge", "clip")
     }
-    made = Pretraining(folder, folder / "pocket", recipes)
+    made = StableDiffusionPocket(folder, folder / "pocket", recipes)
     for stage in recipes:
         made.run(stage)
     return made

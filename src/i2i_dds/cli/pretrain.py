@@ -10,15 +10,20 @@ from i2i_dds.checks import choice, integer, number, text
 from i2i_dds.cli.app import entry_point, run_dir
 from i2i_dds.cli.checks import check
 
-_STAGES = ("vae", "unet", "judge", "clip")
+_STAGES = {
+    "sd": ("vae", "unet", "judge", "clip"),
+    "flow": ("vae", "transformer", "judge"),
+}
+"""Of each pocket; a class has them too, but importing it takes seconds."""
 
 
 @entry_point("pretrain")
 def main(cfg: DictConfig) -> Path:
     """Runs the stages asked for; returns the working folder, or the report's."""
+    stages = _STAGES[cfg.pocket]
     recipes = {
         f"{stage}.{key}": rule
-        for stage in _STAGES
+        for stage in stages
         for key, rule in {
             "n": integer(min=1),
             "steps": integer(min=1),
@@ -27,18 +32,24 @@ def main(cfg: DictConfig) -> Path:
             "precision": choice("32-true", "bf16-mixed"),
         }.items()
     }
-    rules = {"stage": choice("all", "report", *_STAGES), "seed": integer(min=0), "out": text()}
-    check(cfg, {**rules, **recipes, "report.n": integer(min=24), "report.n_t2i": integer(min=1)})
+    rules = {"stage": choice("all", "report", *stages), "seed": integer(min=0), "out": text()}
+    shape = {"size": integer(min=32), "latent_channels": integer(min=1)}
+    reported = {"report.n": integer(min=24), "report.n_t2i": integer(min=1)}
+    check(cfg, {**rules, **shape, **recipes, **reported})
     return _report(cfg) if cfg.stage == "report" else _train(cfg)
 
 
 def _train(cfg: DictConfig) -> Path:
-    from i2i_dds.pretrain.stages import Pretraining, Recipe
+    from i2i_dds.pretrain.flow_pocket import FlowPocket
+    from i2i_dds.pretrain.sd_pocket import StableDiffusionPocket
+    from i2i_dds.pretrain.stages import Recipe
 
-    work = Path(cfg.work)
-    recipes = {name: Recipe(**cfg[name]) for name in _STAGES}
-    pretraining = Pretraining(work, Path(cfg.out), recipes, cfg.seed)
-    for stage in _STAGES if cfg.stage == "all" else (cfg.stage,):
+    work, stages = Path(cfg.work), _STAGES[cfg.pocket]
+    recipes = {name: Recipe(**cfg[name]) for name in stages}
+    kind = {"sd": StableDiffusionPocket, "flow": FlowPocket}[cfg.pocket]
+    shape = {name: cfg[name] for name in ("size", "channels", "latent_channels")}
+    pretraining = kind(work, Path(cfg.out), recipes, cfg.seed, **shape)
+    for stage in stages if cfg.stage == "all" else (cfg.stage,):
         pretraining.run(stage)
     return work
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,26 +19,30 @@ class Judge(ModelMixin, ConfigMixin):
 
     Args:
         attributes: values of each attribute, in the order of the classes.
-        width: channels after the first convolution; doubled at each of three halvings.
+        width: channels after the first convolution; doubled at each of the next three halvings.
+        size: side of the pictures that it sees, a power of two from 32 on.
     """
 
     @register_to_config
-    def __init__(self, attributes: Mapping[str, Sequence[str]], width: int = 24) -> None:
+    def __init__(
+        self, attributes: Mapping[str, Sequence[str]], width: int = 24, size: int = 64
+    ) -> None:
         super().__init__()
         self.attributes = {name: tuple(values) for name, values in attributes.items()}
         layers: list[nn.Module] = [_conv(3, width, stride=2)]
-        for level in range(3):
-            narrow, wide = width * 2**level, width * 2 ** (level + 1)
+        wide = width
+        for level in range(int(math.log2(size)) - 3):  # down to 4 x 4
+            narrow, wide = (width * 2 ** min(k, 3) for k in (level, level + 1))
             layers += [_conv(narrow, narrow), _conv(narrow, wide, stride=2)]
-        layers += [_conv(8 * width, 8 * width)]
+        layers += [_conv(wide, wide)]
         self.body = nn.Sequential(*layers)
-        features = 8 * width * 16
+        features = wide * 16
         self.heads = nn.ModuleDict(
             {name: nn.Linear(features, len(values)) for name, values in self.attributes.items()}
         )
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits (batch, classes) of each attribute for pictures (batch, 3, 64, 64) in [-1, 1]."""
+        """Logits (batch, classes) of each attribute, for x (batch, 3, size, size) in [-1, 1]."""
         features = self.body(x).flatten(1)
         return {name: head(features) for name, head in self.heads.items()}
 
@@ -46,11 +51,12 @@ class Judge(ModelMixin, ConfigMixin):
         """The value of each attribute in each picture.
 
         Args:
-            x: pictures (batch, 3, side, side) in [-1, 1]; other sides than 64 are resized.
+            x: pictures (batch, 3, side, side) in [-1, 1]; other sides than its own are resized.
             batch_size: rows a forward pass.
         """
-        if x.shape[-2:] != (64, 64):
-            x = nn.functional.interpolate(x, (64, 64), mode="area")
+        own = (self.config["size"],) * 2
+        if x.shape[-2:] != own:
+            x = nn.functional.interpolate(x, own, mode="area")
         answers: dict[str, list[str]] = {name: [] for name in self.attributes}
         for part in x.to(self.device, torch.float32).split(batch_size):
             for name, logits in self(part).items():

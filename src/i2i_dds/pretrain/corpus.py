@@ -38,9 +38,10 @@ class Corpus:
             for name, values in ATTRIBUTES.items()
         }
 
-    def captions(self, index: Sequence[int], seed: int) -> list[str]:
-        """One caption a picture; the words depend on `(seed, index)`."""
-        return [caption(self.scenes[i], np.random.default_rng([seed, i])) for i in index]
+
+def captions(scenes: Sequence[Scene], seed: int) -> list[str]:
+    """One caption a scene; the words depend on `(seed, its place)`."""
+    return [caption(scene, np.random.default_rng([seed, i])) for i, scene in enumerate(scenes)]
 
 
 def batches(n: int, batch_size: int, seed: int, start: int = 0) -> Iterator[Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from i2i_dds.pretrain.corpus import batches
 
 Fetch = Callable[[Tensor, int], Any]
+
+_SAVED_EVERY = timedelta(minutes=3)
+"""By the clock and not by steps, so that a kill costs little on a slow machine too."""
 
 
 class Stage(pl.LightningModule):
@@ -116,8 +120,8 @@ def fit(
         devices=1,
         logger=CSVLogger(str(folder), name="log", flush_logs_every_n_steps=50),
         callbacks=[
-            ModelCheckpoint(folder, filename="last", every_n_train_steps=250, save_top_k=1,
-                            enable_version_counter=False),
+            ModelCheckpoint(folder, filename="last", train_time_interval=_SAVED_EVERY,
+                            save_top_k=1, enable_version_counter=False),
             RichProgressBar(refresh_rate=20),
             *callbacks,
         ],

@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 MAX_TOKENS = 32
 MARKS = ("<|startoftext|>", "<|endoftext|>")
@@ -40,6 +45,14 @@ def new_text_encoder(tokenizer: CLIPTokenizer, width: int = 128, layers: int = 2
         "projection_dim": width,
     }
     return CLIPTextModel(CLIPTextConfig(**config))
+
+
+def new_projected_encoder(
+    tokenizer: CLIPTokenizer, width: int, layers: int
+) -> CLIPTextModelWithProjection:
+    """An untrained text encoder with a pooled output as wide as itself, as SDXL and SD 3 have."""
+    config: dict[str, Any] = {**text_config(tokenizer, width, layers), "projection_dim": width}
+    return CLIPTextModelWithProjection(CLIPTextConfig(**config))
 
 
 def text_config(tokenizer: CLIPTokenizer, width: int, layers: int) -> dict[str, Any]:

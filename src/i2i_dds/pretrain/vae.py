@@ -1,7 +1,8 @@
-"""The pocket autoencoder: `AutoencoderKL`, as in Stable Diffusion, for 64 px pictures."""
+"""The pocket autoencoders: `AutoencoderKL`, as in Stable Diffusion, for small pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor
 from i2i_dds.pretrain.stage import Stage
 
 
-def new_vae(channels: tuple[int, ...] = (16, 48, 96), latent_channels: int = 4) -> AutoencoderKL:
+def new_vae(
+    channels: Sequence[int] = (16, 48, 96), latent_channels: int = 4, size: int = 64
+) -> AutoencoderKL:
     """An untrained autoencoder that halves the side between levels.
 
     The log-variance head starts at -6: with unit posterior noise the untrained means drown and
@@ -20,16 +23,17 @@ def new_vae(channels: tuple[int, ...] = (16, 48, 96), latent_channels: int = 4) 
     Args:
         channels: width of each level; the side shrinks by `2 ** (len(channels) - 1)`.
         latent_channels: channels of the latent.
+        size: side of the pictures it will be trained on, in pixels.
     """
     levels = len(channels)
     config: dict[str, Any] = {
         "latent_channels": latent_channels,
-        "block_out_channels": channels,
+        "block_out_channels": tuple(channels),
         "layers_per_block": 1,
         "down_block_types": ("DownEncoderBlock2D",) * levels,
         "up_block_types": ("UpDecoderBlock2D",) * levels,
         "norm_num_groups": 8,
-        "sample_size": 64,
+        "sample_size": size,
     }
     vae = AutoencoderKL(**config)
     with torch.no_grad():
@@ -63,10 +67,23 @@ class VAEStage(Stage):
 
 
 @torch.no_grad()
-def set_scaling_factor(vae: AutoencoderKL, x: Tensor) -> float:
-    """Writes 1 / std of the latents of `x` into the config, as Stable Diffusion's 0.18215 is."""
+def set_scaling(vae: AutoencoderKL, x: Tensor, shift: bool = False) -> None:
+    """Writes into the config what makes latents have a standard deviation of 1.
+
+    Args:
+        vae: changed in place.
+        x: the pictures (n, 3, side, side) whose latents are measured.
+        shift: whether their mean is written too, as Stable Diffusion 3 has it.
+    """
     vae.eval()
     z = torch.cat([vae.encode(part).latent_dist.mean for part in x.split(64)])  # type: ignore[union-attr]
-    factor = 1.0 / float(z.std())
-    vae.register_to_config(scaling_factor=factor)
-    return factor
+    vae.register_to_config(scaling_factor=1.0 / float(z.std()))
+    if shift:
+        vae.register_to_config(shift_factor=float(z.mean()))
+
+
+@torch.no_grad()
+def scaled_latents(vae: AutoencoderKL, x: Tensor) -> Tensor:
+    """The posterior means of pictures x, shifted and scaled as the config says."""
+    mean = vae.encode(x).latent_dist.mean  # type: ignore[union-attr]
+    return (mean - (vae.config["shift_factor"] or 0.0)) * vae.config["scaling_factor"]

@@ -1,0 +1,62 @@
+"""The second pocket, of Stable Diffusion 3's make: an MMDiT that predicts a flow's velocity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+from pytorch_lightning.callbacks import EMAWeightAveraging
+from torch import Tensor
+
+from i2i_dds.critters import scenes
+from i2i_dds.diffusion.process import RectifiedFlow
+from i2i_dds.pretrain.corpus import captions
+from i2i_dds.pretrain.mmdit import FlowBatch, FlowStage, new_mmdit
+from i2i_dds.pretrain.stages import Pretraining, Recipe
+from i2i_dds.pretrain.text import new_projected_encoder, new_tokenizer
+from i2i_dds.pretrain.unet import CaptionTokens
+
+_ENCODERS = ((128, 3), (64, 2))
+"""Width and layers of both text encoders; the tokens' embeddings leave out the last layer."""
+
+
+class FlowPocket(Pretraining):
+    """Makes `teacher/` and `judge/`."""
+
+    stages = ("vae", "transformer", "judge")
+    shifted = True
+
+    def _transformer(self, recipe: Recipe) -> None:
+        vae = self._trained_vae()
+        latents = self._latents(vae, recipe.n)
+        shown = scenes("train", recipe.n)
+        words = [captions(shown, seed) for seed in range(4)]
+        tokenizer = new_tokenizer(words[0])
+        tokens = CaptionTokens(tokenizer, words)
+        first, second = (new_projected_encoder(tokenizer, *shape) for shape in _ENCODERS)
+        width = sum(width for width, _ in _ENCODERS)
+        _, channels, cells, _ = latents.shape
+        transformer = new_mmdit(width, width, channels, cells)
+        process = RectifiedFlow()
+        stage = FlowStage(transformer, (first, second), process, steps=recipe.steps, lr=recipe.lr)
+
+        def fetch(index: Tensor, step: int) -> FlowBatch:
+            return FlowBatch(latents[index].float(), tokens(index, step))
+
+        average = EMAWeightAveraging(decay=0.999, update_starting_at_step=1000)
+        self._fit("transformer", stage, recipe, fetch, [average])
+        parts: dict[str, Any] = {
+            "vae": vae,
+            "text_encoder": stage.text_encoder,
+            "text_encoder_2": stage.text_encoder_2,
+            "text_encoder_3": None,
+            "tokenizer": tokenizer,
+            "tokenizer_2": tokenizer,
+            "tokenizer_3": None,
+            "transformer": stage.transformer,
+            "scheduler": FlowMatchEulerDiscreteScheduler(),
+        }
+        pipeline = StableDiffusion3Pipeline(**parts)
+        pipeline.to(torch.float16)
+        self._ship("teacher", pipeline.save_pretrained)
