@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from i2i_dds.evaluation.tables import markdown_table
     from i2i_dds.pipelines.drag import DragOutput, DragPipeline
     from i2i_dds.pipelines.edit import EditPipeline
-    from i2i_dds.pipelines.examples import example_picture, load_teacher
+    from i2i_dds.pipelines.examples import example_picture
     from i2i_dds.pipelines.output import EditOutput
     from i2i_dds.pipelines.student import Student
     from i2i_dds.scores.cds import CDS
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from i2i_dds.teacher.analytic import GaussianMixtureTeacher
     from i2i_dds.teacher.conditioning import Conditioning
     from i2i_dds.teacher.interface import Teacher
+    from i2i_dds.teacher.load import load_teacher
     from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+    from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
     from i2i_dds.training.checkpoints import Checkpoints
     from i2i_dds.training.module import EditTraining
 
@@ -72,6 +74,7 @@ _HOMES = {
     "Scene": "critters",
     "Score": "scores.interface",
     "ScoreInput": "scores.interface",
+    "StableDiffusion3Teacher": "teacher.stable_diffusion3",
     "StableDiffusionTeacher": "teacher.stable_diffusion",
     "Student": "pipelines.student",
     "Task": "tasks",
@@ -82,7 +85,7 @@ _HOMES = {
     "example_picture": "pipelines.examples",
     "grid": "evaluation.grid",
     "held_out_scenes": "evaluation.held_out",
-    "load_teacher": "pipelines.examples",
+    "load_teacher": "teacher.load",
     "markdown_table": "evaluation.tables",
     "render": "critters",
 }
@@ -113,6 +116,7 @@ __all__ = [  # noqa: RUF022
     "Scene",
     "Score",
     "ScoreInput",
+    "StableDiffusion3Teacher",
     "StableDiffusionTeacher",
     "Student",
     "Task",

@@ -1,7 +1,9 @@
 import pytest
 
+from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,20 @@ def tiny(tiny_folder):
 @pytest.fixture
 def tiny_v(tiny_v_folder):
     return StableDiffusionTeacher.load(str(tiny_v_folder), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd3_folder(tmp_path_factory):
+    """Both CLIPs, no T5."""
+    return build_random_sd3(tmp_path_factory.mktemp("sd3") / "tiny", "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd3_t5_folder(tmp_path_factory):
+    """All three text encoders."""
+    return build_random_sd3(tmp_path_factory.mktemp("sd3") / "tiny_t5", "tiny", t5=True)
+
+
+@pytest.fixture
+def tiny_sd3(tiny_sd3_folder):
+    return StableDiffusion3Teacher.load(str(tiny_sd3_folder), device="cpu", t5_tokens=4)

@@ -15,6 +15,7 @@ import i2i_dds
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.random_weights import SHAPES, byte_tokenizer
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
 
 
 def load(path, **options):
@@ -146,7 +147,7 @@ def test_local_files_only_never_asks_the_network(monkeypatch):
     def refuse(*args, **options):
         raise AssertionError("asked the network")
 
-    monkeypatch.setattr("i2i_dds.teacher.checkpoint.model_info", refuse)
+    monkeypatch.setattr("i2i_dds.teacher.folders.model_info", refuse)
     with pytest.raises(UserError, match="local_files_only is set"):
         load("nobody/no-such-model", local_files_only=True)
 
@@ -205,3 +206,10 @@ def test_a_folder_with_weights_of_a_variant_alone_is_loaded(copy, tiny_folder) -
     assert all(
         torch.equal(weight, weights[name]) for name, weight in plain.unet.state_dict().items()
     )
+
+
+def test_a_checkpoint_of_another_family_says_which_teacher_fits(tiny_folder, tiny_sd3_folder):
+    with pytest.raises(UserError, match=r"is a StableDiffusion3Pipeline; give .*teacher=sd35$"):
+        load(tiny_sd3_folder)
+    with pytest.raises(UserError, match=r"is a StableDiffusionPipeline; give .*teacher=sd15$"):
+        StableDiffusion3Teacher.load(str(tiny_folder), device="cpu")

@@ -8,7 +8,7 @@ from diffusers import StableDiffusionPipeline
 from i2i_dds.diffusion.process import CLEAN
 from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.interface import Teacher
-from i2i_dds.teacher.prompts import PromptEncoder
+from i2i_dds.teacher.prompts import PromptCache, PromptEncoder
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 
@@ -65,8 +65,8 @@ def test_each_prompt_is_embedded_once(tiny):
 
 
 def test_the_memory_of_prompts_is_bounded(tiny):
-    encode = PromptEncoder(tiny.tokenizer, tiny.text_encoder, cache_size=2)
-    found = encode(["a", "b", "c", "a"])
+    encode = PromptCache(PromptEncoder(tiny.tokenizer, tiny.text_encoder), cache_size=2)
+    found = encode(["a", "b", "c", "a"]).embeddings
     assert torch.equal(found[0], found[3])
     assert len(encode._cache) == 2
 

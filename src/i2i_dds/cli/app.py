@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from i2i_dds.cli.arguments import checked, quote_text
 from i2i_dds.cli.commands import program
 from i2i_dds.cli.explain import explain, missing_choice
+from i2i_dds.cli.family import name_family
 from i2i_dds.cli.memory import keep_freed_memory
 from i2i_dds.cli.root import Root
 from i2i_dds.distributed import launched_rank, launched_world_size
@@ -106,7 +107,7 @@ def entry_point(
                         f"{config_name}: {launched_world_size()} processes were started, and each "
                         "would do all of the work; start one"
                     )
-                arguments = checked(sys.argv[1:], root)
+                arguments = name_family(checked(sys.argv[1:], root))
                 sys.argv[1:] = rename(quote_text(arguments, text), typed or {})
                 _incomplete.clear()
                 _run(_task(job, full_error), config_name)

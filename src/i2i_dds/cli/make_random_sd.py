@@ -4,16 +4,23 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from i2i_dds.checks import choice, flag
 from i2i_dds.cli.app import entry_point
+from i2i_dds.cli.checks import check
 
 
 @entry_point("make_random_sd")
 def main(cfg: DictConfig) -> Path:
     """Writes ``cfg.folder`` and returns it."""
+    check(cfg, {"family": choice("sd", "sd3"), "t5": flag()})
+    if cfg.family == "sd3":
+        from i2i_dds.teacher.random_sd3 import build_random_sd3
+
+        return build_random_sd3(cfg.folder, cfg.size or "tiny", cfg.seed, cfg.dtype, cfg.t5)
     from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 
     return build_random_stable_diffusion(
-        cfg.folder, cfg.size, cfg.prediction_type, cfg.seed, cfg.dtype
+        cfg.folder, cfg.size or "sd15", cfg.prediction_type, cfg.seed, cfg.dtype
     )
 
 

@@ -19,6 +19,8 @@ from i2i_dds.errors import UserError
 
 CLEAN = -1
 
+_FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+
 
 class Process(ABC):
     """How latents are noised, and what a teacher's network predicts of it.
@@ -237,6 +239,22 @@ class RectifiedFlow(Process):
         u = torch.arange(1, steps + 1, dtype=torch.float64) / (steps + 1)
         s = shift * u / (1 + (shift - 1) * u)
         super().__init__(1 - s, s)
+
+    @classmethod
+    def from_scheduler_config(cls, config: Mapping[str, Any]) -> RectifiedFlow:
+        """The flow of a diffusers ``scheduler_config.json`` with matched flows.
+
+        Raises:
+            UserError: The scheduler is another, or its shift depends on the picture's size.
+        """
+        kind = config.get("_class_name")
+        if not str(kind).startswith("FlowMatch"):
+            raise UserError(f"scheduler: {kind} has no flow; give a {_FLOW_SCHEDULER}")
+        if config.get("use_dynamic_shifting"):
+            raise UserError(
+                "scheduler.use_dynamic_shifting: True is not supported; give a fixed shift"
+            )
+        return cls(config.get("num_train_timesteps", 1000), config.get("shift", 1.0))
 
     def to_eps(self, output: Tensor, z_t: Tensor, t: Tensor | int) -> Tensor:
         """``eps = z_t + (1 - s_t) v``, for ``z_t = z + s_t v`` and ``eps = z + v``."""

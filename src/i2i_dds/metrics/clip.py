@@ -19,7 +19,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
-from i2i_dds.teacher.checkpoint import quiet_loading
+from i2i_dds.teacher.folders import quiet_loading
 
 
 class Clip:

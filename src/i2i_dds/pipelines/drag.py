@@ -36,7 +36,7 @@ from i2i_dds.editing.lora_cache import KeptLora, lora_for
 from i2i_dds.editing.lora_teacher import CosineScale, LoraTeacher
 from i2i_dds.pipelines.pictures import Picture, Size, key_of, open_mask, open_picture, restore
 from i2i_dds.teacher.interface import Teacher
-from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+from i2i_dds.teacher.load import load_teacher
 
 Points = Sequence[Sequence[float]] | Sequence[Sequence[Sequence[float]]]
 """For each handle (x, y, target x, target y), or a pair (x, y), (x, y), in the picture's pixels."""
@@ -184,12 +184,12 @@ class DragPipeline:
 
         Args:
             path: "pocket", a folder in diffusers' layout, or a hub id.
-            **options: Such as ``device`` and ``dtype``, see :meth:`StableDiffusionTeacher.load`.
+            **options: Such as ``device`` and ``dtype``, see :func:`load_teacher`.
 
         Raises:
             UserError: Nothing usable is there.
         """
-        return cls(StableDiffusionTeacher.load(path, **options))
+        return cls(load_teacher(path, **options))
 
     def __call__(
         self,

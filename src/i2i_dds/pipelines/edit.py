@@ -22,7 +22,7 @@ from i2i_dds.pipelines.output import EditOutput
 from i2i_dds.pipelines.pictures import Picture, Size, open_picture
 from i2i_dds.pipelines.prepared import Words
 from i2i_dds.teacher.interface import Teacher
-from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+from i2i_dds.teacher.load import load_teacher
 
 AUTO = "auto"
 
@@ -48,14 +48,14 @@ class EditPipeline:
         """A pipeline on a teacher from disk or the hub.
 
         Args:
-            path: "pocket", a diffusers Stable Diffusion folder, or a hub id.
+            path: "pocket", "pocket_flow", a diffusers folder, or a hub id.
             **options: ``device``, ``dtype``, ``revision``, ``variant``, ``local_files_only``; see
-                :meth:`i2i_dds.teacher.stable_diffusion.StableDiffusionTeacher.load`.
+                :func:`i2i_dds.teacher.load.load_teacher`.
 
         Raises:
             UserError: Nothing usable is there.
         """
-        return cls(StableDiffusionTeacher.load(path, **options))
+        return cls(load_teacher(path, **options))
 
     def __call__(
         self,

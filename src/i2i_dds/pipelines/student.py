@@ -26,7 +26,7 @@ from i2i_dds.student.load import check_fits, load_student
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.interface import Teacher
-from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+from i2i_dds.teacher.load import load_teacher
 
 
 class Student:
@@ -60,7 +60,7 @@ class Student:
         Args:
             path: Where it is.
             teacher: The one it was trained with, or its path.
-            **options: Of the teacher's loading, see :meth:`StableDiffusionTeacher.load`.
+            **options: Of the teacher's loading, see :func:`load_teacher`.
 
         Raises:
             UserError: Nothing usable is there.
@@ -69,7 +69,7 @@ class Student:
         if options and not isinstance(teacher, str):
             raise UserError(f"{next(iter(options))}: goes with a teacher's path; give that")
         if isinstance(teacher, str):
-            teacher = StableDiffusionTeacher.load(teacher, **options)
+            teacher = load_teacher(teacher, **options)
         return cls(network, teacher)
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 
@@ -64,3 +65,10 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     if dtype not in DTYPES:
         raise UserError(f"dtype: '{dtype}' is unknown; give auto, {', '.join(DTYPES)}")
     return DTYPES[dtype]
+
+
+def frozen(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A network on a device and in a type, set to evaluation and not to be trained."""
+    if module.dtype != dtype:
+        module = module.to(dtype=dtype)
+    return module.to(device).eval().requires_grad_(False)

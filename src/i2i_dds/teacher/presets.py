@@ -15,8 +15,6 @@ import yaml
 Presets = Mapping[str, Any]
 """Settings by editor, such as ``presets["zero_shot"]["lr"]``; ``presets["source"]`` says whence."""
 
-_FALLBACK = "sd15"
-
 
 def config_dir() -> Path:
     """Finds ``conf/``: the checkout's where this runs from one, else the installed package's."""
@@ -27,15 +25,16 @@ def config_dir() -> Path:
     return package / "conf"
 
 
-def presets_for(path: str) -> Presets:
+def presets_for(path: str, family: str = "sd15") -> Presets:
     """The presets of the teacher at ``path``.
 
     Args:
         path: "pocket", a hub id that a file of ``conf/teacher`` names, or anything else, which
-            gets what the authors of the methods used with Stable Diffusion 1.5.
+            gets those of its family.
+        family: The file of ``conf/teacher`` with the family's presets.
     """
     named = _presets_by_path()
-    return named.get(path, named[_FALLBACK])
+    return named.get(path, named[family])
 
 
 @cache

@@ -1,54 +1,67 @@
-"""From prompts to text embeddings, each computed once."""
+"""From prompts to what a network is told of them, each computed once."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+
+from i2i_dds.teacher.conditioning import Conditioning
 
 log = logging.getLogger(__name__)
 
 
-class PromptEncoder:
-    """CLIP's text side with a memory of the prompts used last.
+class PromptCache:
+    """A memory of the prompts used last.
 
     Args:
-        tokenizer: CLIPTokenizer.
-        text_encoder: CLIPTextModel; its last hidden state is the embedding.
-        remembered: How many prompts are kept (236 kB each for SD 1.5 in float32).
+        encode: From B prompts to their B rows.
+        cache_size: How many prompts are kept (236 kB each for SD 1.5 in float32).
     """
 
-    def __init__(self, tokenizer: Any, text_encoder: Any, cache_size: int = 1024) -> None:
-        self.tokenizer = tokenizer
-        self.text_encoder = text_encoder
-        self.cache_size = cache_size
-        self.length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
-        self._cache: OrderedDict[str, Tensor] = OrderedDict()
-        self._reported: set[str] = set()
+    def __init__(self, encode: Callable[[list[str]], Conditioning], cache_size: int = 1024) -> None:
+        self.encode, self.cache_size = encode, cache_size
+        self._cache: OrderedDict[str, Conditioning] = OrderedDict()
 
-    def __call__(self, prompts: Sequence[str]) -> Tensor:
-        """Embeddings (B, L, D) of B prompts."""
+    def __call__(self, prompts: Sequence[str]) -> Conditioning:
+        """What the network is told of B prompts, B rows."""
         missing = [p for p in dict.fromkeys(prompts) if p not in self._cache]
         if missing:
-            self._cache.update(zip(missing, self._encode(missing), strict=True))
+            rows = self.encode(missing)
+            self._cache.update(zip(missing, rows.chunk(len(missing)), strict=True))
         found = []
         for prompt in prompts:
             self._cache.move_to_end(prompt)
             found.append(self._cache[prompt])
         while len(self._cache) > self.cache_size:
             self._cache.popitem(last=False)
-        return torch.stack(found)
+        return Conditioning.cat(found)
 
     def clear(self) -> None:
-        """Forgets every embedding, as after a move to another device."""
+        """Forgets every prompt, as after a move to another device."""
         self._cache.clear()
 
+
+class PromptEncoder:
+    """CLIP's text side, as Stable Diffusion 1 and 2 have it.
+
+    Args:
+        tokenizer: CLIPTokenizer.
+        text_encoder: CLIPTextModel; its last hidden state is the embedding.
+    """
+
+    def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
+        self.tokenizer = tokenizer
+        self.text_encoder = text_encoder
+        self.length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
+        self._reported: set[str] = set()
+
     @torch.no_grad()
-    def _encode(self, prompts: list[str]) -> Tensor:
+    def __call__(self, prompts: list[str]) -> Conditioning:
+        """Embeddings (B, L, D) of B prompts; words beyond the last token are reported once."""
         for prompt in prompts:
             self._report_lost_words(prompt)
         tokens = self.tokenizer(
@@ -62,7 +75,7 @@ class PromptEncoder:
         # A mask only where the model was trained with one (as Stable Diffusion 1 and 2 were not).
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
         mask = tokens.attention_mask.to(ids.device) if masked else None
-        return self.text_encoder(ids, attention_mask=mask).last_hidden_state
+        return Conditioning(self.text_encoder(ids, attention_mask=mask).last_hidden_state)
 
     def _report_lost_words(self, prompt: str) -> None:
         ids = self.tokenizer(prompt, truncation=False, verbose=False).input_ids

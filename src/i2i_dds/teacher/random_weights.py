@@ -1,4 +1,4 @@
-"""Writes Stable Diffusion checkpoints of the true shape with random weights, without a network.
+"""Writes Stable Diffusion 1 and 2 checkpoints of the true shape with random weights, offline.
 
 They say nothing sensible, but load, run and cost exactly what the real ones do: for measuring
 time and memory, and, at size "tiny", for fast tests.

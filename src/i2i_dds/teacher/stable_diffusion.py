@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,9 +13,11 @@ from i2i_dds.diffusion.process import Process
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.checkpoint import load_parts
 from i2i_dds.teacher.conditioning import Conditioning
-from i2i_dds.teacher.placement import resolve_device, resolve_dtype
+from i2i_dds.teacher.hooks import outputs_of
+from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
 from i2i_dds.teacher.presets import Presets, presets_for
-from i2i_dds.teacher.prompts import PromptEncoder
+from i2i_dds.teacher.prompts import PromptCache, PromptEncoder
+from i2i_dds.teacher.vae import decode_scaled, encode_scaled
 
 _BLOCKS = {"up": "up_blocks.", "all": ""}
 """Which layers of the UNet: the names of their modules begin so."""
@@ -53,9 +54,9 @@ class StableDiffusionTeacher:
     ) -> None:
         self._device = resolve_device(device)
         self._dtype = resolve_dtype(dtype, self._device)
-        self.vae = _frozen(vae, self._device, self._dtype)
-        self.text_encoder = _frozen(text_encoder, self._device, self._dtype)
-        self.unet = _frozen(unet, self._device, self._dtype)
+        self.vae = frozen(vae, self._device, self._dtype)
+        self.text_encoder = frozen(text_encoder, self._device, self._dtype)
+        self.unet = frozen(unet, self._device, self._dtype)
         self.tokenizer = tokenizer
         self.process: Process = process
         self.latent_channels: int = vae.config.latent_channels
@@ -64,7 +65,7 @@ class StableDiffusionTeacher:
         self.native_size: int = cells * self.vae_scale_factor if isinstance(cells, int) else 64
         self.presets: Presets = presets_for("sd15") if presets is None else presets
         self.nfe = 0
-        self._prompts = PromptEncoder(self.tokenizer, self.text_encoder)
+        self._prompts = PromptCache(PromptEncoder(self.tokenizer, self.text_encoder))
 
     @classmethod
     def load(
@@ -121,19 +122,16 @@ class StableDiffusionTeacher:
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """``(mean - shift) * scale`` of pictures x (B, 3, H, W) in [-1, 1]."""
-        mean = self.vae.encode(x.to(self._device, self._dtype)).latent_dist.mode()
-        return (mean.to(x.dtype) - self._shift) * self.vae.config.scaling_factor
+        return encode_scaled(self.vae, x)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] of latents z (B, C, h, w)."""
-        unscaled = z / self.vae.config.scaling_factor + self._shift
-        x = self.vae.decode(unscaled.to(self._device, self._dtype)).sample
-        return x.to(z.dtype).clamp(-1, 1)
+        return decode_scaled(self.vae, z)
 
     def embed(self, prompts: Sequence[str]) -> Conditioning:
         """Text embeddings, cached per prompt; a prompt too long is reported once."""
-        return Conditioning(self._prompts(prompts))
+        return self._prompts(prompts)
 
     @torch.no_grad()
     def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
@@ -166,7 +164,7 @@ class StableDiffusionTeacher:
         if not layers:
             raise UserError(f"blocks: this UNet has no self-attention in {blocks!r}; give another")
         self.nfe += len(z_t)
-        with _outputs_of(layers) as outputs:
+        with outputs_of(layers) as outputs:
             self._forward(z_t, t, text)
         return outputs
 
@@ -178,7 +176,7 @@ class StableDiffusionTeacher:
     @torch.no_grad()
     def features(self, z_t: Tensor, t: Tensor, text: Conditioning, block: int) -> Tensor:
         """What an up block of the UNet gives out, (B, C', h', w'); see the interface."""
-        with _outputs_of([self.unet.up_blocks[block]]) as outputs:
+        with outputs_of([self.unet.up_blocks[block]]) as outputs:
             self.predict_noise(z_t, t, text)
         return outputs[0]
 
@@ -189,27 +187,3 @@ class StableDiffusionTeacher:
             t.to(self._device),
             encoder_hidden_states=text.embeddings.to(self._device, self._dtype),
         ).sample.to(z_t.dtype)
-
-    @property
-    def _shift(self) -> float:
-        return getattr(self.vae.config, "shift_factor", None) or 0.0
-
-
-@contextmanager
-def _outputs_of(layers: Sequence[Any]) -> Iterator[list[Tensor]]:
-    """Within it, the list fills with what the layers give out, in the order of evaluation."""
-    outputs: list[Tensor] = []
-
-    def keep(_module: Any, _inputs: Any, output: Tensor) -> None:
-        outputs.append(output)
-
-    with ExitStack() as hooks:
-        for layer in layers:
-            hooks.callback(layer.register_forward_hook(keep).remove)
-        yield outputs
-
-
-def _frozen(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    if module.dtype != dtype:
-        module = module.to(dtype=dtype)
-    return module.to(device).eval().requires_grad_(False)

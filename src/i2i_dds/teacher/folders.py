@@ -1,0 +1,197 @@
+"""Finds checkpoints in diffusers' format; reads networks with every weight accounted for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download, model_info
+from safetensors import SafetensorError
+from transformers import CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from i2i_dds.errors import UserError
+from i2i_dds.pocket import directory
+from i2i_dds.teacher.families import INDEX, POCKETS, Family, check_family, pipeline_in, read_index
+
+_COPY = "copy the folder again, or give one whose weights fit their config.json"
+_IGNORED = "position_ids"
+"""The ending of a buffer that older files of text encoders hold, and newer code makes itself."""
+
+_MARKS = 3
+"""Tokens of an empty CLIP tokenizer: start, end, padding."""
+
+Parts = dict[str, Any]
+Read = Callable[[str, bool], Parts]
+
+
+def read_checkpoint(
+    path: str, family: Family, revision: str | None, local_files_only: bool | None, read: Read
+) -> Parts:
+    """What ``read`` finds of a checkpoint.
+
+    A hub id is looked up in the local cache first, so that a model once downloaded loads
+    without a network.
+
+    Args:
+        path: A name of ``POCKETS``, a folder, or a hub id.
+        family: Which it must be of.
+        revision: Of a hub id.
+        local_files_only: True never downloads.
+        read: Called with the folder or hub id and whether only the local cache may be read.
+
+    Raises:
+        UserError: Nothing usable is there, or another family.
+    """
+    source = locate(path)
+    index = index_of(source, revision, local_files_only=True)
+    if index is not None:
+        check_family(pipeline_in(index), path, family)
+    try:
+        return read(source, True)
+    except (OSError, SafetensorError) as error:
+        if Path(source).is_dir():
+            raise UserError(
+                f"path: '{source}' is not complete ({first_line(error)}); give a folder "
+                "that has all parts its model_index.json names, weights as safetensors"
+            ) from error
+        return _download(source, revision, bool(local_files_only), read)
+
+
+def locate(path: str) -> str:
+    """The folder or hub id that ``path`` stands for; a folder is looked into first.
+
+    Raises:
+        UserError: No such folder, or one without a ``model_index.json``.
+    """
+    pocket = path in POCKETS
+    folder = directory() / POCKETS[path] if pocket else Path(path).expanduser()
+    looks_local = pocket or folder.exists() or path.startswith((".", "/", "~", os.sep))
+    if not looks_local and path.count("/") == 1:
+        return path
+    if not (folder / INDEX).is_file():
+        raise UserError(
+            f"path: '{folder if pocket else path}' holds no {INDEX}; "
+            "give a diffusers folder, a hub id such as "
+            "stable-diffusion-v1-5/stable-diffusion-v1-5, or pocket"
+        )
+    return str(folder)
+
+
+def index_of(source: str, revision: str | None, local_files_only: bool) -> Path | None:
+    """The ``model_index.json`` of a folder or hub id; None where it is not to be had."""
+    index = Path(source) / INDEX
+    if index.is_file():
+        return index
+    try:
+        return Path(
+            hf_hub_download(source, INDEX, revision=revision, local_files_only=local_files_only)
+        )
+    except Exception:  # whichever the client library of the day raises
+        return None
+
+
+def parts_of(source: str, revision: str | None, local_files_only: bool) -> frozenset[str]:
+    """Names of the parts that a checkpoint has, by its ``model_index.json``.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    index = index_of(source, revision, local_files_only)
+    if index is None:
+        raise FileNotFoundError(f"no {INDEX}")
+    parts = read_index(index).items()
+    return frozenset(name for name, kind in parts if isinstance(kind, list) and kind[0])
+
+
+def weights_variant(source: str, network: str) -> str | None:
+    """What stands before ``.safetensors`` where a folder has such weights alone, as "fp16"."""
+    folder = Path(source) / network
+    files = [path.name for path in folder.glob("diffusion_pytorch_model*.safetensors")]
+    plain = [name for name in files if re.match(r"\w+(-\d+-of-\d+)?\.safetensors$", name)]
+    return None if plain or not files else min(name.split(".")[1] for name in files)
+
+
+def whole_tokenizer(source: str, part: str, **where: Any) -> CLIPTokenizer:
+    """A CLIP tokenizer.
+
+    Raises:
+        FileNotFoundError: It has no words, which is what transformers makes of an absent folder.
+    """
+    tokenizer = CLIPTokenizer.from_pretrained(source, subfolder=part, **where)
+    if len(tokenizer) <= _MARKS:
+        raise FileNotFoundError(f"no tokenizer files found in folder {part}")
+    return tokenizer
+
+
+def whole_network(kind: Any, source: str, part: str, **options: Any) -> Any:
+    """A network whose every weight is accounted for.
+
+    The libraries fill up what a file lacks with random numbers, or leave it without any.
+
+    Args:
+        kind: A class of diffusers or transformers.
+        source: A folder or hub id.
+        part: The network's folder in it.
+        **options: Of ``from_pretrained``.
+
+    Raises:
+        UserError: The file lacks a tensor, has one too many, or one of another shape.
+    """
+    try:
+        with quiet_loading():
+            network, info = kind.from_pretrained(
+                source, subfolder=part, use_safetensors=True, output_loading_info=True, **options
+            )
+    except ValueError as error:
+        if "expected shape" not in str(error):
+            raise
+        raise UserError(f"path: {part} of '{source}': {first_line(error)}; {_COPY}") from error
+    mismatched = [name if isinstance(name, str) else name[0] for name in info["mismatched_keys"]]
+    for names, has in (
+        (info["missing_keys"], "lacks"),
+        (info["unexpected_keys"], "has, unlike its config.json,"),
+        (mismatched, "has in another shape"),
+    ):
+        wrong = sorted(name for name in names if not name.endswith(_IGNORED))
+        if wrong:
+            count = f"{len(wrong)} tensors, such as {wrong[0]}"
+            raise UserError(f"path: {part} of '{source}' {has} {count}; {_COPY}")
+    return network
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Within it, transformers draws no bar for the weights that it loads."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without what follows in more lines."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _download(source: str, revision: str | None, forbidden: bool, read: Read) -> Parts:
+    reason = "local_files_only is set"
+    if not forbidden:
+        try:
+            # Asked once and briefly: from_pretrained tries each file six times when offline.
+            model_info(source, revision=revision, timeout=10)
+            return read(source, False)
+        except Exception as error:  # whichever the client library of the day raises
+            reason = first_line(error)
+    raise UserError(
+        f"path: '{source}' is not on this machine and could not be downloaded ({reason}); "
+        f"where there is a network run `hf download {source} --local-dir DIR`, copy DIR here and "
+        "give that, or pocket"
+    )

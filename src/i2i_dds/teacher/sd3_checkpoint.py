@@ -1,0 +1,109 @@
+"""Reads a Stable Diffusion 3 checkpoint in diffusers' format."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+from transformers import AutoTokenizer, CLIPTextModelWithProjection, T5EncoderModel
+
+from i2i_dds.diffusion.process import RectifiedFlow
+from i2i_dds.errors import UserError
+from i2i_dds.teacher.families import SD3
+from i2i_dds.teacher.folders import (
+    parts_of,
+    read_checkpoint,
+    weights_variant,
+    whole_network,
+    whole_tokenizer,
+)
+
+
+def load_parts(
+    path: str, dtype: torch.dtype, revision: str | None, local_files_only: bool | None, t5: bool
+) -> dict[str, Any]:
+    """The networks, tokenizers and process of a checkpoint, on the CPU.
+
+    Args:
+        path: "pocket_flow", a folder, or a hub id.
+        dtype: The networks' type.
+        revision: Of a hub id.
+        local_files_only: True never downloads.
+        t5: Whether T5 is read where there is one.
+
+    Returns:
+        ``vae``, ``transformer``, ``process``, ``text_encoder``, ``tokenizer``, and the second and
+        third of both, None where absent.
+
+    Raises:
+        UserError: Nothing usable is there.
+    """
+
+    def read(source: str, cached: bool) -> dict[str, Any]:
+        where = {"revision": revision, "local_files_only": cached}
+        has = parts_of(source, revision, cached)
+        parts = _networks(source, dtype, where)
+        parts |= _clip(source, "", dtype, where)
+        parts |= _clip(source, "_2", dtype, where) if "text_encoder_2" in has else {}
+        parts |= _t5(source, dtype, where) if t5 and "text_encoder_3" in has else {}
+        return parts
+
+    parts = read_checkpoint(path, SD3, revision, local_files_only, read)
+    _check_widths(path, parts)
+    return parts
+
+
+def _networks(source: str, dtype: torch.dtype, where: dict[str, Any]) -> dict[str, Any]:
+    config = FlowMatchEulerDiscreteScheduler.load_config(source, subfolder="scheduler", **where)
+    weights = {**where, "variant": weights_variant(source, "transformer"), "torch_dtype": dtype}
+    return {
+        "process": RectifiedFlow.from_scheduler_config(cast("dict[str, Any]", config)),
+        "vae": whole_network(AutoencoderKL, source, "vae", **weights),
+        "transformer": whole_network(SD3Transformer2DModel, source, "transformer", **weights),
+    }
+
+
+def _clip(source: str, suffix: str, dtype: torch.dtype, where: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"tokenizer{suffix}": whole_tokenizer(source, f"tokenizer{suffix}", **where),
+        f"text_encoder{suffix}": _encoder(
+            CLIPTextModelWithProjection, source, f"text_encoder{suffix}", dtype, where
+        ),
+    }
+
+
+def _t5(source: str, dtype: torch.dtype, where: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tokenizer_3": AutoTokenizer.from_pretrained(source, subfolder="tokenizer_3", **where),
+        "text_encoder_3": _encoder(T5EncoderModel, source, "text_encoder_3", dtype, where),
+    }
+
+
+def _encoder(kind: Any, source: str, part: str, dtype: torch.dtype, where: dict[str, Any]) -> Any:
+    variant = weights_variant(source, "transformer")
+    return whole_network(
+        kind, source, part, dtype=dtype, variant=variant, ignore_mismatched_sizes=True, **where
+    )
+
+
+def _check_widths(path: str, parts: dict[str, Any]) -> None:
+    config = parts["transformer"].config
+    wanted, has = parts["vae"].config.latent_channels, config.in_channels
+    if wanted != has:
+        raise UserError(
+            f"path: the transformer of '{path}' takes {has} channels and its latents have "
+            f"{wanted}; give a folder whose parts belong together"
+        )
+    first, second = (parts.get(f"text_encoder{suffix}") for suffix in ("", "_2"))
+    assert first is not None
+    pooled = sum(one.config.projection_dim for one in (first, second) if one is not None)
+    wrong = pooled > config.pooled_projection_dim or (
+        second is not None and pooled != config.pooled_projection_dim
+    )
+    if wrong:
+        raise UserError(
+            f"path: the transformer of '{path}' expects pooled text of width "
+            f"{config.pooled_projection_dim} and its text encoders give {pooled}; "
+            "give a folder whose parts belong together"
+        )

@@ -1,0 +1,190 @@
+"""Stable Diffusion 3 and 3.5 as a teacher: a rectified flow, an MMDiT, up to three encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from i2i_dds.diffusion.process import RectifiedFlow
+from i2i_dds.errors import UserError
+from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.hooks import outputs_of
+from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
+from i2i_dds.teacher.presets import Presets, presets_for
+from i2i_dds.teacher.prompts import PromptCache
+from i2i_dds.teacher.sd3_checkpoint import load_parts
+from i2i_dds.teacher.sd3_prompts import SD3PromptEncoder
+from i2i_dds.teacher.vae import decode_scaled, encode_scaled
+
+
+class StableDiffusion3Teacher:
+    """A frozen rectified flow over latents, in diffusers' format.
+
+    The network predicts the velocity ``v = eps - z`` (Esser et al., ICML 2024);
+    :meth:`predict_noise` turns it into noise, ``eps = z_t + (1 - s_t) v``. A timestep t is the row
+    of the flow's table, and the network is told ``1000 s_t``.
+
+    Args:
+        vae: AutoencoderKL.
+        transformer: SD3Transformer2DModel.
+        prompts: From prompts to embeddings and pooled embeddings.
+        process: The flow it was trained under.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
+        dtype: "float32", "float16", "bfloat16", "float64", or "auto" (half on a GPU).
+        presets: Settings by editor; None is those of Stable Diffusion 3.5.
+    """
+
+    def __init__(
+        self,
+        vae: Any,
+        transformer: Any,
+        prompts: SD3PromptEncoder,
+        process: RectifiedFlow,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "float32",
+        presets: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._device = resolve_device(device)
+        self._dtype = resolve_dtype(dtype, self._device)
+        self.vae = frozen(vae, self._device, self._dtype)
+        self.transformer = frozen(transformer, self._device, self._dtype)
+        self.text_encoders = [
+            frozen(encoder, self._device, self._dtype) for encoder in prompts.encoders
+        ]
+        self.process: RectifiedFlow = process
+        self.latent_channels: int = vae.config.latent_channels
+        self.vae_scale_factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.native_size: int = transformer.config.sample_size * self.vae_scale_factor
+        self.presets: Presets = presets_for("sd35") if presets is None else presets
+        self.nfe = 0
+        self._prompts = PromptCache(prompts)
+
+    @classmethod
+    def load(
+        cls,
+        path: str,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "float32",
+        revision: str | None = None,
+        local_files_only: bool | None = None,
+        presets: Mapping[str, Any] | None = None,
+        t5: bool = True,
+        t5_tokens: int | None = None,
+    ) -> StableDiffusion3Teacher:
+        """Loads safetensors weights.
+
+        Args:
+            path: "pocket_flow", a diffusers Stable Diffusion 3 folder, or a hub id.
+            device: See the class.
+            dtype: See the class.
+            revision: Branch, tag or commit of a hub id.
+            local_files_only: True never downloads.
+            presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
+            t5: Whether T5, the largest part, is loaded where there is one; the network was
+                trained to do without.
+            t5_tokens: Of a prompt, zeros where T5 is absent. None is 256, as diffusers has it, and
+                none at all for the pocket.
+
+        Raises:
+            UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
+        """
+        device = resolve_device(device)
+        dtype = resolve_dtype(dtype, device)
+        if t5_tokens is None:
+            t5_tokens = 0 if path == "pocket_flow" else 256
+        parts = load_parts(path, dtype, revision, local_files_only, t5)
+        vae, process = parts.pop("vae"), parts.pop("process")
+        prompts = SD3PromptEncoder(**parts, t5_tokens=t5_tokens)
+        presets = presets_for(path, "sd35") if presets is None else presets
+        return cls(vae, parts["transformer"], prompts, process, device, dtype, presets)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type the networks compute in; latents keep their own type outside."""
+        return self._dtype
+
+    def to(self, device: torch.device | str) -> StableDiffusion3Teacher:
+        """Moves it, in place, and returns it."""
+        self._device = resolve_device(device)
+        for module in (self.vae, self.transformer, *self.text_encoders):
+            module.to(self._device)
+        self._prompts.clear()
+        return self
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """``(mean - shift) * scale`` of pictures x (B, 3, H, W) in [-1, 1]."""
+        return encode_scaled(self.vae, x)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1] of latents z (B, C, h, w)."""
+        return decode_scaled(self.vae, z)
+
+    def embed(self, prompts: Sequence[str]) -> Conditioning:
+        """``embeddings`` of all encoders' tokens, and ``pooled``; cached per prompt."""
+        return self._prompts(prompts)
+
+    @torch.no_grad()
+    def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        """The noise in z_t, (B, C, h, w); arguments as in the interface."""
+        self.nfe += len(z_t)
+        velocity = self._forward(z_t, t, text)
+        return self.process.to_eps(velocity, z_t.to(self._device), t.to(self._device))
+
+    @property
+    def network(self) -> Any:
+        """The MMDiT."""
+        return self.transformer
+
+    def training_loss(self, z: Tensor, text: Conditioning, t: Tensor, eps: Tensor) -> Tensor:
+        """What the MMDiT was trained with: mean squared error of the velocity, (B,)."""
+        velocity = self._forward(self.process.mix(z, eps, t), t, text)
+        return (velocity - self.process.target(z, eps, t)).square().mean((1, 2, 3))
+
+    def self_attention(
+        self, z_t: Tensor, t: Tensor, text: Conditioning, blocks: str = "all"
+    ) -> list[Tensor]:
+        """What joint attention gives out for the picture's tokens; see the interface.
+
+        An MMDiT has no decoder: "up" is the later half of its blocks.
+        """
+        halves = {"all": 0, "up": len(self.transformer.transformer_blocks) // 2}
+        if blocks not in halves:
+            raise UserError(f"blocks: {blocks!r} is not allowed; give one of {', '.join(halves)}")
+        layers = [block.attn for block in self.transformer.transformer_blocks[halves[blocks] :]]
+        self.nfe += len(z_t)
+        with outputs_of(layers) as outputs:
+            self._forward(z_t, t, text)
+        return [output[0] for output in outputs]
+
+    def _forward(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        """What the MMDiT says, of z_t's type and shape.
+
+        It wants whole patches: a row or column too few is the last one's copy, and cut off again.
+        """
+        height, width = z_t.shape[-2:]
+        patch, most = (self.transformer.config[k] for k in ("patch_size", "pos_embed_max_size"))
+        if max(height, width) > patch * most:
+            side = patch * most * self.vae_scale_factor
+            raise UserError(
+                f"size: pictures of {height * self.vae_scale_factor} x "
+                f"{width * self.vae_scale_factor} are too large; give at most {side} a side"
+            )
+        padding = (0, -width % patch, 0, -height % patch)
+        velocity = self.transformer(
+            hidden_states=F.pad(z_t.to(self._device, self._dtype), padding, mode="replicate"),
+            timestep=1000 * self.process.sigma(t.to(self._device), z_t.new_ones(len(z_t))),
+            encoder_hidden_states=text.embeddings.to(self._device, self._dtype),
+            pooled_projections=text["pooled"].to(self._device, self._dtype),
+        ).sample
+        return velocity[..., :height, :width].to(z_t.dtype)

@@ -1,0 +1,52 @@
+"""One function loads whichever family a checkpoint is."""
+
+import json
+import shutil
+
+import pytest
+
+from i2i_dds import EditPipeline, load_teacher
+from i2i_dds.errors import UserError
+from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
+
+
+def test_the_index_tells_the_family(tiny_folder, tiny_sd3_folder):
+    for folder, kind in (
+        (tiny_folder, StableDiffusionTeacher),
+        (tiny_sd3_folder, StableDiffusion3Teacher),
+    ):
+        assert type(load_teacher(str(folder), device="cpu")) is kind
+        assert type(EditPipeline.from_pretrained(str(folder), device="cpu").teacher) is kind
+
+
+def test_each_family_has_its_own_presets(tiny_folder, tiny_sd3_folder):
+    sd, sd3 = (load_teacher(str(folder)).presets for folder in (tiny_folder, tiny_sd3_folder))
+    assert sd["zero_shot"]["guidance"] == 7.5
+    assert sd3["zero_shot"]["guidance"] == 4.5
+
+
+def test_options_of_a_family_are_passed_on(tiny_sd3_t5_folder):
+    teacher = load_teacher(str(tiny_sd3_t5_folder), t5=False)
+    assert len(teacher.text_encoders) == 2  # type: ignore[attr-defined]
+
+
+def test_a_family_that_is_not_supported_is_named(tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "copy")
+    index = folder / "model_index.json"
+    index.write_text(json.dumps({"_class_name": "FluxPipeline"}))
+    with pytest.raises(UserError, match="is a FluxPipeline; give one of StableDiffusionPipeline"):
+        load_teacher(str(folder))
+
+
+def test_a_missing_hub_id_says_what_to_download():
+    with pytest.raises(UserError, match="hf download nobody/no-such-model"):
+        load_teacher("nobody/no-such-model", local_files_only=True)
+
+
+def test_the_pocket_has_no_tokens_in_t5s_place(tiny_sd3_folder, tmp_path, monkeypatch):
+    shutil.copytree(tiny_sd3_folder, tmp_path / "flow" / "teacher")
+    monkeypatch.setenv("I2I_DDS_POCKET", str(tmp_path))
+    assert load_teacher("pocket_flow").embed(["a cat"]).embeddings.shape[1] == 77
+    other = load_teacher(str(tiny_sd3_folder)).embed(["a cat"]).embeddings
+    assert other.shape[1] == 77 + 256
