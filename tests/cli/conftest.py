@@ -49,8 +49,9 @@ def typed(pocket: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("I2I_DDS_POCKET", str(pocket))
 
-    def typed(main: Callable[[], object], *arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", [main.__module__, "teacher.device=cpu", *arguments])
+    def typed(main: Callable[[], object], *arguments: str, teacher: bool = True) -> Done:
+        device = ["teacher.device=cpu"] if teacher else []
+        monkeypatch.setattr(sys, "argv", [main.__module__, *device, *arguments])
         capsys.readouterr()
         code = 0
         try:

@@ -1,0 +1,56 @@
+"""Commands on a teacher of Stable Diffusion 3's make, as a user types them."""
+
+import json
+
+import pytest
+
+from i2i_dds.cli.edit import main as edit
+from i2i_dds.cli.make_random_sd import main as make_random_sd
+from i2i_dds.cli.train import main as train
+from i2i_dds.teacher.random_sd3 import build_random_sd3
+
+FEW = [
+    *("trainer.max_steps=1", "trainer.val_check_interval=1", "trainer.log_every_n_steps=1"),
+    *("data.n_train=4", "data.n_val=1", "data.n_test=1", "data.batch_size=2"),
+    *("data.eval_batch_size=2", "final.n=1", "zero_shot.steps=1", "callbacks.pictures.n=1"),
+    *("student.unet.block_out_channels=[8,8,16]", "student.unet.norm_num_groups=8"),
+    "student.unet.attention_head_dim=1",
+]
+
+
+@pytest.fixture(scope="session")
+def sd3(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("sd3") / "tiny"
+    return str(build_random_sd3(folder, "tiny"))
+
+
+def test_random_weights_are_written_and_edit(typed, tmp_path) -> None:
+    folder = tmp_path / "made"
+    made = typed(make_random_sd, "family=sd3", f"folder={folder}", "t5=true", teacher=False)
+    assert made.folder == folder
+    done = typed(edit, "teacher=sd35", f"teacher.path={folder}", "steps=1", "n=1", "task=cat2lion")
+    result = json.loads((done.folder / "result.json").read_text())
+    assert result["config"]["guidance"] == 4.5  # the family's own
+    assert len(list((done.folder / "edited").iterdir())) == 1
+
+
+def test_auto_is_the_family_of_the_folder(typed, sd3) -> None:
+    done = typed(edit, "teacher=auto", f"teacher.path={sd3}", "steps=1", "n=1", "task=cat2lion")
+    config = json.loads((done.folder / "result.json").read_text())["config"]
+    assert config["teacher"]["_target_"].endswith("StableDiffusion3Teacher.load")
+    assert config["guidance"] == 4.5
+
+
+def test_another_family_is_refused_in_one_sentence(typed, sd3) -> None:
+    done = typed(edit, "teacher=sd15", f"teacher.path={sd3}", "steps=1", "n=1")
+    assert done.code == 2
+    assert done.sentence.endswith(
+        "is a StableDiffusion3Pipeline; give a StableDiffusionPipeline, or teacher=sd35"
+    )
+
+
+def test_a_student_is_trained_on_it(typed, sd3) -> None:
+    done = typed(train, *FEW, "task=cat2lion", "teacher=sd35", f"teacher.path={sd3}")
+    metrics = json.loads((done.folder / "metrics.json").read_text())
+    assert metrics["steps"] == 1
+    assert metrics["nonfinite"] == 0
