@@ -6,11 +6,24 @@ import pytest
 import torch
 import torch.nn.functional as F
 from diffusers import StableDiffusion3Pipeline
+from PIL import Image
 
+from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.pretrain.flow_pocket import FlowPocket
-from i2i_dds.pretrain.mmdit import ABSENT_TOKENS, KeyBiasProcessor, _weight_of_last, new_mmdit
+from i2i_dds.pretrain.mmdit import (
+    ABSENT_TOKENS,
+    FlowBatch,
+    FlowStage,
+    KeyBiasProcessor,
+    _weight_of_last,
+    new_mmdit,
+)
+from i2i_dds.pretrain.report import report
 from i2i_dds.pretrain.stages import Recipe, held_out
+from i2i_dds.pretrain.text import new_projected_encoder, new_tokenizer
+from i2i_dds.pretrain.unet import tokenize_prompts
 from i2i_dds.pretrain.vae import new_vae, scaled_latents, set_scaling
+from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +50,31 @@ def pipeline(pretraining) -> Any:
 def test_all_stages_ship_their_models(pretraining):
     assert sorted(p.name for p in pretraining.out.iterdir()) == ["judge", "teacher"]
     assert len(list(pretraining.out.rglob("*.safetensors"))) == 5
+
+
+def test_our_adapter_loads_what_ships_without_tokens_for_t5(pretraining, pipeline):
+    """And its prediction is that of the network that diffusers loads, given as many."""
+    teacher = StableDiffusion3Teacher.load(str(pretraining.out / "teacher"), device="cpu")
+    prompt, _, pooled, _ = pipeline.encode_prompt("a cat", None, None, max_sequence_length=0)
+    text, z, t = teacher.embed(["a cat"]), torch.randn(1, 16, 8, 8), torch.tensor([400])
+    assert torch.equal(text.embeddings, prompt)
+    assert text.embeddings.shape[1] == 32
+    s = teacher.process.sigma(t, z)
+    with torch.no_grad():
+        v = pipeline.transformer(z, prompt, pooled, 1000 * s.flatten()).sample
+    torch.testing.assert_close(
+        teacher.predict_noise(z, t, text), z + (1 - s) * v, atol=1e-5, rtol=0
+    )
+
+
+def test_the_stage_embeds_prompts_as_diffusers_does(pretraining, pipeline):
+    encoders = (pipeline.text_encoder, pipeline.text_encoder_2)
+    stage = FlowStage(new_mmdit(192, 192), encoders, RectifiedFlow(), steps=1, lr=1.0)
+    tokens = tokenize_prompts(pipeline.tokenizer, ["a cat"])
+    prompt, _, pooled, _ = pipeline.encode_prompt("a cat", None, None, max_sequence_length=0)
+    joint, of_all = stage.encode(tokens)
+    torch.testing.assert_close(joint, prompt)
+    torch.testing.assert_close(of_all, pooled)
 
 
 def test_diffusers_draws_without_being_told_anything_special(pipeline):
@@ -84,3 +122,35 @@ def test_latents_of_a_shifted_autoencoder_are_centered():
     z = scaled_latents(vae, x)
     assert float(z.mean()) == pytest.approx(0, abs=1e-4)
     assert float(z.std()) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_loss_is_that_of_the_velocity_at_logit_normal_times():
+    """A network that predicts 0 is off by `eps - z`; the time it is told is `1000 s`."""
+    told = []
+
+    class Zero(torch.nn.Module):
+        def set_attn_processor(self, processor):
+            pass
+
+        def forward(self, hidden_states, timestep, **options):
+            told.append(timestep)
+            return type("Out", (), {"sample": torch.zeros_like(hidden_states)})
+
+    tokenizer = new_tokenizer(["a cat"])
+    encoders = (new_projected_encoder(tokenizer, 32, 2), new_projected_encoder(tokenizer, 32, 2))
+    stage = FlowStage(Zero(), encoders, RectifiedFlow(), steps=1, lr=1.0)  # type: ignore[arg-type]
+    z = torch.full((256, 16, 2, 2), 0.5)
+    tokens = tokenize_prompts(tokenizer, ["a cat"]).expand(256, -1)
+    found = stage.loss(FlowBatch(z, tokens), torch.Generator().manual_seed(0))["mse"]
+    assert float(found) == pytest.approx(1 + 0.25, rel=0.05)
+    logit = torch.logit(told[0] / 1000)
+    assert float(logit.mean()) == pytest.approx(0, abs=0.2)
+    assert float(logit.std()) == pytest.approx(1, abs=0.2)
+
+
+def test_the_report_needs_no_clip(pretraining, tmp_path):
+    found = report(pretraining.out, tmp_path, n=24, n_t2i=2)
+    assert found.clip_top1 is None
+    assert 0 < found.vae_psnr < 60
+    assert 0 < found.weights_mb < 30
+    assert Image.open(tmp_path / "reconstructions.png").size == (12 * 64 * 2, 4 * 64 * 2)

@@ -56,6 +56,16 @@ def test_every_weight_is_accounted_for(copy, part):
         load(copy)
 
 
+def test_the_index_may_say_how_many_tokens_stand_for_t5(copy):
+    def tokens(**options):
+        return load(copy, t5=False, **options).embed(["a cat"]).embeddings.shape[1] - 77
+
+    assert tokens() == 256  # as diffusers has it
+    edit_json(copy / "model_index.json", _t5_tokens=0)
+    assert tokens() == 0
+    assert tokens(t5_tokens=3) == 3
+
+
 def test_a_scheduler_without_a_flow_is_refused(copy):
     edit_json(copy / "scheduler" / "scheduler_config.json", _class_name="DDIMScheduler")
     with pytest.raises(UserError, match="scheduler: DDIMScheduler has no flow; give a FlowMatch"):

@@ -60,7 +60,8 @@ def _report(cfg: DictConfig) -> Path:
     from i2i_dds.runs import run_folder, write_json
 
     found = Path(cfg.out)
-    weights = found if (found / "teacher").is_dir() else pocket.directory()
+    shipped = pocket.directory() / ("flow" if cfg.pocket == "flow" else "")
+    weights = found if (found / "teacher").is_dir() else shipped
     with run_folder(run_dir()) as folder:
         result = report(weights, folder, cfg.report.n, cfg.report.n_t2i, cfg.seed)
         write_json(folder / "report.json", as_json(result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from i2i_dds.pretrain.mmdit import FlowBatch, FlowStage, new_mmdit
 from i2i_dds.pretrain.stages import Pretraining, Recipe
 from i2i_dds.pretrain.text import new_projected_encoder, new_tokenizer
 from i2i_dds.pretrain.unet import CaptionTokens
+from i2i_dds.runs import write_json
+from i2i_dds.teacher.families import INDEX, read_index
+from i2i_dds.teacher.sd3_checkpoint import T5_TOKENS
 
 _ENCODERS = ((128, 3), (64, 2))
 """Width and layers of both text encoders; the tokens' embeddings leave out the last layer."""
@@ -59,4 +63,10 @@ class FlowPocket(Pretraining):
         }
         pipeline = StableDiffusion3Pipeline(**parts)
         pipeline.to(torch.float16)
-        self._ship("teacher", pipeline.save_pretrained)
+
+        def save(folder: Path) -> None:
+            pipeline.save_pretrained(folder)
+            index = folder / INDEX
+            write_json(index, {**read_index(index), T5_TOKENS: 0})
+
+        self._ship("teacher", save)

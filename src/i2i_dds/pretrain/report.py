@@ -19,8 +19,9 @@ from i2i_dds.metrics.image import psnr
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.pretrain.stages import held_out
 from i2i_dds.runs import write_image
+from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.load import load_teacher
 from i2i_dds.teacher.sample import sample
-from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Report:
         judge_species_recon, judge_backdrop_recon, judge_expression_recon: on reconstructions.
         t2i_species, t2i_backdrop: share of samples in which the judge finds what the caption
             names.
-        clip_top1: how often the right caption is found among 12 that differ in species.
+        clip_top1: how often the right caption is found among 12 that differ in species; None
+            where there is no CLIP.
         weights_mb: all files, 10^6 bytes.
         n: scenes used for the first two groups and for CLIP.
         n_t2i: captions sampled.
@@ -48,7 +50,7 @@ class Report:
     judge_expression_recon: float
     t2i_species: float
     t2i_backdrop: float
-    clip_top1: float
+    clip_top1: float | None
     weights_mb: float
     n: int
     n_t2i: int
@@ -58,19 +60,19 @@ def report(pocket: Path, folder: Path, n: int = 1024, n_t2i: int = 256, seed: in
     """Measures the weights in `pocket` and draws what it measured into `folder`.
 
     Args:
-        pocket: holds `teacher/`, `clip/` and `judge/`.
+        pocket: holds `teacher/`, `judge/` and perhaps `clip/`.
         folder: receives `reconstructions.png` and `samples.png`.
         n: scenes of the test split.
         n_t2i: captions, of the same scenes.
         seed: of the sampler's noise and the captions' words.
     """
-    teacher = StableDiffusionTeacher.load(str(pocket / "teacher"), device="auto")
+    teacher = load_teacher(str(pocket / "teacher"), device="auto")
     judge = Judge.load(pocket / "judge")
-    corpus = held_out(n, "test")
+    corpus = held_out(n, "test", teacher.native_size)
     x = corpus.images(torch.arange(n))
     y = torch.cat([teacher.decode(teacher.encode(part)).cpu() for part in x.split(64)])
     captions = [caption(s, np.random.default_rng([seed, i])) for i, s in enumerate(corpus.scenes)]
-    drawn = _draw(teacher, captions[:n_t2i], seed)
+    drawn, has_clip = _draw(teacher, captions[:n_t2i], seed), (pocket / "clip").is_dir()
     write_image(folder / "reconstructions.png", _rows([x[:12], y[:12], x[12:24], y[12:24]]))
     write_image(folder / "samples.png", _rows(list(drawn[:60].split(12))))
     on_renders, on_recons = judge.predict(x), judge.predict(y)
@@ -81,7 +83,7 @@ def report(pocket: Path, folder: Path, n: int = 1024, n_t2i: int = 256, seed: in
         **{f"judge_{a}_recon": _share(on_recons[a], corpus.scenes, a) for a in _JUDGED},
         t2i_species=_share(on_drawn["species"], corpus.scenes, "species"),
         t2i_backdrop=_named_share(on_drawn["backdrop"], corpus.scenes, captions),
-        clip_top1=_clip_top1(pocket / "clip", x, corpus.scenes, captions),
+        clip_top1=_clip_top1(pocket / "clip", x, corpus.scenes, captions) if has_clip else None,
         weights_mb=sum(f.stat().st_size for f in pocket.rglob("*") if _is_weight(f)) / 1e6,
         n=n,
         n_t2i=n_t2i,
@@ -91,17 +93,18 @@ def report(pocket: Path, folder: Path, n: int = 1024, n_t2i: int = 256, seed: in
 _JUDGED = ("species", "backdrop", "expression")
 
 
-def as_json(result: Report) -> dict[str, float]:
+def as_json(result: Report) -> dict[str, float | None]:
     """The report's numbers by name."""
     return asdict(result)
 
 
-def _draw(teacher: StableDiffusionTeacher, prompts: Sequence[str], seed: int) -> Tensor:
+def _draw(teacher: Teacher, prompts: Sequence[str], seed: int) -> Tensor:
     generators = item_generators(seed, range(len(prompts)))
     parts = []
     for start in range(0, len(prompts), 32):
         part = slice(start, start + 32)
-        parts.append(sample(teacher, list(prompts[part]), generators[part], 30, 4.0).cpu())
+        drawn = sample(teacher, list(prompts[part]), generators[part], 30, 4.0, teacher.native_size)
+        parts.append(drawn.cpu())
     return torch.cat(parts)
 
 

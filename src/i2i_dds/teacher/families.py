@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from i2i_dds.errors import UserError
 
@@ -84,7 +85,7 @@ def pipeline_in(index: Path) -> str:
     return str(read_index(index).get("_class_name"))
 
 
-def read_index(index: Path) -> dict[str, object]:
+def read_index(index: Path) -> dict[str, Any]:
     """What a ``model_index.json`` says.
 
     Raises:

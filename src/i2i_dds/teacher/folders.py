@@ -95,8 +95,8 @@ def index_of(source: str, revision: str | None, local_files_only: bool) -> Path 
         return None
 
 
-def parts_of(source: str, revision: str | None, local_files_only: bool) -> frozenset[str]:
-    """Names of the parts that a checkpoint has, by its ``model_index.json``.
+def content_of(source: str, revision: str | None, local_files_only: bool) -> dict[str, Any]:
+    """What a checkpoint's ``model_index.json`` says.
 
     Raises:
         FileNotFoundError: There is none.
@@ -104,8 +104,7 @@ def parts_of(source: str, revision: str | None, local_files_only: bool) -> froze
     index = index_of(source, revision, local_files_only)
     if index is None:
         raise FileNotFoundError(f"no {INDEX}")
-    parts = read_index(index).items()
-    return frozenset(name for name, kind in parts if isinstance(kind, list) and kind[0])
+    return read_index(index)
 
 
 def weights_variant(source: str, network: str) -> str | None:

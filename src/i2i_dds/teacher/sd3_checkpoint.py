@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -12,12 +13,15 @@ from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.families import SD3
 from i2i_dds.teacher.folders import (
-    parts_of,
+    content_of,
     read_checkpoint,
     weights_variant,
     whole_network,
     whole_tokenizer,
 )
+
+T5_TOKENS = "_t5_tokens"
+"""In ``model_index.json``, ours: tokens that stand for T5. Diffusers passes over such a name."""
 
 
 def load_parts(
@@ -33,8 +37,8 @@ def load_parts(
         t5: Whether T5 is read where there is one.
 
     Returns:
-        ``vae``, ``transformer``, ``process``, ``text_encoder``, ``tokenizer``, and the second and
-        third of both, None where absent.
+        ``vae``, ``transformer``, ``process``, ``t5_tokens``, ``text_encoder``, ``tokenizer``, and
+        the second and third of both where there are any.
 
     Raises:
         UserError: Nothing usable is there.
@@ -42,16 +46,21 @@ def load_parts(
 
     def read(source: str, cached: bool) -> dict[str, Any]:
         where = {"revision": revision, "local_files_only": cached}
-        has = parts_of(source, revision, cached)
+        index = content_of(source, revision, cached)
         parts = _networks(source, dtype, where)
         parts |= _clip(source, "", dtype, where)
-        parts |= _clip(source, "_2", dtype, where) if "text_encoder_2" in has else {}
-        parts |= _t5(source, dtype, where) if t5 and "text_encoder_3" in has else {}
+        parts |= _clip(source, "_2", dtype, where) if _has(index, "text_encoder_2") else {}
+        parts |= _t5(source, dtype, where) if t5 and _has(index, "text_encoder_3") else {}
+        parts["t5_tokens"] = index.get(T5_TOKENS, 256)
         return parts
 
     parts = read_checkpoint(path, SD3, revision, local_files_only, read)
     _check_widths(path, parts)
     return parts
+
+
+def _has(index: Mapping[str, Any], part: str) -> bool:
+    return bool(index.get(part, [None])[0])
 
 
 def _networks(source: str, dtype: torch.dtype, where: dict[str, Any]) -> dict[str, Any]:

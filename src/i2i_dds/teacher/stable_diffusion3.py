@@ -86,19 +86,19 @@ class StableDiffusion3Teacher:
             presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
             t5: Whether T5, the largest part, is loaded where there is one; the network was
                 trained to do without.
-            t5_tokens: Of a prompt, zeros where T5 is absent. None is 256, as diffusers has it, and
-                none at all for the pocket.
+            t5_tokens: Of a prompt; as many zeros where T5 is absent. None is what the folder's
+                ``model_index.json`` says, and 256, as diffusers has it, where it says nothing.
 
         Raises:
             UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
         """
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
-        if t5_tokens is None:
-            t5_tokens = 0 if path == "pocket_flow" else 256
         parts = load_parts(path, dtype, revision, local_files_only, t5)
         vae, process = parts.pop("vae"), parts.pop("process")
-        prompts = SD3PromptEncoder(**parts, t5_tokens=t5_tokens)
+        if t5_tokens is not None:
+            parts["t5_tokens"] = t5_tokens
+        prompts = SD3PromptEncoder(**parts)
         presets = presets_for(path, "sd35") if presets is None else presets
         return cls(vae, parts["transformer"], prompts, process, device, dtype, presets)
 
