@@ -30,7 +30,12 @@ Read = Callable[[str, bool], Parts]
 
 
 def read_checkpoint(
-    path: str, family: Family, revision: str | None, local_files_only: bool | None, read: Read
+    path: str,
+    family: Family,
+    revision: str | None,
+    local_files_only: bool | None,
+    read: Read,
+    variant: str | None = None,
 ) -> Parts:
     """What ``read`` finds of a checkpoint.
 
@@ -43,11 +48,16 @@ def read_checkpoint(
         revision: Of a hub id.
         local_files_only: True never downloads.
         read: Called with the folder or hub id and whether only the local cache may be read.
+        variant: Of the weights' files, for the error.
 
     Raises:
         UserError: Nothing usable is there, or another family.
     """
     source = locate(path)
+    if revision is not None and Path(source).is_dir():
+        raise UserError(
+            f"revision: {revision!r} goes with a hub id, and '{path}' is a folder; leave it out"
+        )
     index = index_of(source, revision, local_files_only=True)
     if index is not None:
         check_family(pipeline_in(index), path, family)
@@ -58,6 +68,7 @@ def read_checkpoint(
             raise UserError(
                 f"path: '{source}' is not complete ({first_line(error)}); give a folder "
                 "that has all parts its model_index.json names, weights as safetensors"
+                + (f", of variant {variant!r}" if variant else "")
             ) from error
         return _download(source, revision, bool(local_files_only), read)
 

@@ -25,7 +25,12 @@ T5_TOKENS = "_t5_tokens"
 
 
 def load_parts(
-    path: str, dtype: torch.dtype, revision: str | None, local_files_only: bool | None, t5: bool
+    path: str,
+    dtype: torch.dtype,
+    revision: str | None,
+    local_files_only: bool | None,
+    t5: bool,
+    variant: str | None = None,
 ) -> dict[str, Any]:
     """The networks, tokenizers and process of a checkpoint, on the CPU.
 
@@ -35,6 +40,8 @@ def load_parts(
         revision: Of a hub id.
         local_files_only: True never downloads.
         t5: Whether T5 is read where there is one.
+        variant: Of the weights' files, such as "fp16"; None is the plain ones, or where a folder
+            has none, those that it has.
 
     Returns:
         ``vae``, ``transformer``, ``process``, ``t5_tokens``, ``text_encoder``, ``tokenizer``, and
@@ -45,16 +52,17 @@ def load_parts(
     """
 
     def read(source: str, cached: bool) -> dict[str, Any]:
+        files = {"variant": variant or weights_variant(source, "transformer")}
         where = {"revision": revision, "local_files_only": cached}
-        index = content_of(source, revision, cached)
-        parts = _networks(source, dtype, where)
-        parts |= _clip(source, "", dtype, where)
-        parts |= _clip(source, "_2", dtype, where) if _has(index, "text_encoder_2") else {}
-        parts |= _t5(source, dtype, where) if t5 and _has(index, "text_encoder_3") else {}
+        index = content_of(source, **where)
+        parts = _networks(source, dtype, where, files)
+        for suffix, present in (("", True), ("_2", _has(index, "text_encoder_2"))):
+            parts |= _clip(source, suffix, dtype, where, files) if present else {}
+        parts |= _t5(source, dtype, where, files) if t5 and _has(index, "text_encoder_3") else {}
         parts["t5_tokens"] = index.get(T5_TOKENS, 256)
         return parts
 
-    parts = read_checkpoint(path, SD3, revision, local_files_only, read)
+    parts = read_checkpoint(path, SD3, revision, local_files_only, read, variant)
     _check_widths(path, parts)
     return parts
 
@@ -63,9 +71,11 @@ def _has(index: Mapping[str, Any], part: str) -> bool:
     return bool(index.get(part, [None])[0])
 
 
-def _networks(source: str, dtype: torch.dtype, where: dict[str, Any]) -> dict[str, Any]:
+def _networks(
+    source: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
+) -> dict[str, Any]:
     config = FlowMatchEulerDiscreteScheduler.load_config(source, subfolder="scheduler", **where)
-    weights = {**where, "variant": weights_variant(source, "transformer"), "torch_dtype": dtype}
+    weights = {**where, **files, "torch_dtype": dtype}
     return {
         "process": RectifiedFlow.from_scheduler_config(cast("dict[str, Any]", config)),
         "vae": whole_network(AutoencoderKL, source, "vae", **weights),
@@ -73,27 +83,39 @@ def _networks(source: str, dtype: torch.dtype, where: dict[str, Any]) -> dict[st
     }
 
 
-def _clip(source: str, suffix: str, dtype: torch.dtype, where: dict[str, Any]) -> dict[str, Any]:
+def _clip(
+    source: str, suffix: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
+) -> dict[str, Any]:
+    tokenizer, encoder = f"tokenizer{suffix}", f"text_encoder{suffix}"
     return {
-        f"tokenizer{suffix}": whole_tokenizer(source, f"tokenizer{suffix}", **where),
-        f"text_encoder{suffix}": _encoder(
-            CLIPTextModelWithProjection, source, f"text_encoder{suffix}", dtype, where
+        tokenizer: whole_tokenizer(source, tokenizer, **where),
+        encoder: whole_network(
+            CLIPTextModelWithProjection,
+            source,
+            encoder,
+            dtype=dtype,
+            ignore_mismatched_sizes=True,  # else its error names no tensor
+            **where,
+            **files,
         ),
     }
 
 
-def _t5(source: str, dtype: torch.dtype, where: dict[str, Any]) -> dict[str, Any]:
+def _t5(
+    source: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "tokenizer_3": AutoTokenizer.from_pretrained(source, subfolder="tokenizer_3", **where),
-        "text_encoder_3": _encoder(T5EncoderModel, source, "text_encoder_3", dtype, where),
+        "text_encoder_3": whole_network(
+            T5EncoderModel,
+            source,
+            "text_encoder_3",
+            dtype=dtype,
+            ignore_mismatched_sizes=True,
+            **where,
+            **files,
+        ),
     }
-
-
-def _encoder(kind: Any, source: str, part: str, dtype: torch.dtype, where: dict[str, Any]) -> Any:
-    variant = weights_variant(source, "transformer")
-    return whole_network(
-        kind, source, part, dtype=dtype, variant=variant, ignore_mismatched_sizes=True, **where
-    )
 
 
 def _check_widths(path: str, parts: dict[str, Any]) -> None:

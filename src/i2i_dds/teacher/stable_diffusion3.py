@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2i_dds.checks import optional, require, text
 from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.conditioning import Conditioning
@@ -70,6 +71,7 @@ class StableDiffusion3Teacher:
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
         revision: str | None = None,
+        variant: str | None = None,
         local_files_only: bool | None = None,
         presets: Mapping[str, Any] | None = None,
         t5: bool = True,
@@ -82,6 +84,8 @@ class StableDiffusion3Teacher:
             device: See the class.
             dtype: See the class.
             revision: Branch, tag or commit of a hub id.
+            variant: Of the weights' files, as "fp16"; None is the plain ones, or where a folder
+                has none, those that it has.
             local_files_only: True never downloads.
             presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
             t5: Whether T5, the largest part, is loaded where there is one; the network was
@@ -92,9 +96,11 @@ class StableDiffusion3Teacher:
         Raises:
             UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
         """
+        for name, value in {"revision": revision, "variant": variant}.items():
+            require(name, value, optional(text()))
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
-        parts = load_parts(path, dtype, revision, local_files_only, t5)
+        parts = load_parts(path, dtype, revision, local_files_only, t5, variant)
         vae, process = parts.pop("vae"), parts.pop("process")
         if t5_tokens is not None:
             parts["t5_tokens"] = t5_tokens
