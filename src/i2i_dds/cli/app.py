@@ -1,8 +1,9 @@
 """What the entry points share: finding ``conf/``, running Hydra, and how a command ends.
 
-A command ends in one of three ways: with its run folder's path as the last line of standard
+A command ends in one of four ways: with its run folder's path as the last line of standard
 output (exit code 0), with one sentence on standard error that says what to put right (exit code
-2), or, when the mistake is ours, with a traceback (exit code 1).
+2), with one that says which signal stopped it (130 or 143), or, when the mistake is ours, with a
+traceback (exit code 1).
 """
 
 import functools
@@ -29,6 +30,7 @@ from i2i_dds.cli.root import Root
 from i2i_dds.distributed import launched_rank, launched_world_size
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
+from i2i_dds.signals import Stopped, hearing, second_ends
 from i2i_dds.teacher.presets import config_dir
 
 Job = Callable[[DictConfig], "Path | tuple[Path, float | None]"]
@@ -55,6 +57,7 @@ def entry_point(
     typed: Mapping[str, str] | None = None,
     moved: Mapping[str, str] | None = None,
     shares: bool = False,
+    resumes: bool = False,
 ) -> Callable[[Job], Callable[[], None]]:
     """Makes a console command of a function that takes a composed config.
 
@@ -66,6 +69,7 @@ def entry_point(
             takes a name that is also a folder of ``conf/`` for a choice of that group.
         moved: Keys and groups that are gone -> what to give instead.
         shares: Whether several processes share its work. Others refuse to do it several times.
+        resumes: Whether it goes on where it stopped when it is typed again.
 
     Returns:
         A decorator. The function it takes returns its run folder, or (run folder, metric) where
@@ -80,7 +84,8 @@ def entry_point(
             root = Root(config_dir() / f"{config_name}.yaml")
             _groups[:] = root.groups
             # With the switch on, Hydra raises what it would otherwise print in several lines.
-            with _explained(full_error, root), _hydra_full_error("1"):
+            how = "; the same command goes on from there" if resumes else ""
+            with _stoppable(how), _explained(full_error, root), _hydra_full_error("1"):
                 refuse_moved(sys.argv[1:], moved or {})
                 if not shares and launched_world_size() > 1:
                     raise UserError(
@@ -222,6 +227,20 @@ def _explained(full_error: str | None, root: Root | None = None) -> Iterator[Non
         sys.stdout.flush()
         print(f"error: {sentence}", file=sys.stderr, flush=True)
         sys.exit(2)
+
+
+@contextmanager
+def _stoppable(how: str) -> Iterator[None]:
+    """Ends the process in good order, with one sentence and the status shells know, at a signal."""
+    try:
+        with second_ends(launched_world_size()), hearing():
+            yield
+    except Stopped as stopped:
+        if launched_rank() == 0:
+            sys.stdout.flush()
+            stopped.how = stopped.how or how
+            print(stopped, file=sys.stderr, flush=True)
+        sys.exit(stopped.status)
 
 
 def _redacted(value: Any, key: str = "") -> Any:

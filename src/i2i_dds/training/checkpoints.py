@@ -44,28 +44,33 @@ class Checkpoints(Checkpoint):
             if value is not None and value < 1:
                 raise UserError(f"{name}: {value} is not allowed; give 1 or more")
         self.folder, self.every, self.keep_every = Path(folder), every_n_steps, keep_every_n_steps
-        self._saved = -1
+        self._step = self._saved = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._saved = trainer.global_step
+        self._step = self._saved = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
-        if step == self._saved:
+        if step == self._step:
             return
+        self._step = step
         if step % self.every == 0 or step == trainer.max_steps:
-            self._save(trainer, self.folder / Path(LAST).name)
+            self.save_last(trainer)
         if self.keep_every is not None and step % self.keep_every == 0:
             self._save(trainer, self.folder / f"step-{step:06d}.ckpt")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.global_step not in (0, self._saved):  # ended by its epochs or its time
+        self.save_last(trainer)  # ended by its epochs or its time
+
+    def save_last(self, trainer: Trainer) -> None:
+        """Brings `last.ckpt` up to this step, if it is not; on every process."""
+        if trainer.global_step not in (0, self._saved):
+            self._saved = trainer.global_step
             self._save(trainer, self.folder / Path(LAST).name)
 
     def _save(self, trainer: Trainer, path: Path) -> None:
-        self._saved = trainer.global_step
         partial = path.with_name(f".{path.name}.partial")
         trainer.save_checkpoint(partial, weights_only=False)  # on every process
         if not trainer.is_global_zero:
