@@ -44,7 +44,7 @@ _RULES = {
 @entry_point("train", text=["ckpt_path"], moved=MOVED_SCORES, shares=True)
 def main(cfg: DictConfig) -> tuple[Path, float | None]:
     """Trains in the run folder; returns it and the number that a sweeper optimizes."""
-    from i2i_dds.runs import write_json
+    from i2i_dds.runs import disk_errors, replacing_folder, write_json
     from i2i_dds.student.load import STUDENT
     from i2i_dds.tasks import TaskSet
     from i2i_dds.training.checkpoints import CONFIG
@@ -67,11 +67,12 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     try:
         for logger in trainer.loggers:
             logger.log_hyperparams(settings)
-        with _stops_with_advice(trainer, folder, checkpoint):
+        with disk_errors(folder), _stops_with_advice(trainer, folder, checkpoint):
             with typed_keys(cfg, "data"):
                 _fit(module, data, trainer, checkpoint, content)
             if trainer.is_global_zero:
-                module.student.save_pretrained(folder / STUDENT)
+                with replacing_folder(folder / STUDENT) as partial:
+                    module.student.save_pretrained(partial)
             numbers = _measure(cfg, module, data, trainer, folder, zero_shot)
     finally:
         finish_loggers(trainer.loggers)
@@ -84,9 +85,14 @@ def _checkpoint(cfg: DictConfig, settings: dict[str, Any]) -> Path | None:
 
     if cfg.ckpt_path is None:
         return None
-    if cfg.ckpt_path != "last":
+    if cfg.ckpt_path not in ("last", "auto"):
         return Path(cfg.ckpt_path).expanduser()
-    found = newest_checkpoint(settings, cfg.paths.output_dir, cfg.paths.sweep_dir)
+    try:
+        found = newest_checkpoint(settings, cfg.paths.output_dir, cfg.paths.sweep_dir)
+    except UserError:
+        if cfg.ckpt_path == "last":
+            raise
+        return None
     log.info("going on from %s", found)
     return found
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from i2i_dds.checkpoint_io import CheckpointFiles
 from i2i_dds.errors import UserError
 from i2i_dds.student.load import LAST
 
@@ -23,7 +24,6 @@ class Checkpoints(Checkpoint):
     """Keeps `<folder>/last.ckpt` up to date.
 
     Each is written under another name first: a run that is killed leaves the one before.
-    (Lightning writes in place, and passes over a refused permission without a word.)
 
     Args:
         folder: Where to.
@@ -70,17 +70,12 @@ class Checkpoints(Checkpoint):
             self._saved = trainer.global_step
             self._save(trainer, self.folder / Path(LAST).name)
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = CheckpointFiles()
+
     def _save(self, trainer: Trainer, path: Path) -> None:
-        partial = path.with_name(f".{path.name}.partial")
-        trainer.save_checkpoint(partial, weights_only=False)  # on every process
-        if not trainer.is_global_zero:
-            return
-        if not partial.is_file():
-            raise UserError(
-                f"hydra.run.dir: no checkpoint can be written in '{path.parent}'; "
-                "give a folder that you may write in"
-            )
-        os.replace(partial, path)
+        trainer.save_checkpoint(path, weights_only=False)  # on every process
 
 
 def newest_checkpoint(config: Mapping[str, Any], *folders: str | Path) -> Path:
