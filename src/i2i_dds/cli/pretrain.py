@@ -13,7 +13,7 @@ from i2i_dds.cli.checks import check
 _STAGES = ("vae", "unet", "judge", "clip")
 
 
-@entry_point("pretrain")
+@entry_point("pretrain", resumes=True)
 def main(cfg: DictConfig) -> Path:
     """Runs the stages asked for; returns the working folder, or the report's."""
     recipes = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,7 @@ from i2i_dds.pretrain.stage import fit
 from i2i_dds.pretrain.text import new_text_encoder, new_tokenizer
 from i2i_dds.pretrain.unet import CaptionTokens, NoisyBatch, UNetStage, new_unet
 from i2i_dds.pretrain.vae import VAEStage, new_vae, set_scaling_factor
-from i2i_dds.runs import replacing
+from i2i_dds.runs import replacing, replacing_folder
 
 STAGES = ("vae", "unet", "judge", "clip")
 
@@ -193,10 +192,12 @@ class Pretraining:
         return load_file(path)["latents"]
 
     def _save(self, name: str, save: Any) -> None:
-        _replace_folder(self.work / name / "final", save)
+        with replacing_folder(self.work / name / "final") as partial:
+            save(partial)
 
     def _ship(self, name: str, save: Any) -> None:
-        _replace_folder(self.out / name, save)
+        with replacing_folder(self.out / name) as partial:
+            save(partial)
 
 
 def held_out(n: int, split: Split = "val") -> Corpus:
@@ -216,13 +217,3 @@ def _sampler() -> DDIMScheduler:
         set_alpha_to_one=True,
         steps_offset=1,
     )
-
-
-def _replace_folder(folder: Path, save: Any) -> None:
-    """Saves beside `folder` and puts the new one in its place."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
