@@ -205,3 +205,41 @@ def test_a_folder_with_weights_of_a_variant_alone_is_loaded(copy, tiny_folder) -
     assert all(
         torch.equal(weight, weights[name]) for name, weight in plain.unet.state_dict().items()
     )
+
+
+def test_a_variant_of_the_weights_is_loaded_where_it_is_asked_for(copy):
+    for part, name in (
+        ("unet", "diffusion_pytorch_model"),
+        ("vae", "diffusion_pytorch_model"),
+        ("text_encoder", "model"),
+    ):
+        weights = load_file(copy / part / f"{name}.safetensors")
+        save_file(
+            {key: value + 1 for key, value in weights.items()},
+            copy / part / f"{name}.fp16.safetensors",
+            {"format": "pt"},
+        )
+    plain, other = load(copy), load(copy, variant="fp16")
+    for part in ("unet", "vae", "text_encoder"):
+        one, two = (next(iter(getattr(each, part).parameters())) for each in (plain, other))
+        torch.testing.assert_close(two, one + 1)
+
+
+def test_a_variant_that_is_not_there_is_refused(copy):
+    with pytest.raises(UserError, match="is not complete .*, of variant 'fp8'"):
+        load(copy, variant="fp8")
+
+
+def test_a_revision_goes_with_a_hub_id(copy, monkeypatch):
+    with pytest.raises(UserError, match="revision: 'main' goes with a hub id, and"):
+        load(copy, revision="main")
+    with pytest.raises(UserError, match="revision: 7 is not allowed; give a text"):
+        load(copy, revision=7)
+    asked = []
+    monkeypatch.setattr(
+        "i2i_dds.teacher.checkpoint.model_info",
+        lambda source, revision, timeout: asked.append(revision) or (_ for _ in ()).throw(OSError),
+    )
+    with pytest.raises(UserError, match="is not on this machine"):
+        load("some/model", revision="abc")
+    assert asked == ["abc"]

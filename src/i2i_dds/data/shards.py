@@ -60,6 +60,7 @@ def write_shards(
     samples_per_shard: int = 1024,
     settings: Mapping[str, Any] | None = None,
     argument: str = "out",
+    unreadable: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Writes samples to `folder`, whole or not at all, and returns the manifest.
 
@@ -69,6 +70,7 @@ def write_shards(
         samples_per_shard: the last shard may hold fewer.
         settings: what the samples were made from, kept in the manifest.
         argument: what the caller calls it, for errors.
+        unreadable: files that the samples pass over as they are read, and why.
 
     Raises:
         UserError: the folder exists, there is no sample, or `samples_per_shard` < 1.
@@ -89,9 +91,16 @@ def write_shards(
             _write_tar(path, chunk, seen)
             size = path.stat().st_size
             shards.append({"name": path.name, "samples": len(chunk), "bytes": size})
+        if not shards and unreadable:
+            first, *others = unreadable.values()
+            more = f" (and none of {len(others)} others can)" if others else ""
+            raise UserError(first + more)
         if not shards:
             raise UserError(f"{argument}: there is no sample to write to '{folder}'")
         manifest = {"samples": len(seen), "shards": shards, "settings": dict(settings or {})}
+        manifest["unreadable"] = [
+            {"file": file, "reason": reason} for file, reason in (unreadable or {}).items()
+        ]
         write_json(Path(aside) / MANIFEST, manifest)
     return manifest
 

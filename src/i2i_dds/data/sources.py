@@ -75,7 +75,10 @@ def scene_size(size: Any, teacher: Teacher, argument: str = "size") -> int:
 
 
 def folder_samples(
-    folder: str | Path, size: int | None = None, argument: str = "path"
+    folder: str | Path,
+    size: int | None = None,
+    argument: str = "path",
+    unreadable: dict[str, str] | None = None,
 ) -> Iterator[Sample]:
     """The pictures of a folder with their captions, in order of name.
 
@@ -86,6 +89,8 @@ def folder_samples(
         folder: where the pictures are.
         size: scale and cut each to a square of this side; None keeps it as it is.
         argument: what the caller calls it, for errors.
+        unreadable: pictures that cannot be read are passed over and noted here, file -> why; None
+            refuses the first.
 
     Raises:
         UserError: no folder, a picture unreadable or without a caption, or a bad list.
@@ -96,7 +101,13 @@ def folder_samples(
             f"{argument}: '{folder}' is no folder; give a folder of pictures with captions"
         )
     for path, words in _captioned(folder, argument):
-        image = load_image(path, argument)
+        try:
+            image = load_image(path, argument)
+        except UserError as error:
+            if unreadable is None:
+                raise
+            unreadable[str(path)] = str(error)
+            continue
         if size is not None:
             image = fit(image, 1, size, "crop")
         yield Sample(key=_key(path, folder), image=image, caption=words, scene=None)
