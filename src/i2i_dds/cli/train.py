@@ -130,12 +130,13 @@ def _parts(
 
 def _content(checkpoint: Path | None, module: EditTraining) -> dict[str, Any]:
     """What the checkpoint holds, if it is one of this student."""
-    from i2i_dds.student.load import check_same_student, read_checkpoint
+    from i2i_dds.student.load import check_resumable, check_same_student, read_checkpoint
 
     if checkpoint is None:
         return {}
     content = read_checkpoint(checkpoint, "ckpt_path")
     check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
+    check_resumable(content, "ckpt_path", checkpoint)
     return content
 
 

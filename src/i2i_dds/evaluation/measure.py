@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from i2i_dds.errors import UserError
@@ -117,7 +118,7 @@ def load_judge(path: str | Path | None) -> Judge | None:
         if not folder.is_dir():  # else the name would be looked up on the hub
             raise FileNotFoundError(f"{folder} is no folder")
         return Judge.load(folder)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(
             f"judge: '{folder}' holds no judge; "
             "give 'pocket', a folder that scripts/pretrain.py stage=judge made, or null for none"
