@@ -21,7 +21,8 @@ from typing import Any, TypedDict
 
 from PIL import Image
 
-from i2i_dds.data.images import SUFFIXES, decode
+from i2i_dds.data.decoding import decode
+from i2i_dds.data.images import SUFFIXES
 from i2i_dds.errors import UserError
 from i2i_dds.runs import run_folder, write_json
 
