@@ -6,6 +6,8 @@ A pipe would be waited for without end, and a device read without end.
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,14 @@ from i2i_dds.errors import UserError
 
 LARGEST_FILE = 2**30
 """Bytes of a picture or a text."""
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""Of a character that JSON writes in two parts; one part without the other is none."""
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with the home folder for ``~``, as a shell does; a file may be called ``~a.png``."""
+    return Path(os.path.expanduser(path))
 
 
 def read_file(path: str | Path, argument: str, wanted: str, largest: int = LARGEST_FILE) -> bytes:
@@ -27,9 +37,8 @@ def read_file(path: str | Path, argument: str, wanted: str, largest: int = LARGE
     Raises:
         UserError: It does not exist, is no regular file, is too large or may not be read.
     """
-    path = Path(path)
+    path = expanded(path)
     try:
-        path = path.expanduser()
         if path.is_file():
             if path.stat().st_size > largest:
                 reason = f"is larger than {largest / 2**20:g} MiB"
@@ -37,7 +46,7 @@ def read_file(path: str | Path, argument: str, wanted: str, largest: int = LARGE
                 return path.read_bytes()
         else:
             reason = _what_is_there(path)
-    except (OSError, ValueError, RuntimeError) as error:  # a name with a zero byte; no such user
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
     raise UserError(f"{argument}: '{path}' {reason}; give {wanted}")
 
@@ -57,16 +66,30 @@ def read_object(path: str | Path, argument: str, wanted: str) -> dict[str, Any]:
         ) from error
 
 
+def is_text(name: str) -> bool:
+    """Whether it can be written in UTF-8, as the bytes of a file's name need not be."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def parse_json(data: bytes | str) -> Any:
     """The value of a JSON text, in UTF-8 with or without a mark.
 
     Raises:
-        ValueError: It is none, is in another encoding, or is nested too deeply.
+        ValueError: It is none, is in another encoding, is nested too deeply, or a text of it
+            holds half a character.
     """
+    text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
     try:
-        return json.loads(data.decode("utf-8-sig") if isinstance(data, bytes) else data)
+        value = json.loads(text)
+        if _HALF.search(text) and not is_text(json.dumps(value, ensure_ascii=False)):
+            raise ValueError("a text in it holds half a character")
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    return value
 
 
 def parse_object(data: bytes | str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
+from i2i_dds.reading import expanded
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -84,7 +85,7 @@ def _checkpoint(cfg: DictConfig, settings: dict[str, Any]) -> Path | None:
     if cfg.ckpt_path is None:
         return None
     if cfg.ckpt_path != "last":
-        return Path(cfg.ckpt_path).expanduser()
+        return expanded(cfg.ckpt_path)
     found = newest_checkpoint(settings, cfg.paths.output_dir, cfg.paths.sweep_dir)
     log.info("going on from %s", found)
     return found

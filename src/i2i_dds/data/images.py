@@ -15,7 +15,7 @@ from torch import Tensor
 from i2i_dds.data.decoding import FORMATS, BrokenPicture, decode_raw, to_rgb
 from i2i_dds.data.masks import as_mask
 from i2i_dds.errors import UserError
-from i2i_dds.reading import read_file
+from i2i_dds.reading import expanded, is_text, read_file
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def list_images(source: str | Path | Sequence[str | Path], argument: str = "imag
         UserError: something is missing, or no picture is found.
     """
     if isinstance(source, (str, Path)):
-        path = Path(source).expanduser()
+        path = expanded(source)
         if path.is_file():
             return [path]
         if not path.is_dir():
@@ -219,7 +219,7 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[str]]:
         suffix = item.suffix.lower()
         if item.name.startswith(".") or suffix in _WORDS or item.name in _MADE_BY_SYSTEMS:
             continue
-        if suffix in SUFFIXES and item.is_file():
+        if suffix in SUFFIXES and item.is_file() and is_text(item.name):
             found.append(item)
         else:
             others.append(f"{item.name}/" if item.is_dir() else item.name)

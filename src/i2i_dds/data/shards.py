@@ -24,6 +24,7 @@ from PIL import Image
 from i2i_dds.data.decoding import decode
 from i2i_dds.data.images import SUFFIXES
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded
 from i2i_dds.runs import run_folder, write_json
 
 MANIFEST = "manifest.json"
@@ -113,7 +114,7 @@ class Shards:
     records: list[Record] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self.folder = Path(self.folder).expanduser()
+        self.folder = expanded(self.folder)
         if not self.folder.is_dir():
             raise UserError(
                 f"{self.argument}: '{self.folder}' is no folder; "

@@ -19,7 +19,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
-from i2i_dds.reading import read_object
+from i2i_dds.reading import expanded, read_object
 from i2i_dds.teacher.checkpoint import ATTENTION, MARKS
 from i2i_dds.teacher.loading import first_line, load_whole, refusing_damage
 
@@ -49,7 +49,7 @@ class Clip:
         Raises:
             UserError: No whole CLIP is there.
         """
-        folder = directory() / "clip" if str(path) == "pocket" else Path(path).expanduser()
+        folder = directory() / "clip" if str(path) == "pocket" else expanded(path)
         if not (folder / "preprocessor_config.json").is_file():
             raise UserError(f"clip: '{folder}' holds no CLIP; give {_WANTED}")
         about = read_object(folder / "preprocessor_config.json", "clip", _WANTED)

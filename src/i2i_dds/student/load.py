@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from i2i_dds.errors import UserError
-from i2i_dds.reading import read_object
+from i2i_dds.reading import expanded, read_object
 from i2i_dds.runs import plain
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import TaskSet
@@ -43,7 +43,7 @@ def load_student(path: str | Path, argument: str = "path") -> EditUNet:
     Raises:
         UserError: Nothing is there, or it is no student.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.is_file():
         return _from_checkpoint(path, argument)
     for folder in (path, path / STUDENT):
@@ -64,7 +64,7 @@ def read_checkpoint(path: str | Path, argument: str = "path") -> dict[str, Any]:
     Raises:
         UserError: No such file, damaged, or of something else.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise UserError(
             f"{argument}: '{path}' does not exist; give a checkpoint, such as <run>/{LAST}"

@@ -16,7 +16,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
-from i2i_dds.reading import read_object
+from i2i_dds.reading import expanded, read_object
 from i2i_dds.teacher.loading import COPY_AGAIN, first_line, load_whole, refusing_damage
 from i2i_dds.teacher.schedulers import process_from_scheduler
 
@@ -135,7 +135,7 @@ def _download(
 
 def _locate(path: str) -> str:
     """The folder or hub id that ``path`` stands for; a folder is looked into first."""
-    folder = directory() / "teacher" if path == POCKET else Path(path).expanduser()
+    folder = directory() / "teacher" if path == POCKET else expanded(path)
     index = folder / "model_index.json"
     looks_local = path == POCKET or folder.exists() or path.startswith((".", "/", "~", os.sep))
     if not looks_local and path.count("/") == 1:
