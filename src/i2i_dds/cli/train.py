@@ -208,6 +208,7 @@ def _measure(
         "unreadable_pictures": len(
             {name for names in gather(_unreadable(trainer)) for name in names}
         ),
+        **data.oddities.counts(),
         "split": cfg.final.split,
         "overrides": overrides(),
     }
@@ -219,6 +220,8 @@ def _measure(
         write_image(folder / "grid.png", grid(table.columns(student, teacher), table.captions))
     write_json(folder / "metrics.json", numbers)
     _log_final(trainer, numbers)
+    for note in data.oddities.notes():
+        notify(f"{data.folder}: {note}")
     return numbers
 
 
