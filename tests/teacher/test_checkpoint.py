@@ -51,7 +51,7 @@ def test_another_kind_of_pipeline_is_refused(copy):
 
 def test_a_damaged_index_is_refused(copy):
     (copy / "model_index.json").write_text("{")
-    with pytest.raises(UserError, match="is not JSON"):
+    with pytest.raises(UserError, match="cannot be read as JSON"):
         load(copy)
 
 
@@ -192,9 +192,22 @@ def test_the_position_ids_of_older_files_are_no_stranger(copy) -> None:
     assert load(copy).latent_channels == 4
 
 
-def test_the_networks_of_image_to_image_are_those_of_text_to_image(copy) -> None:
-    edit_json(copy / "model_index.json", _class_name="StableDiffusionImg2ImgPipeline")
+@pytest.mark.parametrize("kind", ["Img2ImgPipeline", "InpaintPipeline", "ControlNetPipeline"])
+def test_pipelines_of_the_same_networks_are_read(copy, kind: str) -> None:
+    edit_json(copy / "model_index.json", _class_name=f"StableDiffusion{kind}")
     assert load(copy).latent_channels == 4
+
+
+def test_a_scheduler_of_another_process_is_refused(copy) -> None:
+    file = copy / "scheduler" / "scheduler_config.json"
+    edit_json(file, _class_name="FlowMatchEulerDiscreteScheduler")
+    with pytest.raises(UserError, match="^scheduler._class_name: 'FlowMatchEulerDiscreteSched"):
+        load(copy)
+
+
+def test_a_config_that_names_kernels_of_the_hub_downloads_none(copy) -> None:
+    edit_json(copy / "text_encoder" / "config.json", _attn_implementation="evil/kernels")
+    assert load(copy).text_encoder.config._attn_implementation == "sdpa"
 
 
 def test_a_folder_with_weights_of_a_variant_alone_is_loaded(copy, tiny_folder) -> None:

@@ -39,7 +39,7 @@ _LOST = re.compile(
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_ACCESS = (
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
 )
 
 
@@ -193,6 +193,8 @@ def _composition(error: CompactHydraException, root: Root | None) -> str:
 
 def _instantiation(error: InstantiationException, root: BaseException) -> str | None:
     """A refused argument or an unknown name is the config's fault; anything else is a bug."""
+    if isinstance(root, OSError):
+        return _disk(root)
     if isinstance(root, InstantiationException | TypeError | ValueError | ImportError):
         return _one_line(str(error))
     return None

@@ -18,6 +18,8 @@ from i2i_dds.cli.checks import check
 from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
+from i2i_dds.progress import notify
+from i2i_dds.reading import expanded
 from i2i_dds.signals import Stopped
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def _checkpoint(cfg: DictConfig, settings: dict[str, Any]) -> Path | None:
     if cfg.ckpt_path is None:
         return None
     if cfg.ckpt_path not in ("last", "auto"):
-        return Path(cfg.ckpt_path).expanduser()
+        return expanded(cfg.ckpt_path)
     try:
         found = newest_checkpoint(settings, cfg.paths.output_dir, cfg.paths.sweep_dir)
     except UserError:
@@ -139,12 +141,13 @@ def _parts(
 
 def _content(checkpoint: Path | None, module: EditTraining) -> dict[str, Any]:
     """What the checkpoint holds, if it is one of this student."""
-    from i2i_dds.student.load import check_same_student, read_checkpoint
+    from i2i_dds.student.load import check_resumable, check_same_student, read_checkpoint
 
     if checkpoint is None:
         return {}
     content = read_checkpoint(checkpoint, "ckpt_path")
     check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
+    check_resumable(content, "ckpt_path", checkpoint)
     return content
 
 
@@ -218,6 +221,7 @@ def _measure(
         "unreadable_pictures": len(
             {name for names in gather(_unreadable(trainer)) for name in names}
         ),
+        **data.oddities.counts(),
         "split": cfg.final.split,
         "overrides": overrides(),
     }
@@ -229,6 +233,8 @@ def _measure(
         write_image(folder / "grid.png", grid(table.columns(student, teacher), table.captions))
     write_json(folder / "metrics.json", numbers)
     _log_final(trainer, numbers)
+    for note in data.oddities.notes():
+        notify(f"{data.folder}: {note}")
     return numbers
 
 

@@ -17,6 +17,7 @@ from i2i_dds.data.images import fit, list_images, load_image, to_pil
 from i2i_dds.data.shards import Sample
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.sample import sample
@@ -95,7 +96,7 @@ def folder_samples(
     Raises:
         UserError: no folder, a picture unreadable or without a caption, or a bad list.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if not folder.is_dir():
         raise UserError(
             f"{argument}: '{folder}' is no folder; give a folder of pictures with captions"
@@ -156,7 +157,7 @@ def read_prompts(path: str | Path, argument: str = "prompts") -> list[str]:
     Raises:
         UserError: no such file, or nothing in it.
     """
-    lines = read_text(Path(path).expanduser(), argument).splitlines()
+    lines = read_text(expanded(path), argument).splitlines()
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
         raise UserError(f"{argument}: '{path}' holds no prompt; write one a line")

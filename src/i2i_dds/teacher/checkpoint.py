@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,19 +13,30 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from huggingface_hub import model_info
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
-from i2i_dds.diffusion.process import VariancePreserving
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
+from i2i_dds.reading import expanded, read_object
+from i2i_dds.teacher.loading import COPY_AGAIN, first_line, load_whole, refusing_damage
+from i2i_dds.teacher.schedulers import process_from_scheduler
 
 POCKET = "pocket"
-SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
-"""Pipelines whose networks are those of text to image, by the names of diffusers."""
+SUPPORTED = (
+    *("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
+    *("StableDiffusionInpaintPipeline", "StableDiffusionControlNetPipeline"),
+    *("StableDiffusionPAGPipeline", "StableDiffusionSAGPipeline", "StableDiffusionPipelineSafe"),
+    *("StableDiffusionDiffEditPipeline", "StableDiffusionPanoramaPipeline"),
+    *("StableDiffusionAttendAndExcitePipeline", "CycleDiffusionPipeline"),
+)
+"""Pipelines that may hold the networks of text to image, by the names of diffusers."""
 
-_COPY = "copy the folder again, or give one whose weights fit their config.json"
-_IGNORED = "position_ids"
-"""The ending of a buffer that older files of text encoders hold, and newer code makes itself."""
+ATTENTION = "sdpa"
+"""Given, for a config may name a repository of kernels, which would be downloaded and run."""
+
+_CONFIGS = {
+    "scheduler": "scheduler_config.json",
+    **dict.fromkeys(("text_encoder", "vae", "unet"), "config.json"),
+}
 
 MARKS = 3
 """Tokens of an empty CLIP tokenizer: start, end, padding."""
@@ -69,50 +78,40 @@ def load_parts(
     except (OSError, SafetensorError) as error:
         if Path(source).is_dir():
             raise UserError(
-                f"path: '{source}' is not complete ({_first_line(error)}); give a folder "
+                f"path: '{source}' is not complete ({first_line(error)}); give a folder "
                 "with unet, vae, text_encoder, tokenizer and scheduler, weights as safetensors"
                 + (f", of variant {variant!r}" if variant else "")
             ) from error
         parts = _download(source, dtype, revision, variant, bool(local_files_only))
+    _check_numbers(path, parts)
     _check_plain_text_to_image(path, parts)
     return parts
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Within it, transformers draws no bar for the weights that it loads."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
 
 
 def _read(
     source: str, dtype: torch.dtype, revision: str | None, variant: str | None, cached: bool
 ) -> dict[str, Any]:
     where: dict[str, Any] = {"revision": revision, "local_files_only": cached}
-    weights = {**where, "use_safetensors": True, "output_loading_info": True}
-    weights["variant"] = variant or _variant(Path(source))
+    weights = {**where, "variant": variant or _variant(Path(source))}
+    _check_configs(Path(source))
     config = DDIMScheduler.load_config(source, subfolder="scheduler", **where)
-    tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", **where)
+    with refusing_damage(f"path: tokenizer of '{source}'"):
+        tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", **where)
     if len(tokenizer) <= MARKS:  # what transformers makes, without a word, of an absent folder
         raise FileNotFoundError("no tokenizer files found in folder tokenizer")
     return {
-        "process": VariancePreserving.from_scheduler_config(cast("dict[str, Any]", config)),
+        "process": process_from_scheduler(cast("dict[str, Any]", config)),
         "tokenizer": tokenizer,
-        "text_encoder": _whole(
+        "text_encoder": _network(
             CLIPTextModel,
             source,
             "text_encoder",
             dtype=dtype,
-            ignore_mismatched_sizes=True,  # else its error names no tensor
+            attn_implementation=ATTENTION,
             **weights,
         ),
-        "vae": _whole(AutoencoderKL, source, "vae", torch_dtype=dtype, **weights),
-        "unet": _whole(UNet2DConditionModel, source, "unet", torch_dtype=dtype, **weights),
+        "vae": _network(AutoencoderKL, source, "vae", torch_dtype=dtype, **weights),
+        "unet": _network(UNet2DConditionModel, source, "unet", torch_dtype=dtype, **weights),
     }
 
 
@@ -123,32 +122,8 @@ def _variant(folder: Path) -> str | None:
     return None if plain or not files else min(name.split(".")[1] for name in files)
 
 
-def _whole(kind: Any, source: str, part: str, **options: Any) -> Any:
-    """A network whose every weight is accounted for.
-
-    The libraries fill up what a file lacks with random numbers, or leave it without any.
-
-    Raises:
-        UserError: The file lacks a tensor, has one too many, or one of another shape.
-    """
-    try:
-        with quiet_loading():
-            network, info = kind.from_pretrained(source, subfolder=part, **options)
-    except ValueError as error:
-        if "expected shape" not in str(error):
-            raise
-        raise UserError(f"path: {part} of '{source}': {_first_line(error)}; {_COPY}") from error
-    mismatched = [name if isinstance(name, str) else name[0] for name in info["mismatched_keys"]]
-    for names, has in (
-        (info["missing_keys"], "lacks"),
-        (info["unexpected_keys"], "has, unlike its config.json,"),
-        (mismatched, "has in another shape"),
-    ):
-        wrong = sorted(name for name in names if not name.endswith(_IGNORED))
-        if wrong:
-            count = f"{len(wrong)} tensors, such as {wrong[0]}"
-            raise UserError(f"path: {part} of '{source}' {has} {count}; {_COPY}")
-    return network
+def _network(kind: Any, source: str, part: str, **options: Any) -> Any:
+    return load_whole(kind, source, f"path: {part} of '{source}'", subfolder=part, **options)
 
 
 def _download(
@@ -164,8 +139,10 @@ def _download(
             # Asked once and briefly: from_pretrained tries each file six times when offline.
             model_info(source, revision=revision, timeout=10)
             return _read(source, dtype, revision, variant, cached=False)
+        except UserError:
+            raise
         except Exception as error:  # whichever the client library of the day raises
-            reason = _first_line(error)
+            reason = first_line(error)
     raise UserError(
         f"path: '{source}' is not on this machine and could not be downloaded ({reason}); "
         f"where there is a network run `hf download {source} --local-dir DIR`, copy DIR here and "
@@ -175,7 +152,7 @@ def _download(
 
 def _locate(path: str) -> str:
     """The folder or hub id that ``path`` stands for; a folder is looked into first."""
-    folder = directory() / "teacher" if path == POCKET else Path(path).expanduser()
+    folder = directory() / "teacher" if path == POCKET else expanded(path)
     index = folder / "model_index.json"
     looks_local = path == POCKET or folder.exists() or path.startswith((".", "/", "~", os.sep))
     if not looks_local and path.count("/") == 1:
@@ -186,17 +163,33 @@ def _locate(path: str) -> str:
             "give a diffusers Stable Diffusion folder, a hub id such as "
             "stable-diffusion-v1-5/stable-diffusion-v1-5, or pocket"
         )
-    try:
-        kind = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
-    except ValueError:
-        raise UserError(f"path: '{index}' is not JSON; copy the folder again") from None
+    kind = read_object(index, "path", "a whole folder").get("_class_name")
     if kind not in SUPPORTED:
-        raise UserError(f"path: '{path}' is a {kind}; give a {SUPPORTED[0]}")
+        raise UserError(f"path: '{path}' is a {kind!s:.60}; give a {SUPPORTED[0]}")
     return str(folder)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _check_configs(folder: Path) -> None:
+    """Refuses a config of a folder that is no JSON object, which the libraries tell badly."""
+    for part, name in _CONFIGS.items():
+        file = folder / part / name
+        if file.exists():
+            read_object(file, "path", "a whole folder")
+
+
+def _check_numbers(path: str, parts: dict[str, Any]) -> None:
+    """Refuses numbers of the configs that no weight depends on."""
+    for name, least in (("scaling_factor", 0.0), ("shift_factor", -math.inf)):
+        value = getattr(parts["vae"].config, name, None)
+        if value is None and name == "shift_factor":
+            continue
+        if not isinstance(value, int | float) or not least < value < math.inf:
+            raise UserError(f"path: the VAE of '{path}' has {name} {value!r:.60}; {COPY_AGAIN}")
+    longest = parts["tokenizer"].model_max_length
+    if not isinstance(longest, int) or longest < MARKS:
+        raise UserError(
+            f"path: the tokenizer of '{path}' has model_max_length {longest!r:.60}; {COPY_AGAIN}"
+        )
 
 
 def _check_plain_text_to_image(path: str, parts: dict[str, Any]) -> None:

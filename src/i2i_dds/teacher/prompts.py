@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from i2i_dds.errors import UserError
+from i2i_dds.reading import is_text
+
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +53,8 @@ class PromptEncoder:
     @torch.no_grad()
     def _encode(self, prompts: list[str]) -> Tensor:
         for prompt in prompts:
+            if not is_text(prompt):
+                raise UserError(f"prompt: {prompt!r:.60} holds half a character; give whole ones")
             self._report_lost_words(prompt)
         tokens = self.tokenizer(
             prompts,
