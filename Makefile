@@ -5,11 +5,12 @@ ARGS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
+LOCK := requirements/lock-3.11.txt
 RUN := HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY)
 PIP := $(PY) -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train edit gallery test test-all lint format type layers clean
+.PHONY: help setup train edit gallery test test-all lint format type layers audit lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,13 @@ type: $(VENV)/.ready-dev  ## check types
 
 layers: $(VENV)/.ready-dev  ## check which module imports which
 	$(VENV)/bin/lint-imports
+
+audit: $(VENV)/.ready-dev  ## look the locked versions up among the known advisories (needs the network)
+	$(VENV)/bin/pip-audit --disable-pip --no-deps -r $(LOCK)
+
+lock: $(VENV)/.ready-dev  ## write down the versions that are installed
+	@mkdir -p $(dir $(LOCK))
+	$(PY) -m pip freeze --exclude-editable | sed -n 's/^\([A-Za-z0-9._-]*==[^+ ]*\).*$$/\1/p' > $(LOCK)
 
 clean:  ## remove .venv and caches; data and outputs stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build dist

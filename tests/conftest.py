@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -33,6 +34,17 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Commands that a test starts in another folder find the package where it is not installed too.
 os.environ["PYTHONPATH"] = str(REPOSITORY / "src")
+
+
+# The same examples in every run; slow tests ask for more of them.
+hypothesis.settings.register_profile(
+    "default",
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("default")
 
 
 def pytest_configure() -> None:

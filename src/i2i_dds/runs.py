@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,14 +35,31 @@ def run_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     _refuse_used(path)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    with disk_errors(path), _partial_folder(path) as partial:
+        yield partial
+        _refuse_used(path)
+        os.replace(partial, path)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """As `run_folder`, but on success the new folder takes the place of one that is there."""
+    path = Path(path)
+    with disk_errors(path), _partial_folder(path) as partial:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(partial, path)
+
+
+@contextmanager
+def _partial_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside ``path``, removed when the body raises."""
+    name = f"{path.name}.partial-{os.getpid()}"
+    while (partial := path.with_name(name)).exists():  # of a run that was killed; it is not ours
+        name += "-1"
     try:
-        with _disk_errors(path):
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            yield partial
-            _refuse_used(path)
-            os.replace(partial, path)
+        partial.mkdir(parents=True)
+        yield partial
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -63,7 +81,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     partial = path.with_name(f".{shortened(path.stem)}.partial-{os.getpid()}{path.suffix}")
     try:
-        with _disk_errors(path.parent):
+        with disk_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
             _to_disk(partial)
@@ -154,18 +172,27 @@ def _to_disk(path: Path) -> None:
 _DISK_ERRORS = {
     errno.ENOSPC: "no space is left on its disk",
     errno.EDQUOT: "its disk quota is used up",
+    errno.EFBIG: "files as large as that are not allowed there",
     errno.EROFS: "its disk is read-only",
     errno.EACCES: "it may not be written by this user",
 }
 
 
 @contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: str | Path) -> Iterator[None]:
+    """Names ``folder`` where something in it, or without a name, could not be written.
+
+    Raises:
+        UserError: The disk is full, or the folder may not be written.
+    """
     try:
         yield
-    except OSError as error:
-        reason = _DISK_ERRORS.get(error.errno or 0)
-        elsewhere = error.filename is not None and not _is_under(error.filename, folder)
+    except UserError:
+        raise
+    except Exception as error:
+        found = _disk_error(error)
+        reason = None if found is None else _DISK_ERRORS.get(found.errno or 0)
+        elsewhere = found and found.filename is not None and not _is_under(found.filename, folder)
         if reason is None or elsewhere:
             raise
         raise UserError(
@@ -173,7 +200,22 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _is_under(path: str | bytes | int, folder: Path) -> bool:
+def _disk_error(error: BaseException) -> OSError | None:
+    """What the system said, also where a library of weights says it in words of its own."""
+    cause: BaseException | None = error
+    for _ in range(10):  # an exception may be among its own causes
+        if isinstance(cause, OSError):
+            return cause
+        if cause is None:
+            break
+        said = re.search(r"\(os error (\d+)\)", str(cause))
+        if said:
+            return OSError(int(said[1]), str(cause))
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _is_under(path: str | bytes | int, folder: str | Path) -> bool:
     if isinstance(path, int):
         return False
-    return Path(os.fsdecode(path)).absolute().is_relative_to(folder.absolute().parent)
+    return Path(os.fsdecode(path)).absolute().is_relative_to(Path(folder).absolute().parent)

@@ -209,11 +209,11 @@ def test_only_rank_zero_prints_the_folder(program: Path) -> None:
 
 
 def test_resolved_redacts_secrets_and_follows_interpolations() -> None:
-    cfg = OmegaConf.create({"a": 1, "b": "${a}", "logger": {"api_key": "x", "keys": ["y"]}})
+    cfg = OmegaConf.create({"a": 1, "b": "${a}", "logger": {"api_key": "x", "names": ["y"]}})
     assert resolved(cfg) == {
         "a": 1,
         "b": 1,
-        "logger": {"api_key": "<redacted>", "keys": ["y"]},
+        "logger": {"api_key": "<redacted>", "names": ["y"]},
     }
 
 

@@ -344,6 +344,21 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
         (("editor.stop.window=1",), "editor.stop.window: 1 is not allowed; give a whole number"),
         (("editor=sdedit", "early_stop=0.3"), "early_stop: no such key; allowed here are"),
         (("stpes=3",), "stpes: no such key (did you mean 'steps'?); allowed here are"),
+        (
+            ("editor=ddim_inversion", "sampler=sde"),
+            "sampler: 'sde' is not what editor=ddim_inversion is; leave it out, or give editor=inv",
+        ),
+        (
+            (*IMAGE, "prompt.negative=snow", "guidance=1"),
+            "prompt.negative: 'snow' would not be looked at, for this editor guides by no scale",
+        ),
+        (("prompt.negative=[a,b]",), "prompt.negative: ['a', 'b'] is a list, which goes with im"),
+        ((*IMAGE, "prompt.negative=[a,b,c]"), "prompt.negative: 3 are given for 2 pictures; give"),
+        (
+            (*IMAGE, "teacher.revision=main"),
+            "teacher.revision: 'main' goes with a hub id, and 'poc",
+        ),
+        ((*IMAGE, "teacher.variant=fp8"), "teacher.path: '"),
         (("editor=sdedit", "lr=0.1"), "lr: no such key; allowed here are"),
         (("editor=sdedit", "t0=1.5"), "t0: 1.5 is not allowed; give a number of at"),
         (("editor=sdedit", "sampler=cycle_sde"), "sampler: 'cycle_sde' is not allowed; give one"),

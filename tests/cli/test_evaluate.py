@@ -79,7 +79,7 @@ def test_one_of_its_tasks(run) -> None:
         ((), "ckpt: "),
         (("ckpt=none",), "ckpt: 'none' does not exist; give a run folder of train.py"),
         (("ckpt=empty",), "ckpt: 'empty' is no folder of a student; give a run folder"),
-        (("ckpt=cut",), "ckpt: the student in 'cut' is not complete or damaged; give another"),
+        (("ckpt=cut",), "ckpt: the student in 'cut' is not complete or damaged ("),
         (("ckpt=student", "task=dog2fox"), "task: this student does not know 'dog2fox'; it knows"),
         (("ckpt=student", "split=train"), "split: 'train' is not allowed; give one of val, test"),
         (("ckpt=student", "zero_shot.steps=0"), "zero_shot.steps: 0 is not allowed; give a"),

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from i2i_dds.cli.explain import nearest_keys
+from i2i_dds.cli.explain import explain, nearest_keys
 
 TRAIN = ("train", "task=cat2lion")
 TOP = "; allowed here are cache_mb, callbacks, ckpt_path, data, debug, editor@zero_shot, experiment"
@@ -96,3 +96,11 @@ CFG = OmegaConf.create(
 )
 def test_nearest_keys(typed: str, here: tuple[str, ...], expected: list[str]) -> None:
     assert nearest_keys(typed, CFG, here) == expected
+
+
+def test_a_process_whose_fellow_has_ended_says_so_in_one_sentence(monkeypatch) -> None:
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [::1]:3724.")
+    assert explain(lost) is None
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert (explain(lost) or "").startswith("another process of this run has ended")
+    assert explain(RuntimeError("shapes differ")) is None

@@ -45,6 +45,29 @@ def test_a_folder_from_the_command_line(run, tmp_path: Path) -> None:
     assert sample["caption"] == "a cat" and sample["image"].size == (8, 8)
 
 
+def test_broken_pictures_are_passed_over_and_all_named(run, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in "abcd":
+        Image.new("RGB", (9, 7)).save(tmp_path / "photos" / f"{name}.png")
+        (tmp_path / "photos" / f"{name}.txt").write_text(f"a cat {name}")
+    for name in "ac":
+        (tmp_path / "photos" / f"{name}.png").write_bytes(b"no picture")
+    done = run("source=folder", "path=photos", "size=8", "out=shards")
+    assert done.returncode == 3 and done.stdout.splitlines()[-1] == "shards"
+    *_, first, second, summary = done.stderr.splitlines()
+    assert first.startswith("path: 'photos/a.png' cannot be read as a picture")
+    assert second.startswith("path: 'photos/c.png' cannot be read as a picture")
+    assert summary == "path: 2 files could not be read; all others are in the shards"
+    assert [sample["caption"] for sample in Shards(tmp_path / "shards")] == ["a cat b", "a cat d"]
+    manifest = json.loads((tmp_path / "shards" / "manifest.json").read_text())
+    assert [one["file"] for one in manifest["unreadable"]] == ["photos/a.png", "photos/c.png"]
+    for name in "bd":
+        (tmp_path / "photos" / f"{name}.png").write_bytes(b"no picture")
+    done = run("source=folder", "path=photos", "out=none")
+    assert done.returncode == 2 and not (tmp_path / "none").exists()
+    assert done.stderr.splitlines()[-1].endswith("(and none of 3 others can)")
+
+
 def test_a_teachers_pictures_from_the_command_line(run, tmp_path: Path) -> None:
     build_random_stable_diffusion(tmp_path / "sd", "tiny")
     arguments = ["source=teacher", "teacher.path=sd", "teacher.device=cpu", "n=3", "steps=2"]

@@ -1,3 +1,4 @@
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_load_image_scales_16_bit_grey(tmp_path: Path) -> None:
         (b"", "cannot be read as a picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "PNG, JPEG, WEBP or BMP"),
         (b"GIF89a" + bytes(40), "cannot be read as a picture"),
-        (bomb(), "decompression bomb"),
+        (bomb(), "more than 179 megapixels"),
     ],
     ids=["empty", "eps", "gif", "bomb"],
 )
@@ -85,6 +86,20 @@ def test_list_images_of_file_folder_and_list(tmp_path: Path) -> None:
     assert list_images(tmp_path) == [a, b]
     assert list_images(str(a)) == [a]
     assert list_images([str(b), tmp_path]) == [b, a, b]
+
+
+def test_what_is_passed_over_in_a_folder_is_named_once(tmp_path: Path, caplog) -> None:
+    names = ("a.png", "b.tif", "c.jfif", "d.heic", "e", "f.gif", "a.txt", "metadata.jsonl")
+    for name in (*names, ".g.png", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.png")
+    others = ["b.tif", "c.jfif", "d.heic", "e", "f.gif", "gone.png", "more/", "pipe.png"]
+    assert list_images(tmp_path) == list_images(tmp_path) == [tmp_path / "a.png"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"image: of '{tmp_path}' are passed over: 8 ({str(others)[1:-1]})"
+    ]
 
 
 def test_list_images_refuses_nothing(tmp_path: Path) -> None:
@@ -155,42 +170,6 @@ def test_tensors_and_pictures_round_trip() -> None:
     assert to_pil(outside).getpixel((0, 0)) == (0, 255, 0)
     grey = torch.tensor([[[0.0, 1.0]]])
     assert to_tensor(to_pil(grey)).equal(grey)
-
-
-def test_a_mask_painted_on_transparency_is_white_where_it_was_painted(tmp_path: Path) -> None:
-    layer = Image.new("RGBA", (4, 4), (255, 255, 255, 0))
-    layer.paste((255, 255, 255, 255), (0, 0, 2, 4))
-    layer.save(tmp_path / "mask.png")
-    assert np.array_equal(
-        np.array(load_mask(tmp_path / "mask.png", (4, 4))), [[255, 255, 0, 0]] * 4
-    )
-
-
-def gray(path: Path, levels: list[int]) -> Path:
-    Image.fromarray(np.array([levels], dtype=np.uint8)).save(path)
-    return path
-
-
-@pytest.mark.parametrize("levels", [[0, 1, 0], [0, 7, 7], [0, 127, 0], [1, 1, 1]])
-def test_a_mask_of_labels_is_read_as_black_and_white_and_that_is_said(
-    tmp_path: Path, caplog, levels: list[int]
-) -> None:
-    mask = load_mask(gray(tmp_path / "m.png", levels), (3, 1))
-    assert np.asarray(mask).tolist() == [[255 if level else 0 for level in levels]]
-    assert f"white at {max(levels)} of 255" in caplog.text
-
-
-@pytest.mark.parametrize("levels", [[0, 255, 0], [0, 0, 0], [0, 100, 200], [30, 90, 255]])
-def test_a_mask_with_white_or_of_many_levels_is_taken_as_it_is(
-    tmp_path: Path, caplog, levels: list[int]
-) -> None:
-    mask = load_mask(gray(tmp_path / "m.png", levels), (3, 1))
-    assert np.asarray(mask).tolist() == [levels] and not caplog.text
-
-
-def test_a_weak_mask_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="has 3 levels, the brightest 60 of 255; give one whose"):
-        load_mask(gray(tmp_path / "m.png", [0, 30, 60]), (3, 1))
 
 
 def test_a_picture_with_broken_exif_is_read_as_it_lies(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
 def test_words_that_are_no_json_are_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         add(tar, "a.json", b"[1]")
-    with pytest.raises(UserError, match="a.json is no mapping"):
+    with pytest.raises(UserError, match="a.json: it holds no JSON object"):
         Shards(tmp_path)
 
 
@@ -191,3 +191,39 @@ def test_captions_of_upper_case_suffixes_marks_and_lists_are_read(tmp_path):
         add(tar, "A.json", b'{"caption": 3}')
     with pytest.raises(UserError, match=r"A\.json has a caption that is no text"):
         Shards(tmp_path)
+
+
+def test_what_is_missing_or_passed_over_is_named(tmp_path: Path) -> None:
+    picture = png(samples(1)[0]["image"])
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, data in (
+            *(("a.png", picture), ("a.txt", b"a cat"), ("b.png", picture)),
+            *(("c.txt", b"nothing to see"), ("a.jpg", b"no picture"), ("a.json", b"{}")),
+            *(("d.png", picture), ("d.txt", b"a dog"), ("d.txt", b"a fox")),
+        ):
+            add(tar, name, data)
+    shards = Shards(tmp_path)
+    assert [(sample["key"], sample["caption"]) for sample in shards] == [
+        *(("a", "a cat"), ("b", ""), ("d", "a dog"))
+    ]
+    assert shards.oddities.counts() == {
+        "pictures_without_caption": 1,
+        "captions_without_picture": 1,
+        "duplicate_keys": 2,
+    }
+    assert shards.oddities.notes() == [
+        "pictures have no caption: 1 ('b')",
+        "captions have no picture and are passed over: 1 ('a.tar:c')",
+        "files have the key of another and are passed over: 2 ('a.tar:a.jpg', 'a.tar:d.txt')",
+    ]
+
+
+def test_a_shard_that_comes_later_changes_no_name(tmp_path: Path) -> None:
+    """Names decide what is held out; keys of shards that number anew are told apart."""
+    picture = png(samples(1)[0]["image"])
+    for shard in ("b.tar", "a.tar"):
+        with tarfile.open(tmp_path / shard, "w") as tar:
+            add(tar, "0.png", picture)
+        records = [record for record in Shards(tmp_path).records]
+        assert {record.name for record in records} == {"0"}
+    assert [record.key for record in records] == ["a/0", "b/0"]

@@ -127,14 +127,6 @@ def test_an_editors_mark_is_no_part_of_a_caption_and_other_encodings_are_named(
         list(folder_samples(tmp_path))
 
 
-def test_pictures_of_other_formats_are_named(tmp_path: Path, caplog) -> None:
-    for name in ("a.png", "b.tif"):
-        Image.new("RGB", (4, 4)).save(tmp_path / name)
-    (tmp_path / "a.txt").write_text("a cat")
-    assert len(list(folder_samples(tmp_path))) == 1
-    assert "1 files" in caplog.text and "b.tif" in caplog.text and "a.txt" not in caplog.text
-
-
 def test_a_key_is_of_the_pictures_name_and_no_later_picture_moves_it(tmp_path: Path) -> None:
     def keys() -> dict[str, str]:
         return {sample["caption"]: sample["key"] for sample in folder_samples(tmp_path)}

@@ -8,8 +8,13 @@ from i2i_dds.editing.automask import AutoMask
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import EditBatch, finish
 from i2i_dds.editing.inversion import Inversion
+from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.errors import UserError
+from i2i_dds.scores.cds import CDS
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.sds import SDS
+from i2i_dds.scores.sds_l2 import SDSL2
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
 EDITORS = [
@@ -47,6 +52,37 @@ def test_outside_the_mask_the_latent_is_the_sources_to_the_bit(tiny, batch_of, e
         assert torch.equal(done.z[:, :, 2:], batch.z_src[:, :, 2:])
         assert done.nonfinite == 0 and (done.distance > 0).all()
     assert not torch.equal(steps[-1].z[:, :, :2], batch.z_src[:, :, :2])
+
+
+@pytest.mark.parametrize(
+    "editor",
+    [
+        *EDITORS,
+        *(LatentOptimization(score, steps=2) for score in (DDS(), SDS(), SDSL2(0.1), CDS())),
+    ],
+    ids=[*NAMES, "dds", "sds", "sds_l2", "cds"],
+)
+def test_every_editor_is_led_away_from_a_negative_prompt(tiny, batch_of, editor):
+    def edited(negative: str | None, target: str = "a lion") -> torch.Tensor:
+        batch = batch_of(tiny, "a cat", target, side=4, mask=upper_half(2, 4))
+        text_neg = None if negative is None else tiny.embed([negative])
+        return finish(editor(tiny, replace(batch, text_neg=text_neg))).z
+
+    plain = edited(None)
+    assert torch.equal(edited(""), plain) and not torch.equal(edited("snow"), plain)
+    if editor in (EDITORS[0], LatentOptimization(DDS(), steps=2)):  # of deltas: both sides have it
+        assert torch.equal(edited("snow", "a cat"), edited(None, "a cat"))
+
+
+def test_the_mask_is_found_beside_a_negative_prompt(tiny, batch_of):
+    batch = batch_of(tiny, "a cat", "a lion", side=4)
+    finder = AutoMask(noises=2)
+    plain = finder(tiny, replace(batch, generators=item_generators(0, range(2))))
+    led = finder(
+        tiny,
+        replace(batch, generators=item_generators(0, range(2)), text_neg=tiny.embed(["snow"])),
+    )
+    assert torch.allclose(led.strength, plain.strength, atol=1e-4)  # in the delta it cancels
 
 
 def test_t0_is_the_share_of_the_steps_that_are_taken(tiny, batch_of):

@@ -12,9 +12,11 @@ from PIL import Image
 
 import i2i_dds
 from i2i_dds import DDS, EditPipeline, Student, UserError, example_picture
-from i2i_dds.cli.app import config_dir
+from i2i_dds.cli.app import choices_of, config_dir
 from i2i_dds.cli.edit import main
+from i2i_dds.cli.keys import build
 from i2i_dds.data.images import to_tensor
+from i2i_dds.pipelines.editors import EDITORS, SCORES, STUDENT, build_editor
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.teacher.presets import presets_for
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
@@ -32,7 +34,21 @@ def pipe(folder: Path) -> EditPipeline:
     return EditPipeline.from_pretrained(str(folder), device="cpu")
 
 
-@pytest.mark.parametrize("editor", ["zero_shot", "inversion", "sdedit"])
+def test_the_command_and_python_call_editors_the_same() -> None:
+    assert set(choices_of("editor")) == {*EDITORS, STUDENT}
+    assert set(choices_of("score")) == set(SCORES)
+    with pytest.raises(UserError, match=r"editor: 'student' .*; give Student.from_pretrained"):
+        build_editor(STUDENT, presets_for("pocket"))
+
+
+@pytest.mark.parametrize("name", EDITORS)
+def test_an_editor_has_the_same_settings_by_either_way(name: str) -> None:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = compose("edit", [f"editor={name}"])
+    assert build(cfg, "editor") == build_editor(name, presets_for("pocket"))[0]
+
+
+@pytest.mark.parametrize("editor", [name for name in EDITORS if name != "inpaint"])
 def test_the_command_and_python_make_the_same_bits(
     editor: str, folder: Path, pipe: EditPipeline, tmp_path: Path, monkeypatch, capsys
 ) -> None:
@@ -40,10 +56,12 @@ def test_the_command_and_python_make_the_same_bits(
     example_picture(size=32).save("cat.png")
     typed = ["edit", "teacher=sd15", f"teacher.path={folder}", "teacher.device=cpu", "steps=4"]
     typed += [f"editor={editor}", "image=cat.png", "prompt.source=a cat", "prompt.target=a lion"]
+    typed += ["prompt.negative=snow"]
     monkeypatch.setattr("sys.argv", typed)
     main()
     run = Path(capsys.readouterr().out.splitlines()[-1])
-    out = pipe("cat.png", source="a cat", target="a lion", editor=editor, num_inference_steps=4)
+    words = {"source": "a cat", "target": "a lion", "negative_prompt": "snow"}
+    out = pipe("cat.png", **words, editor=editor, num_inference_steps=4)
     command = np.asarray(Image.open(run / "edited" / "cat.png"))
     assert np.array_equal(np.asarray(out.images[0]), command)
     config = json.loads((run / "result.json").read_text())["config"]
@@ -103,6 +121,12 @@ def test_a_generator_draws_the_seed(pipe: EditPipeline) -> None:
         ({"mask": Image.new("L", (8, 8))}, "mask: it is 8x8 but its picture is 32x32"),
         ({"score": "dss"}, "score: 'dss' is not allowed; give one of dds"),
         ({"target": ""}, "target: '' is not allowed"),
+        ({"negative_prompt": ["a", "b"]}, "negative_prompt: 2 are given for 1 pictures"),
+        ({"negative_prompt": 3}, "negative_prompt: 3 is not allowed; give a text"),
+        (
+            {"negative_prompt": "snow", "guidance_scale": 1.0},
+            "negative_prompt: 'snow' would not be looked at, for this editor guides by no scale",
+        ),
     ],
 )
 def test_what_is_not_allowed_is_refused_by_its_argument(arguments, message, pipe) -> None:

@@ -52,7 +52,7 @@ def test_another_kind_of_pipeline_is_refused(copy):
 
 def test_a_damaged_index_is_refused(copy):
     (copy / "model_index.json").write_text("{")
-    with pytest.raises(UserError, match="is not JSON"):
+    with pytest.raises(UserError, match="cannot be read as JSON"):
         load(copy)
 
 
@@ -193,9 +193,22 @@ def test_the_position_ids_of_older_files_are_no_stranger(copy) -> None:
     assert load(copy).latent_channels == 4
 
 
-def test_the_networks_of_image_to_image_are_those_of_text_to_image(copy) -> None:
-    edit_json(copy / "model_index.json", _class_name="StableDiffusionImg2ImgPipeline")
+@pytest.mark.parametrize("kind", ["Img2ImgPipeline", "InpaintPipeline", "ControlNetPipeline"])
+def test_pipelines_of_the_same_networks_are_read(copy, kind: str) -> None:
+    edit_json(copy / "model_index.json", _class_name=f"StableDiffusion{kind}")
     assert load(copy).latent_channels == 4
+
+
+def test_a_scheduler_of_another_process_is_refused(copy) -> None:
+    file = copy / "scheduler" / "scheduler_config.json"
+    edit_json(file, _class_name="FlowMatchEulerDiscreteScheduler")
+    with pytest.raises(UserError, match="^scheduler._class_name: 'FlowMatchEulerDiscreteSched"):
+        load(copy)
+
+
+def test_a_config_that_names_kernels_of_the_hub_downloads_none(copy) -> None:
+    edit_json(copy / "text_encoder" / "config.json", _attn_implementation="evil/kernels")
+    assert load(copy).text_encoder.config._attn_implementation == "sdpa"
 
 
 def test_a_folder_with_weights_of_a_variant_alone_is_loaded(copy, tiny_folder) -> None:
@@ -213,3 +226,41 @@ def test_a_checkpoint_of_another_family_says_which_teacher_fits(tiny_folder, tin
         load(tiny_sd3_folder)
     with pytest.raises(UserError, match=r"is a StableDiffusionPipeline; give .*teacher=sd15$"):
         StableDiffusion3Teacher.load(str(tiny_folder), device="cpu")
+
+
+def test_a_variant_of_the_weights_is_loaded_where_it_is_asked_for(copy):
+    for part, name in (
+        ("unet", "diffusion_pytorch_model"),
+        ("vae", "diffusion_pytorch_model"),
+        ("text_encoder", "model"),
+    ):
+        weights = load_file(copy / part / f"{name}.safetensors")
+        save_file(
+            {key: value + 1 for key, value in weights.items()},
+            copy / part / f"{name}.fp16.safetensors",
+            {"format": "pt"},
+        )
+    plain, other = load(copy), load(copy, variant="fp16")
+    for part in ("unet", "vae", "text_encoder"):
+        one, two = (next(iter(getattr(each, part).parameters())) for each in (plain, other))
+        torch.testing.assert_close(two, one + 1)
+
+
+def test_a_variant_that_is_not_there_is_refused(copy):
+    with pytest.raises(UserError, match="is not complete .*, of variant 'fp8'"):
+        load(copy, variant="fp8")
+
+
+def test_a_revision_goes_with_a_hub_id(copy, monkeypatch):
+    with pytest.raises(UserError, match="revision: 'main' goes with a hub id, and"):
+        load(copy, revision="main")
+    with pytest.raises(UserError, match="revision: 7 is not allowed; give a text"):
+        load(copy, revision=7)
+    asked = []
+    monkeypatch.setattr(
+        "i2i_dds.teacher.folders.model_info",
+        lambda source, revision, timeout: asked.append(revision) or (_ for _ in ()).throw(OSError),
+    )
+    with pytest.raises(UserError, match="is not on this machine"):
+        load("some/model", revision="abc")
+    assert asked == ["abc"]

@@ -54,6 +54,18 @@ def test_the_scale_one_asks_no_unconditional_question(teacher, noisy):
     assert teacher.passes == [4]
 
 
+def test_a_negative_prompt_stands_for_the_empty_one_on_all_sides(teacher, noisy):
+    texts, negative = [teacher.embed(["0"]), teacher.embed(["1"])], teacher.embed(["2", "1"])
+    found = predict_guided(teacher, noisy, texts, T, 3.0, negative)
+    for z_t, prompt, eps in zip(noisy, "01", found, strict=True):
+        cond = teacher.predict_noise(z_t, T, teacher.embed([prompt, prompt]))
+        uncond = teacher.predict_noise(z_t, T, negative)
+        torch.testing.assert_close(eps, -2.0 * uncond + 3.0 * cond, atol=1e-12, rtol=1e-12)
+    empty = predict_guided(teacher, noisy, texts, T, 3.0, teacher.embed([""]))
+    plain = predict_guided(teacher, noisy, texts, T, 3.0)
+    assert all(torch.equal(one, other) for one, other in zip(empty, plain, strict=True))
+
+
 def test_branches_and_texts_must_pair_up(teacher, noisy):
     with pytest.raises(ValueError, match="2 branches"):
         predict_guided(teacher, noisy, [teacher.embed(["0"])], T, 1.0)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -32,35 +33,54 @@ def test_the_newest_run_of_the_same_job_is_found(tmp_path: Path) -> None:
         newest_checkpoint({**CONFIG, "seed": 7}, *folders)
 
 
-def test_a_checkpoint_that_could_not_be_written_is_an_error(module, data, trainer, tmp_path):
-    class Silent(Checkpoints):
-        """As when Lightning passes over a refused permission."""
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch):
+    """Lets the disk refuse half of a checkpoint, from the given one on."""
 
-        def _save(self, trainer, path):
-            trainer.save_checkpoint = lambda *_, **__: None
-            super()._save(trainer, path)
+    def failing(error: Exception, nth: int) -> None:
+        saved, save = [], torch.save
 
-    with pytest.raises(UserError, match=r"hydra\.run\.dir: no checkpoint can be written in"):
-        trainer(1, Silent(tmp_path / "c")).fit(module(), datamodule=data())
+        def torn(content, file):
+            saved.append(1)
+            if len(saved) >= nth:
+                file.write(b"half")
+                raise error
+            save(content, file)
+
+        monkeypatch.setattr("i2i_dds.checkpoint_io.torch.save", torn)
+
+    return failing
 
 
-def test_a_write_that_fails_leaves_the_checkpoint_before_it(module, data, trainer, tmp_path):
-    class Killed(Checkpoints):
-        """Stops in the middle of its second write."""
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [(errno.EACCES, "may not be written by this user"), (errno.ENOSPC, "no space is left")],
+)
+def test_a_checkpoint_that_cannot_be_written_is_an_error_that_names_its_folder(
+    module, data, trainer, tmp_path, failing, number, sentence
+):
+    failing(OSError(number, "no"), nth=1)
+    with pytest.raises(UserError, match=f"cannot write in '{tmp_path}/c', .*{sentence}"):
+        trainer(1, Checkpoints(tmp_path / "c")).fit(module(), datamodule=data())
+    assert list((tmp_path / "c").iterdir()) == []
 
-        def _save(self, trainer, path):
-            if trainer.global_step == 2:
 
-                def torn(partial, **_):
-                    Path(partial).write_bytes(b"half")
-                    raise KeyError("killed")
-
-                trainer.save_checkpoint = torn
-            super()._save(trainer, path)
-
+def test_a_write_that_fails_leaves_the_checkpoint_before_it(
+    module, data, trainer, tmp_path, failing
+):
+    failing(KeyError("killed"), nth=2)
     with pytest.raises(KeyError):
-        trainer(4, Killed(tmp_path, every_n_steps=1)).fit(module(), datamodule=data())
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 1
+        trainer(4, Checkpoints(tmp_path / "c", every_n_steps=1)).fit(module(), datamodule=data())
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["last.ckpt"]
+    assert torch.load(tmp_path / "c" / "last.ckpt", weights_only=True)["global_step"] == 1
+
+
+def test_steps_that_are_kept_do_not_stand_for_the_last(module, data, trainer, tmp_path):
+    kept = Checkpoints(tmp_path, every_n_steps=100, keep_every_n_steps=3)
+    trainer(100, kept, max_epochs=1).fit(module(), datamodule=data(n_train=6))
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == [
+        *("last.ckpt", "step-000003.ckpt")
+    ]
 
 
 def test_a_training_that_its_epochs_end_leaves_a_checkpoint(module, data, trainer, tmp_path):

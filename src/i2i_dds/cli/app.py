@@ -2,13 +2,13 @@
 
 A command ends in one of four ways: with its run folder's path as the last line of standard
 output (exit code 0), the same after it has named what could not be read of several inputs (exit
-code 3), with one sentence on standard error that says what to put right (exit code 2), or, when
-the mistake is ours, with a traceback (exit code 1).
+code 3), with one sentence on standard error that says what to put right (exit code 2), with one
+that says which signal stopped it (130 or 143), or, when the mistake is ours, with a traceback (exit
+code 1).
 """
 
 import functools
 import os
-import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,9 +29,12 @@ from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.family import name_family
 from i2i_dds.cli.memory import keep_freed_memory
 from i2i_dds.cli.root import Root
+from i2i_dds.cli.surroundings import quiet_about_secrets, redact_hydra_files, say_leftovers
 from i2i_dds.distributed import launched_rank, launched_world_size
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
+from i2i_dds.redaction import redact, redact_line, redact_override
+from i2i_dds.signals import Stopped, hearing, second_ends
 from i2i_dds.teacher.presets import config_dir
 
 Job = Callable[[DictConfig], "Path | tuple[Path, float | None] | Incomplete"]
@@ -41,7 +44,6 @@ INCOMPLETE = 3
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _POCKET = "pocket"
-_SECRET = re.compile(r"api_?key|token$|password|secret", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def entry_point(
     typed: Mapping[str, str] | None = None,
     moved: Mapping[str, str] | None = None,
     shares: bool = False,
+    resumes: bool = False,
 ) -> Callable[[Job], Callable[[], None]]:
     """Makes a console command of a function that takes a composed config.
 
@@ -86,6 +89,7 @@ def entry_point(
             takes a name that is also a folder of ``conf/`` for a choice of that group.
         moved: Keys and groups that are gone -> what to give instead.
         shares: Whether several processes share its work. Others refuse to do it several times.
+        resumes: Whether it goes on where it stopped when it is typed again.
 
     Returns:
         A decorator. The function it takes returns its run folder, or (run folder, metric) where
@@ -100,7 +104,13 @@ def entry_point(
             root = Root(config_dir() / f"{config_name}.yaml")
             _groups[:] = root.groups
             # With the switch on, Hydra raises what it would otherwise print in several lines.
-            with _explained(full_error, root), _hydra_full_error("1"):
+            how = "; the same command goes on from there" if resumes else ""
+            with (
+                quiet_about_secrets(sys.argv[1:]),
+                _stoppable(how),
+                _explained(full_error, root),
+                _hydra_full_error("1"),
+            ):
                 refuse_moved(sys.argv[1:], moved or {})
                 if not shares and launched_world_size() > 1:
                     raise UserError(
@@ -128,16 +138,12 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     """Turns a config into a plain dict with every interpolation resolved and secrets redacted."""
     content = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(content, dict)
-    return _redacted(content)
+    return redact(content)
 
 
 def overrides() -> list[str]:
     """What was typed for the running job, with secrets redacted."""
-    pairs = (one.partition("=") for one in HydraConfig.get().overrides.task)
-    return [
-        f"{key}{equals}{'<redacted>' if _SECRET.search(key) else value}"
-        for key, equals, value in pairs
-    ]
+    return [redact_override(one) for one in HydraConfig.get().overrides.task]
 
 
 def settings_of(cfg: DictConfig, free: Collection[str]) -> dict[str, Any]:
@@ -211,11 +217,16 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
 
     @functools.wraps(job)
     def task(cfg: DictConfig) -> float | None:
+        from i2i_dds.runs import disk_errors
+
         single = HydraConfig.get().mode is RunMode.RUN  # of a sweep, Hydra names the failing job
         try:
             with _explained(full_error if single else "1"), _hydra_full_error(full_error):
+                redact_hydra_files()
                 _say_whose_settings(cfg)
-                result = job(cfg)
+                say_leftovers(run_dir().parent, *([Path(cfg.out).parent] if cfg.get("out") else []))
+                with disk_errors(run_dir()):
+                    result = job(cfg)
         finally:
             _remove_if_empty(run_dir())
         if isinstance(result, Incomplete):
@@ -249,16 +260,22 @@ def _explained(full_error: str | None, root: Root | None = None) -> Iterator[Non
         if sentence is None:
             raise
         sys.stdout.flush()
-        print(f"error: {sentence}", file=sys.stderr, flush=True)
+        print(f"error: {redact_line(sentence)}", file=sys.stderr, flush=True)
         sys.exit(2)
 
 
-def _redacted(value: Any, key: str = "") -> Any:
-    if isinstance(value, dict):
-        return {name: _redacted(item, str(name)) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_redacted(item, key) for item in value]
-    return "<redacted>" if isinstance(value, str) and _SECRET.search(key) else value
+@contextmanager
+def _stoppable(how: str) -> Iterator[None]:
+    """Ends the process in good order, with one sentence and the status shells know, at a signal."""
+    try:
+        with second_ends(launched_world_size()), hearing():
+            yield
+    except Stopped as stopped:
+        if launched_rank() == 0:
+            sys.stdout.flush()
+            stopped.how = stopped.how or how
+            print(stopped, file=sys.stderr, flush=True)
+        sys.exit(stopped.status)
 
 
 @contextmanager

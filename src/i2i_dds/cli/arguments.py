@@ -1,30 +1,49 @@
 """The command line before Hydra reads it: what is no ``key=value`` is refused in one sentence."""
 
+import json
 import os
 import re
 import shlex
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from itertools import accumulate
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.errors import HydraException
 
 from i2i_dds.cli.explain import nearest_keys
 from i2i_dds.cli.root import Root
 from i2i_dds.errors import UserError
+from i2i_dds.reading import is_text
 
 _WRITTEN = "options are written key=value"
 _HAS_KEY = re.compile(r"~|\+{0,2}[^=+]+=")
-PATHS = (
+INPUTS = (
     *("teacher.path", "teacher.revision", "teacher.variant"),
     *("image", "mask", "item", "ckpt", "ckpt_path", "judge", "clip", "dino"),
-    *("root", "out", "path", "prompts", "folder", "lora_dir", "data.folder", "features.teacher"),
-    *("paths.output_dir", "paths.sweep_dir", "paths.data_dir", "paths.lora_dir"),
-    *("paths.benchmark_dir", "runs", "hydra.run.dir"),
+    *("root", "path", "prompts", "folder", "data.folder", "features.teacher"),
 )
-"""Keys of files and folders, and of which of a hub's, of any command."""
+"""Keys of files and folders that are read, and of which of a hub's, of any command."""
+
+OUTPUTS = (
+    *("out", "lora_dir", "runs", "hydra.run.dir"),
+    *("paths.output_dir", "paths.sweep_dir", "paths.data_dir", "paths.lora_dir"),
+    "paths.benchmark_dir",
+)
+"""Keys of folders that are written, which may refer to other keys by ``${...}``."""
+
+_TASK_TEXT = re.compile(r"task\.tasks\.[^.]+\.(append|instruction)")
+_REFERENCE = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
+"""One that Hydra would resolve, by an even number of backslashes before it."""
+
+_ENTRY = re.compile(
+    r"""(?<=[\[,])\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*(?=[,\]])""", re.DOTALL
+)
+"""A quoted entry of a list."""
 
 _MODES = ("run", "multirun", "cfg", "info")
 
@@ -43,6 +62,8 @@ def checked(arguments: Sequence[str], root: Root) -> Sequence[str]:
     Raises:
         UserError: For what cannot be meant for Hydra, such as ``--steps 3`` or ``cat.png``.
     """
+    for argument in arguments:
+        _check_encoding(argument)
     parser = get_args_parser()
     parser.error = _refuse
     found, unknown = parser.parse_known_args(list(arguments))
@@ -65,42 +86,79 @@ def quote_text(arguments: Sequence[str], keys: Collection[str]) -> list[str]:
 
     Args:
         arguments: The command line without the program's name.
-        keys: The keys whose values are text. Those of :data:`PATHS` are added.
+        keys: The keys whose values are text. Those of :data:`INPUTS` and :data:`OUTPUTS` are added.
 
     Returns:
         The arguments. Left alone are ``null``, nothing, a list in brackets, a value in quotes
-        from its first character to its last, with ``--multirun`` a sweep, and a path that refers
-        to other keys by ``${...}``. All else arrives letter by letter, ``${`` and backslashes
-        included.
+        from its first character to its last, with ``--multirun`` a sweep, and an output folder
+        that refers to other keys by ``${...}``. All else arrives letter by letter, ``${`` and
+        backslashes included; in lists, quotes and sweeps too nothing is put for a ``${...}``,
+        which could be a secret of the environment.
     """
     multirun = "-m" in arguments or "--multirun" in arguments
 
     def quoted(argument: str) -> str:
         key, equals, value = argument.partition("=")
         name = key.lstrip("+")
-        if name not in keys and name not in PATHS:
+        literal = name in keys or name in INPUTS or _TASK_TEXT.fullmatch(name) is not None
+        if not literal and (name not in OUTPUTS or "${" in value):
             return argument
-        if value in ("", "null", "???") or _is_list(value) or _is_quoted(value):
+        if value in ("", "null", "???"):
             return argument
-        if (multirun and re.search(r"[,(]", value)) or (name not in keys and "${" in value):
-            return argument
-        # Where a backslash stands before a quote, or before an interpolation, it escapes that.
-        escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
-        escaped = re.sub(r"(\\*)'", r"\1\1\\'", escaped)
-        escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
-        return f"{key}{equals}'{escaped}'"
+        sweep = multirun and re.search(r"[,(]", value)
+        if sweep or _is_list(value) or _is_quoted(value):
+            return _unresolved(argument) if _REFERENCE.search(value) else argument
+        return f"{key}{equals}{_as_typed(value)}"
 
     return [quoted(argument) for argument in arguments]
 
 
+def _as_typed(text: str) -> str:
+    """Quoted so that Hydra and OmegaConf give back the text letter by letter."""
+    # Where a backslash stands before a quote, or before an interpolation, it escapes that.
+    escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", escaped)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"'{escaped}'"
+
+
+def _unresolved(argument: str) -> str:
+    """A list, a quoted value or a sweep, in whose texts no ``${...}`` is resolved."""
+    try:
+        override = OverridesParser.create().parse_override(argument)
+        value = override.value()
+    except HydraException:  # told when Hydra reads it
+        return argument
+    return f"{argument.partition('=')[0]}={_written(value)}"
+
+
+def _written(value: Any) -> str:
+    """What Hydra's parser made of a value, as it is typed."""
+    if isinstance(value, ChoiceSweep):
+        return ",".join(map(_written, value.list))
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    if isinstance(value, QuotedString):
+        return _as_typed(value.text)
+    return _as_typed(value) if isinstance(value, str) else json.dumps(value)
+
+
 def _is_list(value: str) -> bool:
     """Whether the first bracket is closed by the last character, and not before."""
+    value = _ENTRY.sub("", value)  # brackets in it are none of the list's
     depths = list(accumulate((char == "[") - (char == "]") for char in value))
     return value[:1] == "[" and depths[-1] == 0 and depths.index(0) == len(depths) - 1
 
 
 def _is_quoted(value: str) -> bool:
     return re.fullmatch(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", value, re.DOTALL) is not None
+
+
+def _check_encoding(argument: str) -> None:
+    """Refuses bytes that are no text, as file names of another encoding have."""
+    if not is_text(argument):
+        key, _, value = argument.partition("=")
+        raise UserError(f"{key}: {value!r} is not UTF-8; rename the file, or type it in UTF-8")
 
 
 def _refuse(message: str) -> NoReturn:

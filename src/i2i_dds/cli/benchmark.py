@@ -53,6 +53,7 @@ _FREE = (
     "benchmark",
     typed={"data": "benchmark"},
     shares=True,
+    resumes=True,
     moved={
         "arms": "give sweep=<method>.<setting> sweep_values=[...] to sweep another setting",
         "pull": "give lambda_l2=<number>",

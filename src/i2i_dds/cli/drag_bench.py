@@ -36,7 +36,7 @@ _FREE = ("n", "paths", "out", "name", "lora_dir", "root")
 """Settings that may differ when a benchmark goes on."""
 
 
-@entry_point("drag_bench", typed={"data": "benchmark"}, shares=True)
+@entry_point("drag_bench", typed={"data": "benchmark"}, shares=True, resumes=True)
 def main(cfg: DictConfig) -> Path:
     """Drags this process's share of what is left; the first process writes the summary."""
     check(cfg, _RULES, typed={"data": "benchmark"})

@@ -23,15 +23,23 @@ from omegaconf.errors import (
 
 from i2i_dds.checks import did_you_mean, meant
 from i2i_dds.cli.root import Root
+from i2i_dds.distributed import launched_world_size
 from i2i_dds.errors import UserError
 
 _NOT_SET = ("hydra", "teacher.presets")
 """Hydra's own settings, and the values that others take unless they are set."""
 
+_LOST = re.compile(
+    r"gloo.*(closed|reset) by peer|gloo.*Broken pipe|Dist(Backend|Network|Store)Error|"
+    r"nccl(Remote|System)Error|Connection closed by peer",
+    re.DOTALL | re.IGNORECASE,
+)
+"""What a process hears of the network when another one of its run has ended."""
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_ACCESS = (
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
 )
 
 
@@ -64,6 +72,8 @@ def explain(error: BaseException, root: Root | None = None) -> str | None:
         return _composition(error, root)
     if isinstance(error, OmegaConfBaseException):
         return _one_line(f"{error.full_key}: {error.msg or error}")
+    if launched_world_size() > 1 and _LOST.search(f"{type(error).__name__}: {error}"):
+        return "another process of this run has ended, so this one does too; see what that one says"
     return _disk(error) if isinstance(error, OSError) else None
 
 
@@ -183,6 +193,8 @@ def _composition(error: CompactHydraException, root: Root | None) -> str:
 
 def _instantiation(error: InstantiationException, root: BaseException) -> str | None:
     """A refused argument or an unknown name is the config's fault; anything else is a bug."""
+    if isinstance(root, OSError):
+        return _disk(root)
     if isinstance(root, InstantiationException | TypeError | ValueError | ImportError):
         return _one_line(str(error))
     return None

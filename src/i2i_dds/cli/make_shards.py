@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.cli.app import entry_point, resolved
+from i2i_dds.cli.app import Incomplete, entry_point, resolved
 from i2i_dds.errors import UserError
+from i2i_dds.progress import notify
 
 if TYPE_CHECKING:
     from i2i_dds.data.shards import Sample
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @entry_point("make_shards", text=["path", "prompts"])
-def main(cfg: DictConfig) -> Path:
+def main(cfg: DictConfig) -> Path | Incomplete:
     """Writes the shards to ``cfg.out`` and returns it."""
     if cfg.source not in _SOURCES:
         raise UserError(f"source: '{cfg.source}' is unknown; it is one of {', '.join(_SOURCES)}")
@@ -30,29 +31,35 @@ def main(cfg: DictConfig) -> Path:
 
     from i2i_dds.data.shards import write_shards
 
-    samples, count = _SOURCES[cfg.source](cfg)
+    unreadable: dict[str, str] = {}
+    samples, count = _SOURCES[cfg.source](cfg, unreadable)
     # The bar goes to standard error: the last line of standard output is the folder.
     samples = track(samples, cfg.source, count, console=Console(stderr=True))
     out = Path(cfg.out)
-    write_shards(samples, out, cfg.samples_per_shard, settings=resolved(cfg))
-    return out
+    settings = resolved(cfg)
+    write_shards(samples, out, cfg.samples_per_shard, settings=settings, unreadable=unreadable)
+    for reason in unreadable.values():
+        notify(reason)
+    if unreadable:
+        notify(f"path: {len(unreadable)} files could not be read; all others are in the shards")
+    return Incomplete(out) if unreadable else out
 
 
-def _critters(cfg: DictConfig) -> tuple[Iterable[Sample], int]:
+def _critters(cfg: DictConfig, _: dict[str, str]) -> tuple[Iterable[Sample], int]:
     from i2i_dds.data.sources import critters_samples
 
     return critters_samples(_scenes(cfg), cfg.size), cfg.n
 
 
-def _folder(cfg: DictConfig) -> tuple[Iterable[Sample], int | None]:
+def _folder(cfg: DictConfig, unreadable: dict[str, str]) -> tuple[Iterable[Sample], int | None]:
     from i2i_dds.data.sources import folder_samples
 
     if cfg.path is None:
         raise UserError("path: no folder is given; source=folder needs path=<folder of pictures>")
-    return folder_samples(cfg.path, cfg.size), None
+    return folder_samples(cfg.path, cfg.size, unreadable=unreadable), None
 
 
-def _teacher(cfg: DictConfig) -> tuple[Iterable[Sample], int]:
+def _teacher(cfg: DictConfig, _: dict[str, str]) -> tuple[Iterable[Sample], int]:
     from i2i_dds.cli.keys import build
     from i2i_dds.data.sources import read_prompts, teacher_samples
 
@@ -86,7 +93,10 @@ def _scenes(cfg: DictConfig) -> Iterator[Captioned]:
     return task_scenes(tasks, cfg.split, cfg.n, cfg.seed, **fixed)
 
 
-_SOURCES: dict[str, Callable[[DictConfig], tuple[Iterable[Sample], int | None]]] = {
+_Source = Callable[[DictConfig, dict[str, str]], "tuple[Iterable[Sample], int | None]"]
+"""The samples and how many they are; it fills the mapping with files that cannot be read."""
+
+_SOURCES: dict[str, _Source] = {
     "critters": _critters,
     "folder": _folder,
     "teacher": _teacher,

@@ -17,7 +17,7 @@ _STAGES = {
 """Of each pocket; a class has them too, but importing it takes seconds."""
 
 
-@entry_point("pretrain")
+@entry_point("pretrain", resumes=True)
 def main(cfg: DictConfig) -> Path:
     """Runs the stages asked for; returns the working folder, or the report's."""
     stages = _STAGES[cfg.pocket]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,8 @@ from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
+from i2i_dds.reading import expanded
+from i2i_dds.signals import Stopped
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -45,7 +47,7 @@ _RULES = {
 def main(cfg: DictConfig) -> tuple[Path, float | None]:
     """Trains in the run folder; returns it and the number that a sweeper optimizes."""
     from i2i_dds.evaluation.students import optimizable
-    from i2i_dds.runs import write_json
+    from i2i_dds.runs import disk_errors, replacing_folder, write_json
     from i2i_dds.student.load import STUDENT
     from i2i_dds.tasks import TaskSet
     from i2i_dds.training.checkpoints import CONFIG
@@ -67,11 +69,13 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     try:
         for logger in trainer.loggers:
             logger.log_hyperparams(settings)
-        with typed_keys(cfg, "data"), _terminated_is_no_success(trainer, folder):
-            _fit(module, data, trainer, checkpoint, content)
-        if trainer.is_global_zero:
-            module.student.save_pretrained(folder / STUDENT)
-        numbers = _measure(cfg, module, data, trainer, folder, zero_shot)
+        with disk_errors(folder), _stops_with_advice(trainer, folder, checkpoint):
+            with typed_keys(cfg, "data"):
+                _fit(module, data, trainer, checkpoint, content)
+            if trainer.is_global_zero:
+                with replacing_folder(folder / STUDENT) as partial:
+                    module.student.save_pretrained(partial)
+            numbers = _measure(cfg, module, data, trainer, folder, zero_shot)
     finally:
         finish_loggers(trainer.loggers)
     return folder, None if cfg.optimized_metric is None else numbers[cfg.optimized_metric]
@@ -83,9 +87,14 @@ def _checkpoint(cfg: DictConfig, settings: dict[str, Any]) -> Path | None:
 
     if cfg.ckpt_path is None:
         return None
-    if cfg.ckpt_path != "last":
-        return Path(cfg.ckpt_path).expanduser()
-    found = newest_checkpoint(settings, cfg.paths.output_dir, cfg.paths.sweep_dir)
+    if cfg.ckpt_path not in ("last", "auto"):
+        return expanded(cfg.ckpt_path)
+    try:
+        found = newest_checkpoint(settings, cfg.paths.output_dir, cfg.paths.sweep_dir)
+    except UserError:
+        if cfg.ckpt_path == "last":
+            raise
+        return None
     log.info("going on from %s", found)
     return found
 
@@ -102,6 +111,7 @@ def _parts(
     """Builds everything else from its part of the config."""
     from i2i_dds.cli.sizes import data_module
     from i2i_dds.training.module import EditTraining
+    from i2i_dds.training.stopping import StopOnSignal
 
     teacher = build(cfg, "teacher")
     data = data_module(cfg, teacher, tasks)
@@ -118,6 +128,7 @@ def _parts(
         ]
         for group in ("callbacks", "logger")
     )
+    callbacks.append(StopOnSignal())
     trainer = build(cfg, "trainer", callbacks=callbacks, logger=loggers)
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started > 1 and trainer.world_size == 1:
@@ -130,29 +141,28 @@ def _parts(
 
 def _content(checkpoint: Path | None, module: EditTraining) -> dict[str, Any]:
     """What the checkpoint holds, if it is one of this student."""
-    from i2i_dds.student.load import check_same_student, read_checkpoint
+    from i2i_dds.student.load import check_resumable, check_same_student, read_checkpoint
 
     if checkpoint is None:
         return {}
     content = read_checkpoint(checkpoint, "ckpt_path")
     check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
+    check_resumable(content, "ckpt_path", checkpoint)
     return content
 
 
 @contextmanager
-def _terminated_is_no_success(trainer: Trainer, folder: Path) -> Iterator[None]:
-    """Ends a training that SIGTERM stopped with the status that shells know it by."""
-    from pytorch_lightning.utilities.exceptions import SIGTERMException
-
+def _stops_with_advice(trainer: Trainer, folder: Path, checkpoint: Path | None) -> Iterator[None]:
+    """Says of a training that a signal stops where it stood and how to go on."""
     from i2i_dds.student.load import LAST
 
     try:
         yield
-    except SIGTERMException:
-        there = (folder / LAST).is_file()
-        rest = f"; go on with ckpt_path='{folder / LAST}'" if there else ""
-        notify(f"stopped by SIGTERM at step {trainer.global_step}{rest}")
-        raise SystemExit(128 + signal.SIGTERM) from None
+    except Stopped as stopped:
+        last = folder / LAST if (folder / LAST).is_file() else checkpoint
+        rest = "" if last is None else f"; go on with {shlex.quote(f'ckpt_path={last}')}"
+        stopped.how = f" at step {trainer.global_step}{rest}"
+        raise
 
 
 def _fit(
@@ -211,6 +221,7 @@ def _measure(
         "unreadable_pictures": len(
             {name for names in gather(_unreadable(trainer)) for name in names}
         ),
+        **data.oddities.counts(),
         "split": cfg.final.split,
         "overrides": overrides(),
     }
@@ -222,6 +233,8 @@ def _measure(
         write_image(folder / "grid.png", grid(table.columns(student, teacher), table.captions))
     write_json(folder / "metrics.json", numbers)
     _log_final(trainer, numbers)
+    for note in data.oddities.notes():
+        notify(f"{data.folder}: {note}")
     return numbers
 
 

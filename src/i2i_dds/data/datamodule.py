@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +21,12 @@ from i2i_dds.data.edits import SceneEdits, ShardEdits, accepted, collate, held_o
 from i2i_dds.data.epochs import EpochLoader, EpochPlan
 from i2i_dds.data.shards import MANIFEST, Shards, write_shards
 from i2i_dds.data.sources import Captioned, critters_samples, task_scenes
+from i2i_dds.data.tars import Oddities
+from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
 from i2i_dds.tasks import TaskSet
+
+log = logging.getLogger(__name__)
 
 HELD_OUT = ("critters", "shards")
 
@@ -112,6 +117,11 @@ class EditDataModule(LightningDataModule):
             self._shards, self.tasks, self.size, self.seed, self._numbers[split], self.max_broken
         )
 
+    @property
+    def oddities(self) -> Oddities:
+        """What the shards lack, or what of them is passed over."""
+        return self._shards.oddities
+
     def train_dataloader(self) -> EpochLoader:
         """Epochs of known length, resumable at any batch."""
         dataset = self.dataset("train")
@@ -134,7 +144,11 @@ class EditDataModule(LightningDataModule):
     def _shards(self) -> Shards:
         if self.makes_shards and not self.folder.exists():
             self.prepare_data()
-        return Shards(self.folder)
+        shards = Shards(self.folder)
+        if launched_rank() == 0:
+            for note in shards.oddities.notes():
+                log.warning("%s: %s", self.folder, note)
+        return shards
 
     @cached_property
     def _numbers(self) -> dict[str, list[int]]:

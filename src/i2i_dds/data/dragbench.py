@@ -26,6 +26,7 @@ from i2i_dds.critters.drags import KINDS, Kind
 from i2i_dds.data.images import load_image, load_mask
 from i2i_dds.data.sources import Split
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded
 
 Point = tuple[float, float]
 Points = tuple[tuple[Point, Point], ...]
@@ -83,7 +84,7 @@ def list_items(root: str | Path, argument: str = "root") -> dict[str, Path]:
     Raises:
         UserError: it does not exist or holds no item.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     if not root.is_dir():
         raise UserError(
             f"{argument}: '{root}' is not a folder; give one that holds DragBench's items"
@@ -110,7 +111,7 @@ def load_item(folder: str | Path, name: str | None = None) -> DragItem:
         UserError: a file is missing or broken, a mask is of another size, or points are not pairs
             of places in the picture.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     words = next((folder / file for file in _LAYOUTS if (folder / file).is_file()), None)
     wanted = () if words is None else (_LAYOUTS[words.name], "mask.png")
     if words is None or not all((folder / file).is_file() for file in wanted):

@@ -193,8 +193,8 @@ def held_out_numbers(
 ) -> dict[str, list[int]]:
     """Splits samples for good: {"train": ..., "val": ..., "test": ...}.
 
-    A sample's key alone decides, by its hash: an eighth is for the test and an eighth for
-    validation. So neither tasks, nor counts, nor pictures that come later ever move one.
+    A sample's name in its shard alone decides, by its hash: an eighth is for the test and an
+    eighth for validation. So neither tasks, nor counts, nor what comes later ever moves one.
 
     Args:
         shards: Where they are.
@@ -207,7 +207,7 @@ def held_out_numbers(
     """
     split: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for number in sorted(numbers, key=lambda number: _stable_hash(shards.records[number].key)):
-        part = {0: "test", 1: "val"}.get(_stable_hash(shards.records[number].key) % 8, "train")
+        part = {0: "test", 1: "val"}.get(_stable_hash(shards.records[number].name) % 8, "train")
         split[part].append(number)
     for part, found in split.items():
         if not found:

@@ -1,15 +1,10 @@
-"""Picture files: reading them with care, sizes a VAE can take, and the way to tensors and back.
-
-Pillow recognizes a file by its first bytes, whatever its name: a `.png` can be an EPS program or a
-decompression bomb. So the formats are restricted and Pillow's pixel limit is left in force.
-"""
+"""Picture files: reading them with care, sizes a VAE can take, and the way to tensors and back."""
 
 from __future__ import annotations
 
-import io
 import logging
-import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,35 +12,17 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from i2i_dds.data.decoding import FORMATS, BrokenPicture, decode_raw, to_rgb
+from i2i_dds.data.masks import as_mask
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded, is_text, read_file
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_WORDS = (".txt", ".json", ".jsonl", ".csv", ".md", ".yaml", ".yml", ".caption")
+_MADE_BY_SYSTEMS = ("Thumbs.db", "desktop.ini")
 MODES = ("error", "resize", "crop")
-
-
-def decode(data: bytes, ground: str = "white") -> Image.Image:
-    """A picture file's bytes -> RGB, upright, transparency laid over the color `ground`.
-
-    Raises:
-        OSError, ValueError, Image.DecompressionBombError: not a whole picture of `FORMATS`.
-    """
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        image.load()
-    except SyntaxError as error:  # what Pillow raises for some broken headers
-        raise OSError(str(error)) from error
-    return to_rgb(upright(image), ground)
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF says; where that is broken, as it is."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except (SyntaxError, ValueError, OSError, struct.error):  # what Pillow raises for such
-        return image
 
 
 def load_image(path: str | Path, argument: str = "image", ground: str = "white") -> Image.Image:
@@ -59,21 +36,14 @@ def load_image(path: str | Path, argument: str = "image", ground: str = "white")
     Raises:
         UserError: the file is missing, unreadable, too large or of another format.
     """
-    data = _read(Path(path), argument)
-    try:
-        return decode(data, ground)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        reason = str(error) if isinstance(error, Image.DecompressionBombError) else ""
-        raise UserError(
-            f"{argument}: '{path}' cannot be read as a picture{reason and f' ({reason})'}; "
-            f"give a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
-        ) from error
+    return to_rgb(_load_raw(path, argument), ground)
 
 
 def load_mask(path: str | Path, size: tuple[int, int], argument: str = "mask") -> Image.Image:
     """The mask in a file, as an 8-bit gray picture; white may change, black stays.
 
-    What is transparent stays too, so that white paint on an empty layer is a mask.
+    What is transparent stays too, so that white paint on an empty layer is a mask. See `masks`
+    for what else is read.
 
     Args:
         path: a picture file.
@@ -81,39 +51,28 @@ def load_mask(path: str | Path, size: tuple[int, int], argument: str = "mask") -
         argument: what the caller calls it, for errors.
 
     Raises:
-        UserError: unreadable, or of another size.
+        UserError: unreadable, of another size, or not evidently a mask.
     """
-    mask = load_image(path, argument, ground="black").convert("L")
+    mask = _load_raw(path, argument)
     if mask.size != tuple(size):
         raise UserError(
             f"{argument}: '{path}' is {_shape(mask.size)} but its picture is {_shape(size)}; "
             "give a mask of the picture's size"
         )
-    return full_range(mask, f"{argument}: '{path}'")
+    return as_mask(mask, f"{argument}: '{path}'")
 
 
-def full_range(mask: Image.Image, called: str) -> Image.Image:
-    """A mask whose white is white: one of two levels, such as labels of 0 and 1, is spread out.
-
-    Args:
-        mask: An 8-bit gray picture.
-        called: What to call it in a note or an error.
-
-    Raises:
-        UserError: It has several levels, of which none is above the middle: white, which may
-            change, is not to be told from what may change a little.
-    """
-    levels = [level for level, count in enumerate(mask.histogram()) if count]
-    lowest, highest = levels[0], levels[-1]
-    if highest in (0, 255) or (len(levels) > 2 and highest >= 128):
-        return mask
-    if len(levels) == 1 or (len(levels) == 2 and lowest == 0):
-        log.warning("%s has white at %d of 255; that is read as white", called, highest)
-        return mask.point([255 if level == highest else 0 for level in range(256)])
-    raise UserError(
-        f"{called} has {len(levels)} levels, the brightest {highest} of 255; "
-        "give one whose white, where the picture may change, is 255"
-    )
+def _load_raw(path: str | Path, argument: str) -> Image.Image:
+    """The picture in a file, upright, in its own mode."""
+    data = read_file(path, argument, "a picture file")
+    try:
+        return decode_raw(data, f"{argument}: '{path}'")
+    except BrokenPicture as error:
+        reason = str(error)
+        raise UserError(
+            f"{argument}: '{path}' cannot be read as a picture{reason and f' ({reason})'}; "
+            f"give a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+        ) from error
 
 
 def list_images(source: str | Path | Sequence[str | Path], argument: str = "image") -> list[Path]:
@@ -123,19 +82,15 @@ def list_images(source: str | Path | Sequence[str | Path], argument: str = "imag
         UserError: something is missing, or no picture is found.
     """
     if isinstance(source, (str, Path)):
-        path = Path(source).expanduser()
-        if not path.is_dir():
-            if not path.is_file():
-                raise UserError(
-                    f"{argument}: '{path}' does not exist; give a picture file or a folder"
-                )
+        path = expanded(source)
+        if path.is_file():
             return [path]
-        _tell_of_others(path, argument)
-        found = sorted(
-            item
-            for item in path.iterdir()
-            if item.suffix.lower() in SUFFIXES and not item.name.startswith(".") and item.is_file()
-        )
+        if not path.is_dir():
+            what = "is no regular file" if path.exists() else "does not exist"
+            raise UserError(f"{argument}: '{path}' {what}; give a picture file or a folder")
+        found, others = _sorted_out(path)
+        if others:
+            _tell(f"{argument}: of '{path}' are passed over: {shown_names(others)}")
         if not found:
             raise UserError(f"{argument}: '{path}' holds no picture; wanted are files {SUFFIXES}")
         return found
@@ -248,46 +203,33 @@ def _wanted(
     return max(multiples[0], 1) * vae_scale_factor, max(multiples[1], 1) * vae_scale_factor
 
 
-def _tell_of_others(folder: Path, argument: str) -> None:
-    """Names the pictures of a folder that are passed over for their format."""
-    known = Image.registered_extensions()
-    others = sorted(
-        item.name
-        for item in folder.iterdir()
-        if item.suffix.lower() in known and item.suffix.lower() not in SUFFIXES
-    )
-    if others:
-        log.warning(
-            "%s: %d files of '%s' are passed over, for they are no %s: %s",
-            argument,
-            len(others),
-            folder,
-            ", ".join(FORMATS),
-            ", ".join(others[:10]) + (", ..." if len(others) > 10 else ""),
-        )
+def shown_names(names: Sequence[str], most: int = 10) -> str:
+    """How many there are and what the first are called: ``2 (a.tif, b.gif)``."""
+    rest = ", ..." if len(names) > most else ""
+    return f"{len(names)} ({', '.join(map(repr, names[:most]))}{rest})"
 
 
-def _read(path: Path, argument: str) -> bytes:
-    path = path.expanduser()
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{argument}: '{path}' does not exist; give a picture file") from None
-    except OSError as error:
-        reason = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
-        raise UserError(f"{argument}: '{path}' {reason}; give a picture file") from error
+def _sorted_out(folder: Path) -> tuple[list[Path], list[str]]:
+    """The pictures of a folder, and the names of all else that may have been meant as one.
+
+    Hidden files and files of words are neither; a folder in it is not looked into.
+    """
+    found, others = [], []
+    for item in sorted(folder.iterdir()):
+        suffix = item.suffix.lower()
+        if item.name.startswith(".") or suffix in _WORDS or item.name in _MADE_BY_SYSTEMS:
+            continue
+        if suffix in SUFFIXES and item.is_file() and is_text(item.name):
+            found.append(item)
+        else:
+            others.append(f"{item.name}/" if item.is_dir() else item.name)
+    return found, others
 
 
-def to_rgb(image: Image.Image, ground: str) -> Image.Image:
-    """8-bit RGB of any mode, transparency laid over the color `ground`."""
-    if image.mode.startswith("I"):  # 16-bit grey
-        levels = np.asarray(image, dtype=np.float64) / 257
-        return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        under = Image.new("RGBA", image.size, ground)
-        return Image.alpha_composite(under, image).convert("RGB")
-    return image.convert("RGB")
+@lru_cache(maxsize=4096)
+def _tell(note: str) -> None:
+    """Once: a folder is listed before anything is loaded, and again."""
+    log.warning("%s", note)
 
 
 def _shape(size: Sequence[int]) -> str:

@@ -34,6 +34,7 @@ from i2i_dds.data.images import load_image, to_pil
 from i2i_dds.data.runlength import decode_runs, encode_runs
 from i2i_dds.data.sources import Split
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded
 from i2i_dds.runs import run_folder, write_text
 from i2i_dds.tasks import TaskSet
 
@@ -101,7 +102,7 @@ def list_items(root: str | Path) -> dict[str, PieRecord]:
     Raises:
         UserError: there is no mapping file, or it is damaged or empty.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     path = root / MAPPING
     if not path.is_file():
         raise UserError(f"root: '{root}' holds no {MAPPING}; give the folder of PIE-Bench's data")

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,12 +23,16 @@ from typing import Any, TypedDict
 
 from PIL import Image
 
-from i2i_dds.data.images import SUFFIXES, decode
+from i2i_dds.data.decoding import BrokenPicture, decode
+from i2i_dds.data.tars import Oddities, Record, scan
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded, read_object
 from i2i_dds.runs import run_folder, write_json
 
 MANIFEST = "manifest.json"
 _KEY = re.compile(r"[\w-]+")
+
+log = logging.getLogger(__name__)
 
 
 class Sample(TypedDict):
@@ -42,24 +48,13 @@ class BrokenSample(ValueError):
     """A sample whose picture cannot be decoded; says which."""
 
 
-@dataclass
-class Record:
-    """Where a sample lies, and all of it but the picture."""
-
-    key: str
-    shard: int
-    offset: int = 0
-    size: int = 0
-    caption: str = ""
-    scene: dict[str, Any] | None = None
-
-
 def write_shards(
     samples: Iterable[Sample],
     folder: str | Path,
     samples_per_shard: int = 1024,
     settings: Mapping[str, Any] | None = None,
     argument: str = "out",
+    unreadable: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Writes samples to `folder`, whole or not at all, and returns the manifest.
 
@@ -69,6 +64,7 @@ def write_shards(
         samples_per_shard: the last shard may hold fewer.
         settings: what the samples were made from, kept in the manifest.
         argument: what the caller calls it, for errors.
+        unreadable: files that the samples pass over as they are read, and why.
 
     Raises:
         UserError: the folder exists, there is no sample, or `samples_per_shard` < 1.
@@ -89,9 +85,16 @@ def write_shards(
             _write_tar(path, chunk, seen)
             size = path.stat().st_size
             shards.append({"name": path.name, "samples": len(chunk), "bytes": size})
+        if not shards and unreadable:
+            first, *others = unreadable.values()
+            more = f" (and none of {len(others)} others can)" if others else ""
+            raise UserError(first + more)
         if not shards:
             raise UserError(f"{argument}: there is no sample to write to '{folder}'")
         manifest = {"samples": len(seen), "shards": shards, "settings": dict(settings or {})}
+        manifest["unreadable"] = [
+            {"file": file, "reason": reason} for file, reason in (unreadable or {}).items()
+        ]
         write_json(Path(aside) / MANIFEST, manifest)
     return manifest
 
@@ -105,14 +108,19 @@ class Shards:
 
     Raises:
         UserError: no folder, no shard in it, a shard that is cut short or no tar at all.
+
+    Attributes:
+        records: one for each picture.
+        oddities: what is missing or passed over.
     """
 
     folder: Path
     argument: str = "folder"
     records: list[Record] = field(default_factory=list, init=False)
+    oddities: Oddities = field(default_factory=Oddities, init=False)
 
     def __post_init__(self) -> None:
-        self.folder = Path(self.folder).expanduser()
+        self.folder = expanded(self.folder)
         if not self.folder.is_dir():
             raise UserError(
                 f"{self.argument}: '{self.folder}' is no folder; "
@@ -125,10 +133,14 @@ class Shards:
             )
         self._check_manifest()
         for number, path in enumerate(self.paths):
-            self.records.extend(self._scan(number, path))
+            try:
+                self.records.extend(scan(path, number, self.oddities))
+            except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+                raise self._broken(path, str(error)) from error
         if not self.records:
             raise UserError(f"{self.argument}: the shards of '{self.folder}' hold no picture")
         self._check_keys()
+        self.oddities.without_caption += [r.key for r in self.records if not r.caption.strip()]
 
     def __len__(self) -> int:
         return len(self.records)
@@ -143,37 +155,21 @@ class Shards:
             BrokenSample: the picture cannot be decoded.
         """
         record = self.records[index]
+        name = f"{self.paths[record.shard].name}:{record.key}"
         try:
             with open(self.paths[record.shard], "rb") as file:
                 file.seek(record.offset)
-                image = decode(file.read(record.size))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise BrokenSample(f"{self.paths[record.shard].name}:{record.key}") from error
+                image = decode(file.read(record.size), called=f"'{name}'")
+        except (OSError, BrokenPicture) as error:
+            raise BrokenSample(name) from error
         return Sample(key=record.key, image=image, caption=record.caption, scene=record.scene)
-
-    def _scan(self, number: int, path: Path) -> list[Record]:
-        found: dict[str, Record] = {}
-        try:
-            with tarfile.open(path, "r:") as tar:
-                for member in tar:
-                    if not member.isfile():
-                        continue
-                    folder, _, name = member.name.rpartition("/")
-                    stem, _, suffix = name.partition(".")
-                    stem = f"{folder}/{stem}" if folder else stem
-                    record = found.setdefault(stem, Record(stem, number))
-                    if f".{suffix.lower()}" in SUFFIXES:
-                        record.offset, record.size = member.offset_data, member.size
-                    elif suffix.lower() in ("json", "txt"):
-                        _read_words(record, suffix.lower(), tar.extractfile(member))
-                _check_end(tar)
-        except (tarfile.TarError, OSError, ValueError) as error:
-            raise self._broken(path, str(error)) from error
-        return [record for record in found.values() if record.size]
 
     def _check_keys(self) -> None:
         """Tells samples of tars that each number anew apart: a key names one for good."""
-        if len({record.key for record in self.records}) < len(self.records):
+        counts = Counter(record.key for record in self.records)
+        shared = [key for key, count in counts.items() if count > 1]
+        if shared:
+            log.info("keys that several shards have are named with their shard: %d", len(shared))
             for record in self.records:
                 record.key = f"{self.paths[record.shard].stem}/{record.key}"
 
@@ -182,11 +178,13 @@ class Shards:
         if not path.is_file():
             return
         try:
-            listed = json.loads(path.read_text())["shards"]
+            listed = read_object(path, self.argument, "a folder of whole shards")["shards"]
             sizes = {str(shard["name"]): int(shard["bytes"]) for shard in listed}
-        except (ValueError, KeyError, TypeError) as error:
+            if not sizes or any(Path(name).name != name for name in sizes):
+                raise ValueError("it names no shard, or one of another folder")
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(
-                f"{self.argument}: '{path}' is no shard manifest; make it again"
+                f"{self.argument}: '{path}' is no shard manifest ({error}); make it again"
             ) from error
         for name, size in sizes.items():
             shard = self.folder / name
@@ -200,32 +198,6 @@ class Shards:
             f"{self.argument}: the shard '{path}' is missing, cut short or damaged ({reason}); "
             "make the shards again, or take it out of the folder and its manifest"
         )
-
-
-def _check_end(tar: tarfile.TarFile) -> None:
-    """Python's tarfile takes a cut inside a header for the end; the real end is a zero block."""
-    assert tar.fileobj is not None
-    tar.fileobj.seek(tar.offset)
-    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("no end of archive")
-
-
-def _read_words(record: Record, suffix: str, file: Any) -> None:
-    text = file.read().decode("utf-8-sig")
-    if suffix == "txt":
-        record.caption = text.strip()
-        return
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError(f"{record.key}.json is no mapping")
-    caption = values.get("caption", values.get("text"))
-    if isinstance(caption, list) and caption:  # of several, as some sets have, the first
-        caption = caption[0]
-    if caption is not None and not isinstance(caption, str):
-        raise ValueError(f"{record.key}.json has a caption that is no text")
-    record.caption = record.caption if caption is None else caption
-    scene = values.get("scene")
-    record.scene = scene if isinstance(scene, dict) else None
 
 
 def _write_tar(path: Path, samples: Iterable[Sample], seen: set[str]) -> None:

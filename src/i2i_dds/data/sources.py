@@ -17,6 +17,7 @@ from i2i_dds.data.images import fit, list_images, load_image, to_pil
 from i2i_dds.data.shards import Sample
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.sample import sample
@@ -75,7 +76,10 @@ def scene_size(size: Any, teacher: Teacher, argument: str = "size") -> int:
 
 
 def folder_samples(
-    folder: str | Path, size: int | None = None, argument: str = "path"
+    folder: str | Path,
+    size: int | None = None,
+    argument: str = "path",
+    unreadable: dict[str, str] | None = None,
 ) -> Iterator[Sample]:
     """The pictures of a folder with their captions, in order of name.
 
@@ -86,17 +90,25 @@ def folder_samples(
         folder: where the pictures are.
         size: scale and cut each to a square of this side; None keeps it as it is.
         argument: what the caller calls it, for errors.
+        unreadable: pictures that cannot be read are passed over and noted here, file -> why; None
+            refuses the first.
 
     Raises:
         UserError: no folder, a picture unreadable or without a caption, or a bad list.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if not folder.is_dir():
         raise UserError(
             f"{argument}: '{folder}' is no folder; give a folder of pictures with captions"
         )
     for path, words in _captioned(folder, argument):
-        image = load_image(path, argument)
+        try:
+            image = load_image(path, argument)
+        except UserError as error:
+            if unreadable is None:
+                raise
+            unreadable[str(path)] = str(error)
+            continue
         if size is not None:
             image = fit(image, 1, size, "crop")
         yield Sample(key=_key(path, folder), image=image, caption=words, scene=None)
@@ -145,7 +157,7 @@ def read_prompts(path: str | Path, argument: str = "prompts") -> list[str]:
     Raises:
         UserError: no such file, or nothing in it.
     """
-    lines = read_text(Path(path).expanduser(), argument).splitlines()
+    lines = read_text(expanded(path), argument).splitlines()
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
         raise UserError(f"{argument}: '{path}' holds no prompt; write one a line")

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.metric import Measured, Metric, Networks, edit_metrics, measure
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.pocket import directory
+from i2i_dds.reading import expanded
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 
@@ -112,12 +114,12 @@ def load_judge(path: str | Path | None) -> Judge | None:
     """
     if path is None:
         return None
-    folder = directory() / "judge" if path == "pocket" else Path(path).expanduser()
+    folder = directory() / "judge" if path == "pocket" else expanded(path)
     try:
         if not folder.is_dir():  # else the name would be looked up on the hub
             raise FileNotFoundError(f"{folder} is no folder")
         return Judge.load(folder)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(
             f"judge: '{folder}' holds no judge; "
             "give 'pocket', a folder that scripts/pretrain.py stage=judge made, or null for none"

@@ -6,20 +6,23 @@ which come from OpenAI's CLIP, AlexNet (LPIPS) and Inception (FID).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from transformers import CLIPModel, CLIPTokenizer
 
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
-from i2i_dds.teacher.folders import quiet_loading
+from i2i_dds.reading import expanded, read_object
+from i2i_dds.teacher.loading import ATTENTION, MARKS, first_line, load_whole, refusing_damage
+
+_WANTED = "pocket, or a folder with a CLIP whose weights are safetensors"
 
 
 class Clip:
@@ -40,19 +43,18 @@ class Clip:
 
     @classmethod
     def load(cls, path: str | Path = "pocket") -> Clip:
-        """The pocket CLIP, or that of a folder in transformers' format.
+        """The pocket CLIP, or that of a folder in transformers' format, weights as safetensors.
 
         Raises:
-            UserError: No CLIP is there.
+            UserError: No whole CLIP is there.
         """
-        folder = directory() / "clip" if str(path) == "pocket" else Path(path).expanduser()
+        folder = directory() / "clip" if str(path) == "pocket" else expanded(path)
         if not (folder / "preprocessor_config.json").is_file():
-            raise UserError(f"clip: '{folder}' holds no CLIP; give pocket or a folder that does")
-        about = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-        with quiet_loading():
-            model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        return cls(model, tokenizer, about["image_mean"], about["image_std"])
+            raise UserError(f"clip: '{folder}' holds no CLIP; give {_WANTED}")
+        about = read_object(folder / "preprocessor_config.json", "clip", _WANTED)
+        model, tokenizer = _read(folder)
+        mean, std = (_channels(about, name, folder) for name in ("image_mean", "image_std"))
+        return cls(model, tokenizer, mean, std)
 
     @torch.no_grad()
     def images(self, x: Tensor) -> Tensor:
@@ -119,6 +121,39 @@ class Clip:
         if x.shape[-2:] != (side, side):
             x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
         return self.model.vision_model(pixel_values=(x - self._mean) / self._std, **options)
+
+
+def _read(folder: Path) -> tuple[Any, Any]:
+    """Both towers in float32, and the tokenizer.
+
+    Raises:
+        UserError: One of them is missing, damaged or not whole.
+    """
+    called, advice = f"clip: '{folder}'", f"give {_WANTED}"
+    try:
+        options: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True}
+        options["attn_implementation"] = ATTENTION
+        model = load_whole(CLIPModel, str(folder), called, advice, **options)
+        with refusing_damage(called, advice):
+            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{called} is not complete ({first_line(error)}); {advice}") from error
+    if len(tokenizer) <= MARKS:  # what transformers makes, without a word, of absent files
+        raise UserError(f"{called} is not complete (no tokenizer files); {advice}")
+    return model, tokenizer
+
+
+def _channels(about: dict[str, Any], name: str, folder: Path) -> list[float]:
+    """Three numbers of a preprocessor's config, none of them 0 where they divide."""
+    values = about.get(name)
+    if (
+        not isinstance(values, list)
+        or len(values) != 3
+        or not all(isinstance(value, int | float) for value in values)
+        or (name == "image_std" and 0 in values)
+    ):
+        raise UserError(f"clip: '{folder}' has {name} {values!r:.60}; give {_WANTED}")
+    return values
 
 
 class _Features(nn.Module):

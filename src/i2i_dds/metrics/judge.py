@@ -11,6 +11,8 @@ from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor, nn
 
+from i2i_dds.teacher.loading import load_whole
+
 
 class Judge(ModelMixin, ConfigMixin):
     """A small convolutional network with one linear head an attribute.
@@ -65,8 +67,14 @@ class Judge(ModelMixin, ConfigMixin):
 
     @classmethod
     def load(cls, folder: str | Path) -> Judge:
-        """The judge saved in `folder`, in float32 and ready to judge."""
-        return cls.from_pretrained(folder, torch_dtype=torch.float32).eval()
+        """The judge saved in `folder`, in float32 and ready to judge.
+
+        Raises:
+            UserError: The folder's weights are damaged, or not all that its config asks for.
+            OSError, SafetensorError: Something is missing.
+        """
+        options = {"torch_dtype": torch.float32, "local_files_only": True}
+        return load_whole(cls, str(folder), f"judge: '{folder}'", **options).eval()
 
 
 def _conv(narrow: int, wide: int, stride: int = 1) -> nn.Sequential:

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import ViTConfig, ViTModel
 
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded
 
 DINO = "facebook/dino-vitb8"
 SIDE = 224
@@ -116,7 +117,7 @@ def _read(source: str, cached: bool) -> Any:
         ValueError: It is another kind of model or lacks weights.
     """
     if not _is_hub_id(source):
-        source = str(Path(source).expanduser())
+        source = str(expanded(source))
         if not Path(source).is_dir():  # transformers would ask the hub for it
             raise FileNotFoundError("it is no folder")
     about, _ = ViTConfig.get_config_dict(source, local_files_only=cached)

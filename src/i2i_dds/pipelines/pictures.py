@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from i2i_dds.data.images import full_range, load_image, load_mask, to_pil, to_rgb, upright
+from i2i_dds.data.decoding import to_rgb, upright
+from i2i_dds.data.images import load_image, load_mask, to_pil
+from i2i_dds.data.masks import as_mask
 from i2i_dds.errors import UserError
 
 Picture: TypeAlias = "Image.Image | str | Path | np.ndarray[Any, Any] | Tensor"
@@ -41,6 +43,11 @@ def open_picture(picture: Picture, argument: str = "images") -> Image.Image:
         UserError: A file that cannot be read, an array of another shape, or another type.
     """
     if isinstance(picture, Image.Image):
+        if picture.mode == "F":
+            raise UserError(
+                f"{argument}: a PIL image of mode F is given, whose white is not known; "
+                "give one of mode RGB, or an array of floats from 0 to 1"
+            )
         return to_rgb(upright(picture), "white")
     if isinstance(picture, (str, Path)):
         return load_image(picture, argument)
@@ -73,7 +80,7 @@ def open_mask(mask: Picture, size: tuple[int, int], argument: str = "mask") -> I
     if isinstance(mask, (str, Path)):
         return load_mask(mask, size, argument)
     if isinstance(mask, Image.Image):
-        found = to_rgb(mask, "black").convert("L")
+        found = upright(mask)
     elif isinstance(mask, Tensor):
         if mask.ndim != 3 or mask.shape[0] != 1:
             raise UserError(
@@ -82,13 +89,13 @@ def open_mask(mask: Picture, size: tuple[int, int], argument: str = "mask") -> I
             )
         found = to_pil(mask)
     else:
-        found = _from_array(mask, argument).convert("L")
+        found = _from_array(mask, argument)
     if found.size != tuple(size):
         raise UserError(
             f"{argument}: it is {found.width}x{found.height} but its picture is "
             f"{size[0]}x{size[1]}; give a mask of the picture's size"
         )
-    return full_range(found, f"{argument}: it")
+    return as_mask(found, f"{argument}: it")
 
 
 def key_of(picture: Picture, number: int) -> str:

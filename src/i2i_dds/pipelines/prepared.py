@@ -13,7 +13,11 @@ from torch import Tensor
 from i2i_dds.data.images import fit, fit_mask, to_tensor
 from i2i_dds.editing.batches import EditItem
 from i2i_dds.editing.sde import blend
+from i2i_dds.errors import UserError
 from i2i_dds.pipelines.pictures import Size, restore
+
+MOST_EDITED_PIXELS = 2**24
+"""Of one picture at the size it is edited at: 4096 x 4096, whose tensor has 200 MB."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,11 @@ def prepare(
     restored = fit_mode == "auto"
     mode = "resize" if restored else fit_mode
     fitted = fit(picture, vae_scale_factor, size, mode)
+    if fitted.width * fitted.height > MOST_EDITED_PIXELS:
+        raise UserError(
+            f"size: {fitted.width}x{fitted.height} are more than "
+            f"{MOST_EDITED_PIXELS / 1e6:.0f} megapixels to edit at once; give a smaller size"
+        )
     held = small = None
     if mask is not None:
         whole = mask if mask.getbbox() else Image.new("L", mask.size, 255)

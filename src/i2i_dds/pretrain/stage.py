@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, IterableDataset
 
+from i2i_dds.checkpoint_io import CheckpointFiles
 from i2i_dds.pretrain.corpus import batches
 
 Fetch = Callable[[Tensor, int], Any]
@@ -118,6 +119,7 @@ def fit(
         precision=precision,
         accelerator="auto",
         devices=1,
+        plugins=[CheckpointFiles()],
         logger=CSVLogger(str(folder), name="log", flush_logs_every_n_steps=50),
         callbacks=[
             ModelCheckpoint(folder, filename="last", train_time_interval=_SAVED_EVERY,

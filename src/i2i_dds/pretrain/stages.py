@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from i2i_dds.pretrain.corpus import Corpus
 from i2i_dds.pretrain.judge import JudgeStage, LabeledBatch
 from i2i_dds.pretrain.stage import fit
 from i2i_dds.pretrain.vae import VAEStage, new_vae, scaled_latents, set_scaling
-from i2i_dds.runs import replacing
+from i2i_dds.runs import replacing, replacing_folder
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Pretraining:
         stage = VAEStage(vae, steps=recipe.steps, lr=recipe.lr)
         self._fit("vae", stage, recipe, lambda index, step: corpus.images(index))
         set_scaling(vae, corpus.images(torch.arange(min(1024, len(corpus)))), self.shifted)
-        _replace_folder(self.work / "vae" / "final", vae.save_pretrained)
+        self._save("vae", vae.save_pretrained)
 
     def _judge(self, recipe: Recipe) -> None:
         corpus = self.corpus(recipe.n)
@@ -149,8 +148,13 @@ class Pretraining:
                 save_file({"latents": torch.cat(parts).contiguous()}, temporary)
         return load_file(path)["latents"]
 
+    def _save(self, name: str, save: Any) -> None:
+        with replacing_folder(self.work / name / "final") as partial:
+            save(partial)
+
     def _ship(self, name: str, save: Any) -> None:
-        _replace_folder(self.out / name, save)
+        with replacing_folder(self.out / name) as partial:
+            save(partial)
 
 
 def held_out(n: int, split: Split = "val", size: int = 64) -> Corpus:
@@ -170,13 +174,3 @@ def _read(folder: Path, n: int) -> Corpus:
         pixels[i] = picture
         found.append(Scene.from_dict(sample["scene"] or {}))
     return Corpus(pixels, found)
-
-
-def _replace_folder(folder: Path, save: Any) -> None:
-    """Saves beside `folder` and puts the new one in its place."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)

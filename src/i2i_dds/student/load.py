@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError
 
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded, read_object
 from i2i_dds.runs import plain
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.loading import first_line, load_whole
 
 STUDENT = "student"
 LAST = "checkpoints/last.ckpt"
 _PREFIX = "student."
+
+
+_TRAINING = {
+    **dict.fromkeys(("epoch", "global_step"), int),
+    **dict.fromkeys(("loops", "callbacks"), dict),
+    **dict.fromkeys(("optimizer_states", "lr_schedulers"), list),
+    "pytorch-lightning_version": str,
+}
+"""What Lightning goes on from, beside the weights."""
 
 
 def load_student(path: str | Path, argument: str = "path") -> EditUNet:
@@ -34,7 +43,7 @@ def load_student(path: str | Path, argument: str = "path") -> EditUNet:
     Raises:
         UserError: Nothing is there, or it is no student.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.is_file():
         return _from_checkpoint(path, argument)
     for folder in (path, path / STUDENT):
@@ -49,35 +58,41 @@ def load_student(path: str | Path, argument: str = "path") -> EditUNet:
     )
 
 
-_DAMAGED = (
-    *(OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError),
-    *(pickle.UnpicklingError, BadZipFile),
-)
-"""What reading half a file, or one with a flipped bit, raises."""
-
-
 def read_checkpoint(path: str | Path, argument: str = "path") -> dict[str, Any]:
     """What a checkpoint of training holds; only tensors and plain values are ever unpickled.
 
     Raises:
         UserError: No such file, damaged, or of something else.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise UserError(
             f"{argument}: '{path}' does not exist; give a checkpoint, such as <run>/{LAST}"
         )
     try:
-        with ZipFile(path) as archive:  # torch writes checksums, but does not look at them
-            flipped = archive.testzip()
-        if flipped is not None:
-            raise BadZipFile(f"the checksum of {flipped} differs")
+        _check_zip(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return {**content, "student": dict(content["hyper_parameters"]["student"])}
-    except _DAMAGED as error:
+        return {**content, "student": _config_of_student(content)}
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever half a file, or one with a flipped bit, raises
         raise UserError(
             f"{argument}: '{path}' is no checkpoint of train.py, or damaged; give <run>/{LAST}"
         ) from error
+
+
+def check_resumable(content: Mapping[str, Any], argument: str, path: Any) -> None:
+    """Refuses a checkpoint that a student can be read from, but no training can go on from.
+
+    Raises:
+        UserError: One of the parts that Lightning wants is missing.
+    """
+    for name, kind in _TRAINING.items():
+        if not isinstance(content.get(name), kind):
+            raise UserError(
+                f"{argument}: '{path}' has no {name}, so that no training can go on from it; "
+                f"give <run>/{LAST}"
+            )
 
 
 def student_config(student: EditUNet) -> dict[str, Any]:
@@ -144,20 +159,50 @@ def check_knows(student: EditUNet, tasks: TaskSet, argument: str = "tasks") -> N
 
 def _says_student(folder: Path) -> bool:
     try:
-        content = json.loads((folder / EditUNet.config_name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_object(folder / EditUNet.config_name, "path", "a config")
+    except UserError:
         return False
-    return isinstance(content, dict) and content.get("_class_name") == EditUNet.__name__
+    return content.get("_class_name") == EditUNet.__name__
+
+
+def _check_zip(path: Path) -> None:
+    """Looks at the checksums, which torch writes but passes over; as it writes, not compressed.
+
+    Raises:
+        BadZipFile: It is no such archive, or one of them differs.
+    """
+    with ZipFile(path) as archive:
+        if any(member.compress_type != ZIP_STORED for member in archive.infolist()):
+            raise BadZipFile("its members are compressed")
+        flipped = archive.testzip()
+    if flipped is not None:
+        raise BadZipFile(f"the checksum of {flipped} differs")
+
+
+def _config_of_student(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The student's arguments, of a content that has them, its tasks' names and its weights.
+
+    Raises:
+        KeyError, TypeError, ValueError: Something is missing, or of another kind.
+    """
+    config = dict(content["hyper_parameters"]["student"])
+    names = [str(task["name"]) for task in config["tasks"]]
+    weights = dict(content["state_dict"])
+    if not names or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise ValueError("it has no task, or weights that are no tensors")
+    return config
 
 
 def _from_folder(folder: Path, argument: str) -> EditUNet:
+    called = f"{argument}: the student in '{folder}'"
+    options = {"local_files_only": True, "torch_dtype": torch.float32}
     try:
-        return EditUNet.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32
-        ).eval()
-    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        return load_whole(EditUNet, str(folder), called, **options).eval()
+    except (UserError, OSError, SafetensorError) as error:
+        if str(error).startswith(called):
+            raise
         raise UserError(
-            f"{argument}: the student in '{folder}' is not complete or damaged; give another one"
+            f"{called} is not complete or damaged ({first_line(error)}); give another one"
         ) from error
 
 
@@ -171,7 +216,9 @@ def _from_checkpoint(path: Path, argument: str) -> EditUNet:
     try:
         student = EditUNet(**content["student"])
         student.load_state_dict(weights)
-    except (RuntimeError, TypeError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # any: the shape of a network is built of the file's words
         raise UserError(
             f"{argument}: '{path}' is of another version of the student; give another one"
         ) from error

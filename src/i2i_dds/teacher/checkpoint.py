@@ -8,15 +8,17 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from i2i_dds.diffusion.process import VariancePreserving
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.families import SD
 from i2i_dds.teacher.folders import (
+    check_numbers,
     read_checkpoint,
     weights_variant,
     whole_network,
     whole_tokenizer,
 )
+from i2i_dds.teacher.loading import ATTENTION
+from i2i_dds.teacher.schedulers import process_from_scheduler
 
 
 def load_parts(
@@ -47,6 +49,7 @@ def load_parts(
         return _read(source, dtype, revision, variant, cached)
 
     parts = read_checkpoint(path, SD, revision, local_files_only, read, variant)
+    check_numbers(path, parts["vae"], parts["tokenizer"])
     _check_plain_text_to_image(path, parts)
     return parts
 
@@ -58,14 +61,14 @@ def _read(
     weights = {**where, "variant": variant or weights_variant(source, "unet")}
     config = DDIMScheduler.load_config(source, subfolder="scheduler", **where)
     return {
+        "process": process_from_scheduler(cast("dict[str, Any]", config)),
         "tokenizer": whole_tokenizer(source, "tokenizer", **where),
-        "process": VariancePreserving.from_scheduler_config(cast("dict[str, Any]", config)),
         "text_encoder": whole_network(
             CLIPTextModel,
             source,
             "text_encoder",
             dtype=dtype,
-            ignore_mismatched_sizes=True,  # else its error names no tensor
+            attn_implementation=ATTENTION,
             **weights,
         ),
         "vae": whole_network(AutoencoderKL, source, "vae", torch_dtype=dtype, **weights),

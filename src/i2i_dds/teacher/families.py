@@ -5,12 +5,12 @@ Nothing heavy is imported here: the commands look before they compose their sett
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from i2i_dds.errors import UserError
+from i2i_dds.reading import read_object
 
 INDEX = "model_index.json"
 
@@ -25,7 +25,7 @@ class Family:
     Attributes:
         teacher: The class that loads it, as ``module:name`` in ``i2i_dds.teacher``.
         choice: The file of ``conf/teacher`` with its presets, what ``teacher=`` takes.
-        pipelines: Those of diffusers whose networks are its: text to image comes first.
+        pipelines: Those of diffusers that may hold its networks: text to image comes first.
     """
 
     teacher: str
@@ -36,12 +36,23 @@ class Family:
 SD = Family(
     "stable_diffusion:StableDiffusionTeacher",
     "sd15",
-    ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
+    (
+        *("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
+        *("StableDiffusionInpaintPipeline", "StableDiffusionControlNetPipeline"),
+        *("StableDiffusionPAGPipeline", "StableDiffusionSAGPipeline"),
+        *("StableDiffusionPipelineSafe", "StableDiffusionDiffEditPipeline"),
+        *("StableDiffusionPanoramaPipeline", "StableDiffusionAttendAndExcitePipeline"),
+        "CycleDiffusionPipeline",
+    ),
 )
 SD3 = Family(
     "stable_diffusion3:StableDiffusion3Teacher",
     "sd35",
-    ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
+    (
+        *("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
+        *("StableDiffusion3InpaintPipeline", "StableDiffusion3ControlNetPipeline"),
+        "StableDiffusion3PAGPipeline",
+    ),
 )
 FAMILIES = (SD, SD3)
 
@@ -60,7 +71,7 @@ def family_of(pipeline: str, path: str) -> Family:
         if pipeline in family.pipelines:
             return family
     known = ", ".join(family.pipelines[0] for family in FAMILIES)
-    raise UserError(f"path: '{path}' is a {pipeline}; give one of {known}")
+    raise UserError(f"path: '{path}' is a {pipeline:.60}; give one of {known}")
 
 
 def check_family(pipeline: str, path: str, wanted: Family) -> None:
@@ -73,7 +84,7 @@ def check_family(pipeline: str, path: str, wanted: Family) -> None:
         return
     other = [family for family in FAMILIES if pipeline in family.pipelines]
     advice = f"give a {wanted.pipelines[0]}" + (f", or teacher={other[0].choice}" if other else "")
-    raise UserError(f"path: '{path}' is a {pipeline}; {advice}")
+    raise UserError(f"path: '{path}' is a {pipeline:.60}; {advice}")
 
 
 def pipeline_in(index: Path) -> str:
@@ -91,7 +102,4 @@ def read_index(index: Path) -> dict[str, Any]:
     Raises:
         UserError: The file is damaged.
     """
-    try:
-        return json.loads(index.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"path: '{index}' is not JSON; copy the folder again") from None
+    return read_object(index, "path", "a whole folder")

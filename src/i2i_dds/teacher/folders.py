@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import hf_hub_download, model_info
 from safetensors import SafetensorError
 from transformers import CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
+from i2i_dds.reading import expanded, read_object
 from i2i_dds.teacher.families import INDEX, POCKETS, Family, check_family, pipeline_in, read_index
-
-_COPY = "copy the folder again, or give one whose weights fit their config.json"
-_IGNORED = "position_ids"
-"""The ending of a buffer that older files of text encoders hold, and newer code makes itself."""
-
-_MARKS = 3
-"""Tokens of an empty CLIP tokenizer: start, end, padding."""
+from i2i_dds.teacher.loading import COPY_AGAIN, MARKS, first_line, load_whole, refusing_damage
 
 Parts = dict[str, Any]
 Read = Callable[[str, bool], Parts]
@@ -61,6 +55,7 @@ def read_checkpoint(
     index = index_of(source, revision, local_files_only=True)
     if index is not None:
         check_family(pipeline_in(index), path, family)
+    _check_configs(Path(source))
     try:
         return read(source, True)
     except (OSError, SafetensorError) as error:
@@ -80,7 +75,7 @@ def locate(path: str) -> str:
         UserError: No such folder, or one without a ``model_index.json``.
     """
     pocket = path in POCKETS
-    folder = directory() / POCKETS[path] if pocket else Path(path).expanduser()
+    folder = directory() / POCKETS[path] if pocket else expanded(path)
     looks_local = pocket or folder.exists() or path.startswith((".", "/", "~", os.sep))
     if not looks_local and path.count("/") == 1:
         return path
@@ -130,65 +125,47 @@ def whole_tokenizer(source: str, part: str, **where: Any) -> CLIPTokenizer:
     """A CLIP tokenizer.
 
     Raises:
+        UserError: Its files are damaged.
         FileNotFoundError: It has no words, which is what transformers makes of an absent folder.
     """
-    tokenizer = CLIPTokenizer.from_pretrained(source, subfolder=part, **where)
-    if len(tokenizer) <= _MARKS:
+    with refusing_damage(f"path: {part} of '{source}'"):
+        tokenizer = CLIPTokenizer.from_pretrained(source, subfolder=part, **where)
+    if len(tokenizer) <= MARKS:
         raise FileNotFoundError(f"no tokenizer files found in folder {part}")
     return tokenizer
 
 
 def whole_network(kind: Any, source: str, part: str, **options: Any) -> Any:
-    """A network whose every weight is accounted for.
+    """The network in the folder ``part`` of a checkpoint, see :func:`load_whole`."""
+    return load_whole(kind, source, f"path: {part} of '{source}'", subfolder=part, **options)
 
-    The libraries fill up what a file lacks with random numbers, or leave it without any.
 
-    Args:
-        kind: A class of diffusers or transformers.
-        source: A folder or hub id.
-        part: The network's folder in it.
-        **options: Of ``from_pretrained``.
+def check_numbers(path: str, vae: Any, *tokenizers: Any) -> None:
+    """Refuses numbers of the configs that no weight depends on.
 
     Raises:
-        UserError: The file lacks a tensor, has one too many, or one of another shape.
+        UserError: One is no number, or out of its range.
     """
-    try:
-        with quiet_loading():
-            network, info = kind.from_pretrained(
-                source, subfolder=part, use_safetensors=True, output_loading_info=True, **options
+    for name, least in (("scaling_factor", 0.0), ("shift_factor", -math.inf)):
+        value = getattr(vae.config, name, None)
+        if value is None and name == "shift_factor":
+            continue
+        if not isinstance(value, int | float) or not least < value < math.inf:
+            raise UserError(f"path: the VAE of '{path}' has {name} {value!r:.60}; {COPY_AGAIN}")
+    for tokenizer in tokenizers:
+        longest = tokenizer.model_max_length
+        if not isinstance(longest, int) or longest < MARKS:
+            raise UserError(
+                f"path: the tokenizer of '{path}' has model_max_length {longest!r:.60}; "
+                f"{COPY_AGAIN}"
             )
-    except ValueError as error:
-        if "expected shape" not in str(error):
-            raise
-        raise UserError(f"path: {part} of '{source}': {first_line(error)}; {_COPY}") from error
-    mismatched = [name if isinstance(name, str) else name[0] for name in info["mismatched_keys"]]
-    for names, has in (
-        (info["missing_keys"], "lacks"),
-        (info["unexpected_keys"], "has, unlike its config.json,"),
-        (mismatched, "has in another shape"),
-    ):
-        wrong = sorted(name for name in names if not name.endswith(_IGNORED))
-        if wrong:
-            count = f"{len(wrong)} tensors, such as {wrong[0]}"
-            raise UserError(f"path: {part} of '{source}' {has} {count}; {_COPY}")
-    return network
 
 
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Within it, transformers draws no bar for the weights that it loads."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, without what follows in more lines."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _check_configs(folder: Path) -> None:
+    """Refuses a part's config that is no JSON object, which the libraries tell badly."""
+    for name in ("config.json", "scheduler_config.json"):
+        for file in sorted(folder.glob(f"*/{name}")):
+            read_object(file, "path", "a whole folder")
 
 
 def _download(source: str, revision: str | None, forbidden: bool, read: Read) -> Parts:
@@ -198,6 +175,8 @@ def _download(source: str, revision: str | None, forbidden: bool, read: Read) ->
             # Asked once and briefly: from_pretrained tries each file six times when offline.
             model_info(source, revision=revision, timeout=10)
             return read(source, False)
+        except UserError:
+            raise
         except Exception as error:  # whichever the client library of the day raises
             reason = first_line(error)
     raise UserError(

@@ -15,8 +15,8 @@ def load_teacher(path: str = "pocket", **options: Any) -> Teacher:
 
     Args:
         path: "pocket", "pocket_flow", a folder in diffusers' format, or a hub id.
-        **options: ``device``, ``dtype``, ``revision``, ``variant``, ``local_files_only``, ``presets``; and those
-            that the family's own ``load`` has.
+        **options: ``device``, ``dtype``, ``revision``, ``variant``, ``local_files_only``,
+            ``presets``; and those that the family's own ``load`` has.
 
     Raises:
         UserError: Nothing usable is there, or a model of a family that is not supported.

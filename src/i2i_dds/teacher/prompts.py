@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from i2i_dds.errors import UserError
+from i2i_dds.reading import is_text
 from i2i_dds.teacher.conditioning import Conditioning
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,8 @@ class PromptEncoder:
     def __call__(self, prompts: list[str]) -> Conditioning:
         """Embeddings (B, L, D) of B prompts; words beyond the last token are reported once."""
         for prompt in prompts:
+            if not is_text(prompt):
+                raise UserError(f"prompt: {prompt!r:.60} holds half a character; give whole ones")
             self._report_lost_words(prompt)
         tokens = self.tokenizer(
             prompts,

@@ -13,12 +13,14 @@ from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.families import SD3
 from i2i_dds.teacher.folders import (
+    check_numbers,
     content_of,
     read_checkpoint,
     weights_variant,
     whole_network,
     whole_tokenizer,
 )
+from i2i_dds.teacher.loading import ATTENTION, refusing_damage
 
 T5_TOKENS = "_t5_tokens"
 """In ``model_index.json``, ours: tokens that stand for T5. Diffusers passes over such a name."""
@@ -63,6 +65,8 @@ def load_parts(
         return parts
 
     parts = read_checkpoint(path, SD3, revision, local_files_only, read, variant)
+    tokenizers = [parts[name] for name in ("tokenizer", "tokenizer_2") if name in parts]
+    check_numbers(path, parts["vae"], *tokenizers)
     _check_widths(path, parts)
     return parts
 
@@ -94,7 +98,7 @@ def _clip(
             source,
             encoder,
             dtype=dtype,
-            ignore_mismatched_sizes=True,  # else its error names no tensor
+            attn_implementation=ATTENTION,
             **where,
             **files,
         ),
@@ -104,14 +108,15 @@ def _clip(
 def _t5(
     source: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
 ) -> dict[str, Any]:
+    with refusing_damage(f"path: tokenizer_3 of '{source}'"):
+        tokenizer = AutoTokenizer.from_pretrained(source, subfolder="tokenizer_3", **where)
     return {
-        "tokenizer_3": AutoTokenizer.from_pretrained(source, subfolder="tokenizer_3", **where),
+        "tokenizer_3": tokenizer,
         "text_encoder_3": whole_network(
             T5EncoderModel,
             source,
             "text_encoder_3",
             dtype=dtype,
-            ignore_mismatched_sizes=True,
             **where,
             **files,
         ),

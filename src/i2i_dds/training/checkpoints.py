@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from i2i_dds.checkpoint_io import CheckpointFiles
 from i2i_dds.errors import UserError
 from i2i_dds.student.load import LAST
 
@@ -23,7 +24,6 @@ class Checkpoints(Checkpoint):
     """Keeps `<folder>/last.ckpt` up to date.
 
     Each is written under another name first: a run that is killed leaves the one before.
-    (Lightning writes in place, and passes over a refused permission without a word.)
 
     Args:
         folder: Where to.
@@ -44,38 +44,38 @@ class Checkpoints(Checkpoint):
             if value is not None and value < 1:
                 raise UserError(f"{name}: {value} is not allowed; give 1 or more")
         self.folder, self.every, self.keep_every = Path(folder), every_n_steps, keep_every_n_steps
-        self._saved = -1
+        self._step = self._saved = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._saved = trainer.global_step
+        self._step = self._saved = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
-        if step == self._saved:
+        if step == self._step:
             return
+        self._step = step
         if step % self.every == 0 or step == trainer.max_steps:
-            self._save(trainer, self.folder / Path(LAST).name)
+            self.save_last(trainer)
         if self.keep_every is not None and step % self.keep_every == 0:
             self._save(trainer, self.folder / f"step-{step:06d}.ckpt")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.global_step not in (0, self._saved):  # ended by its epochs or its time
+        self.save_last(trainer)  # ended by its epochs or its time
+
+    def save_last(self, trainer: Trainer) -> None:
+        """Brings `last.ckpt` up to this step, if it is not; on every process."""
+        if trainer.global_step not in (0, self._saved):
+            self._saved = trainer.global_step
             self._save(trainer, self.folder / Path(LAST).name)
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = CheckpointFiles()
+
     def _save(self, trainer: Trainer, path: Path) -> None:
-        self._saved = trainer.global_step
-        partial = path.with_name(f".{path.name}.partial")
-        trainer.save_checkpoint(partial, weights_only=False)  # on every process
-        if not trainer.is_global_zero:
-            return
-        if not partial.is_file():
-            raise UserError(
-                f"hydra.run.dir: no checkpoint can be written in '{path.parent}'; "
-                "give a folder that you may write in"
-            )
-        os.replace(partial, path)
+        trainer.save_checkpoint(path, weights_only=False)  # on every process
 
 
 def newest_checkpoint(config: Mapping[str, Any], *folders: str | Path) -> Path:

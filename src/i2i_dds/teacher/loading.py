@@ -1,0 +1,108 @@
+"""Loading networks by diffusers and transformers: quietly, and with one sentence for damage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from i2i_dds.errors import UserError
+
+COPY_AGAIN = "copy the folder again, or give one whose weights fit their config.json"
+
+ATTENTION = "sdpa"
+"""Given, for a config may name a repository of kernels, which would be downloaded and run."""
+
+MARKS = 3
+"""Tokens of an empty CLIP tokenizer: start, end, padding."""
+
+_IGNORED = "position_ids"
+"""The ending of a buffer that older files of CLIP hold, and newer code makes itself."""
+
+
+def load_whole(
+    kind: Any, source: str, called: str, advice: str = COPY_AGAIN, **options: Any
+) -> Any:
+    """A network from safetensors, whose every weight is accounted for.
+
+    The libraries fill up what a file lacks with random numbers, or leave it without any.
+
+    Args:
+        kind: A class of diffusers or transformers.
+        source: Folder or hub id.
+        called: Argument and file, with which a sentence about damage begins.
+        advice: What to give instead, with which it ends.
+        **options: Of ``from_pretrained``.
+
+    Raises:
+        UserError: The file lacks a tensor, has one too many or one of another shape, or is none.
+        OSError, SafetensorError: Something is not there.
+    """
+    if PreTrainedModel in kind.__mro__:
+        options |= {"ignore_mismatched_sizes": True}  # else its error names no tensor
+    with refusing_damage(called, advice), quiet_loading():
+        network, info = kind.from_pretrained(
+            source, use_safetensors=True, output_loading_info=True, **options
+        )
+    mismatched = [name if isinstance(name, str) else name[0] for name in info["mismatched_keys"]]
+    for names, has in (
+        (info["missing_keys"], "lacks"),
+        (info["unexpected_keys"], "has, unlike its config.json,"),
+        (mismatched, "has in another shape"),
+    ):
+        wrong = sorted(name for name in names if not name.endswith(_IGNORED))
+        if wrong:
+            count = f"{len(wrong)} tensors, such as {wrong[0]}"
+            raise UserError(f"{called} {has} {count}; {advice}")
+    return network
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Within it, the libraries draw neither bars nor tables of the weights that they load."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    level = transformers_logging.get_verbosity()
+    level_of_diffusers = diffusers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    diffusers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        diffusers_logging.set_verbosity(level_of_diffusers)
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def refusing_damage(called: str, advice: str = COPY_AGAIN) -> Iterator[None]:
+    """Within it, what the libraries raise for files that are no model ends in one sentence.
+
+    Args:
+        called: Argument and file, with which the sentence begins.
+        advice: What to give instead, with which it ends.
+
+    Raises:
+        UserError: For anything but an OSError or a SafetensorError, which say what is missing.
+    """
+    try:
+        yield
+    except (UserError, OSError, SafetensorError, MemoryError):
+        raise
+    except Exception as error:  # any: they parse names, numbers and classes out of the files
+        raise UserError(f"{called} cannot be read ({first_line(error)}); {advice}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in its first line; of a tensor of another shape, its name and shapes."""
+    misshapen = re.search(r"\S+ expected shape .+?, but got \S+\[[^]]*\]\)", str(error))
+    if misshapen:
+        return misshapen[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
