@@ -256,7 +256,7 @@ def test_piebenchs_border_is_left_out_of_the_measures_and_not_told_to_editors() 
         (("threshold=1",), "threshold: 1 is not allowed; give a number above 0 and below 1"),
         (("t0=[0.5,0.9]",), "t0_main: 0.6 is not allowed; give one of [0.5, 0.9]"),
         (("judge=nowhere",), "judge: 'nowhere' holds no judge; give 'pocket', a folder that"),
-        (("clip=nowhere",), "clip: 'nowhere' holds no CLIP; give pocket or a folder"),
+        (("clip=nowhere",), "clip: 'nowhere' holds no CLIP; give pocket, or a folder"),
         (("dino=nowhere",), "dino: 'nowhere' holds no ViT"),
         (("+students.mine=nowhere",), "students.mine: 'nowhere' does not exist; give a run"),
         (

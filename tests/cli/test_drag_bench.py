@@ -115,7 +115,7 @@ def test_critters_from_command_to_table_and_again(run, tmp_path: Path) -> None:
     assert other.code == 2 and other.out == ""
     assert other.sentence.startswith(
         "error: features.ensemble: 2 is not allowed here: what is in"
-    ) and other.sentence.endswith("were made with 1; give that, another out, or remove the folder")
+    ) and other.sentence.endswith("was made with 1; give that, another out, or remove the folder")
     typed_key = run("kinds=[head,ear]", "use_lora=false", "t0=0.4")
     assert typed_key.sentence.startswith("error: t0: 0.4 is not allowed here")  # not drag.t0
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == there

@@ -224,7 +224,8 @@ def test_an_empty_mask_holds_nothing_back_and_that_is_said(run, tmp_path, editor
         for name in ("empty", "full")
     }
     note = "mask: all of 'empty.png' is black, so everything may change"
-    assert note in done["empty"].err and "mask:" not in done["full"].err
+    assert note in done["empty"].err and note not in done["full"].err
+    assert "mask: 'full.png' lets 100 % of the picture change" in done["full"].err
     edits = [next((one.folder / "edited").iterdir()).read_bytes() for one in done.values()]
     assert edits[0] == edits[1]
     result = json.loads((done["empty"].folder / "result.json").read_text())
@@ -313,7 +314,7 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
             ("task=cat2cow",),
             "task: 'cat2cow' is not among its choices (did you mean 'cat2dog'?); give",
         ),
-        (("teacher=sd3",), "teacher: 'sd3' is not among its choices; give one of pocket"),
+        (("teacher=sd3",), "teacher: 'sd3' is not among its choices (did you mean 'sd35'?); "),
         (
             ("score=dss",),
             "score: 'dss' is not among its choices (did you mean 'sds'?); give one of",
@@ -429,4 +430,4 @@ def test_help_lists_the_groups_that_concern_it_alone(run) -> None:
     groups = text.partition("Groups and their choices\n")[2].partition("\n\n")[0].splitlines()
     named = [line.partition(":")[0] for line in groups]
     assert named == ["editor", "paths", "score", "task", "teacher", "timesteps"]
-    assert "teacher: pocket, sd15, sd21" in groups
+    assert "teacher: auto, pocket, pocket_flow, sd15, sd21, sd35" in groups
