@@ -50,3 +50,8 @@ def test_the_second_pocket_is_known_by_its_name(tiny_sd3_folder, tmp_path, monke
     teacher = load_teacher("pocket_flow")
     assert type(teacher) is StableDiffusion3Teacher
     assert teacher.presets["zero_shot"]["guidance"] == 3.0
+
+
+def test_a_pocket_whose_weights_do_not_ship_says_how_they_are_made():
+    with pytest.raises(UserError, match="make them by `i2i pretrain pocket=flow stage=all out=/"):
+        load_teacher("pocket_flow")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from i2i_dds.checks import called
 from i2i_dds.errors import UserError
+from i2i_dds.reading import expanded
 from i2i_dds.teacher.families import FAMILIES, INDEX, POCKETS, family_of, pipeline_in
 
 _AUTO = "teacher=auto"
@@ -34,7 +34,7 @@ def name_family(arguments: Sequence[str]) -> list[str]:
 def _choice(path: str) -> str:
     if path in POCKETS:
         return path
-    index = Path(path).expanduser() / INDEX
+    index = expanded(path) / INDEX
     if not index.is_file():
         choices = ", ".join(f"teacher={family.choice}" for family in FAMILIES)
         raise UserError(
