@@ -87,7 +87,7 @@ def killed_at(start, moment: float, *command: str) -> None:
     process = start(*command)
     if process.ask({"wait": process.number, "seconds": moment}) is None:
         process.send(signal.SIGKILL)
-        assert process.status() == -signal.SIGKILL
+        assert process.status() in (-signal.SIGKILL, 0)  # or it ended in that very moment
 
 
 def moments(count: int, whole: float, seed: int) -> list[float]:
