@@ -25,7 +25,7 @@ def fingerprint(teacher: Any, networks: Iterable[nn.Module] = ()) -> bytes:
     named = blake2b(digest_size=16)
     named.update(teacher.process.fingerprint())
     named.update(str(teacher.dtype).encode())
-    own = [getattr(teacher, part, None) for part in ("unet", "transformer", "vae", "text_encoder")]
+    own = [getattr(teacher, part, None) for part in ("network", "vae")]
     own += getattr(teacher, "text_encoders", [])
     for network in (*own, *networks):
         for name, tensor in network.state_dict().items() if network is not None else ():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,20 +14,22 @@ from i2i_dds.errors import UserError
 from i2i_dds.teacher.checkpoint import load_parts
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.hooks import outputs_of
-from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
-from i2i_dds.teacher.presets import Presets, presets_for
-from i2i_dds.teacher.prompts import PromptCache, PromptEncoder
-from i2i_dds.teacher.vae import decode_scaled, encode_scaled
+from i2i_dds.teacher.latent import LatentTeacher
+from i2i_dds.teacher.placement import resolve_device, resolve_dtype
+from i2i_dds.teacher.presets import presets_for
+from i2i_dds.teacher.prompts import PromptEncoder
 
 _BLOCKS = {"up": "up_blocks.", "all": ""}
 """Which layers of the UNet: the names of their modules begin so."""
 
+_CELLS = 64
+"""Side of the latents of Stable Diffusion 1, for a config that does not say."""
 
-class StableDiffusionTeacher:
+
+class StableDiffusionTeacher(LatentTeacher):
     """A frozen latent diffusion model in diffusers' format, with epsilon or v prediction.
 
-    A plain object and not a module, so that it enters no checkpoint and no optimizer. Its
-    ``unet``, ``vae``, ``text_encoder`` and ``tokenizer`` may be read, a student started from
+    Its ``unet``, ``vae``, ``text_encoder`` and ``tokenizer`` may be read, a student started from
     the teacher copies ``unet``.
 
     Args:
@@ -36,8 +38,8 @@ class StableDiffusionTeacher:
         tokenizer: CLIPTokenizer.
         unet: UNet2DConditionModel.
         process: The schedule it was trained under.
-        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
-        dtype: "float32", "float16", "bfloat16", "float64", or "auto" (half on a GPU).
+        device: See :class:`LatentTeacher`.
+        dtype: See :class:`LatentTeacher`.
         presets: Settings by editor; None is those of Stable Diffusion 1.5.
     """
 
@@ -52,20 +54,19 @@ class StableDiffusionTeacher:
         dtype: str | torch.dtype = "float32",
         presets: Mapping[str, Any] | None = None,
     ) -> None:
-        self._device = resolve_device(device)
-        self._dtype = resolve_dtype(dtype, self._device)
-        self.vae = frozen(vae, self._device, self._dtype)
-        self.text_encoder = frozen(text_encoder, self._device, self._dtype)
-        self.unet = frozen(unet, self._device, self._dtype)
-        self.tokenizer = tokenizer
-        self.process: Process = process
-        self.latent_channels: int = vae.config.latent_channels
-        self.vae_scale_factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
         cells = unet.config.sample_size
-        self.native_size: int = cells * self.vae_scale_factor if isinstance(cells, int) else 64
-        self.presets: Presets = presets_for("sd15") if presets is None else presets
-        self.nfe = 0
-        self._prompts = PromptCache(PromptEncoder(self.tokenizer, self.text_encoder))
+        super().__init__(
+            vae,
+            unet,
+            [text_encoder],
+            PromptEncoder(tokenizer, text_encoder),
+            process,
+            cells if isinstance(cells, int) else _CELLS,
+            presets_for("sd15") if presets is None else presets,
+            device,
+            dtype,
+        )
+        self.tokenizer = tokenizer
 
     @classmethod
     def load(
@@ -102,53 +103,14 @@ class StableDiffusionTeacher:
         return cls(**parts, device=device, dtype=dtype, presets=presets)
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self._device
+    def unet(self) -> Any:
+        """The network that predicts."""
+        return self._network
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The type the networks compute in; latents keep their own type outside."""
-        return self._dtype
-
-    def to(self, device: torch.device | str) -> StableDiffusionTeacher:
-        """Moves it, in place, and returns it."""
-        self._device = resolve_device(device)
-        for module in (self.vae, self.text_encoder, self.unet):
-            module.to(self._device)
-        self._prompts.clear()
-        return self
-
-    @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
-        """``(mean - shift) * scale`` of pictures x (B, 3, H, W) in [-1, 1]."""
-        return encode_scaled(self.vae, x)
-
-    @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] of latents z (B, C, h, w)."""
-        return decode_scaled(self.vae, z)
-
-    def embed(self, prompts: Sequence[str]) -> Conditioning:
-        """Text embeddings, cached per prompt; a prompt too long is reported once."""
-        return self._prompts(prompts)
-
-    @torch.no_grad()
-    def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
-        """The noise in z_t, (B, C, h, w); arguments as in the interface."""
-        self.nfe += len(z_t)
-        output = self._forward(z_t, t, text)
-        return self.process.to_eps(output, z_t.to(self._device), t.to(self._device))
-
-    @property
-    def network(self) -> Any:
-        """The UNet."""
-        return self.unet
-
-    def training_loss(self, z: Tensor, text: Conditioning, t: Tensor, eps: Tensor) -> Tensor:
-        """What the UNet was trained with: mean squared error of eps or of v, (B,)."""
-        output = self._forward(self.process.mix(z, eps, t), t, text)
-        return (output - self.process.target(z, eps, t)).square().mean((1, 2, 3))
+    def text_encoder(self) -> Any:
+        """The network that reads prompts."""
+        return self.text_encoders[0]
 
     def self_attention(
         self, z_t: Tensor, t: Tensor, text: Conditioning, blocks: str = "all"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,15 +14,14 @@ from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.hooks import outputs_of
-from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
-from i2i_dds.teacher.presets import Presets, presets_for
-from i2i_dds.teacher.prompts import PromptCache
+from i2i_dds.teacher.latent import LatentTeacher
+from i2i_dds.teacher.placement import resolve_device, resolve_dtype
+from i2i_dds.teacher.presets import presets_for
 from i2i_dds.teacher.sd3_checkpoint import load_parts
 from i2i_dds.teacher.sd3_prompts import SD3PromptEncoder
-from i2i_dds.teacher.vae import decode_scaled, encode_scaled
 
 
-class StableDiffusion3Teacher:
+class StableDiffusion3Teacher(LatentTeacher):
     """A frozen rectified flow over latents, in diffusers' format.
 
     The network predicts the velocity ``v = eps - z`` (Esser et al., ICML 2024);
@@ -34,8 +33,8 @@ class StableDiffusion3Teacher:
         transformer: SD3Transformer2DModel.
         prompts: From prompts to embeddings and pooled embeddings.
         process: The flow it was trained under.
-        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
-        dtype: "float32", "float16", "bfloat16", "float64", or "auto" (half on a GPU).
+        device: See :class:`LatentTeacher`.
+        dtype: See :class:`LatentTeacher`.
         presets: Settings by editor; None is those of Stable Diffusion 3.5.
     """
 
@@ -49,20 +48,18 @@ class StableDiffusion3Teacher:
         dtype: str | torch.dtype = "float32",
         presets: Mapping[str, Any] | None = None,
     ) -> None:
-        self._device = resolve_device(device)
-        self._dtype = resolve_dtype(dtype, self._device)
-        self.vae = frozen(vae, self._device, self._dtype)
-        self.transformer = frozen(transformer, self._device, self._dtype)
-        self.text_encoders = [
-            frozen(encoder, self._device, self._dtype) for encoder in prompts.encoders
-        ]
-        self.process: RectifiedFlow = process
-        self.latent_channels: int = vae.config.latent_channels
-        self.vae_scale_factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
-        self.native_size: int = transformer.config.sample_size * self.vae_scale_factor
-        self.presets: Presets = presets_for("sd35") if presets is None else presets
-        self.nfe = 0
-        self._prompts = PromptCache(prompts)
+        super().__init__(
+            vae,
+            transformer,
+            prompts.encoders,
+            prompts,
+            process,
+            transformer.config.sample_size,
+            presets_for("sd35") if presets is None else presets,
+            device,
+            dtype,
+        )
+        self._flow = process
 
     @classmethod
     def load(
@@ -109,53 +106,9 @@ class StableDiffusion3Teacher:
         return cls(vae, parts["transformer"], prompts, process, device, dtype, presets)
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self._device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type the networks compute in; latents keep their own type outside."""
-        return self._dtype
-
-    def to(self, device: torch.device | str) -> StableDiffusion3Teacher:
-        """Moves it, in place, and returns it."""
-        self._device = resolve_device(device)
-        for module in (self.vae, self.transformer, *self.text_encoders):
-            module.to(self._device)
-        self._prompts.clear()
-        return self
-
-    @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
-        """``(mean - shift) * scale`` of pictures x (B, 3, H, W) in [-1, 1]."""
-        return encode_scaled(self.vae, x)
-
-    @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] of latents z (B, C, h, w)."""
-        return decode_scaled(self.vae, z)
-
-    def embed(self, prompts: Sequence[str]) -> Conditioning:
-        """``embeddings`` of all encoders' tokens, and ``pooled``; cached per prompt."""
-        return self._prompts(prompts)
-
-    @torch.no_grad()
-    def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
-        """The noise in z_t, (B, C, h, w); arguments as in the interface."""
-        self.nfe += len(z_t)
-        velocity = self._forward(z_t, t, text)
-        return self.process.to_eps(velocity, z_t.to(self._device), t.to(self._device))
-
-    @property
-    def network(self) -> Any:
-        """The MMDiT."""
-        return self.transformer
-
-    def training_loss(self, z: Tensor, text: Conditioning, t: Tensor, eps: Tensor) -> Tensor:
-        """What the MMDiT was trained with: mean squared error of the velocity, (B,)."""
-        velocity = self._forward(self.process.mix(z, eps, t), t, text)
-        return (velocity - self.process.target(z, eps, t)).square().mean((1, 2, 3))
+    def transformer(self) -> Any:
+        """The network that predicts, an MMDiT."""
+        return self._network
 
     def self_attention(
         self, z_t: Tensor, t: Tensor, text: Conditioning, blocks: str = "all"
@@ -189,7 +142,7 @@ class StableDiffusion3Teacher:
         padding = (0, -width % patch, 0, -height % patch)
         velocity = self.transformer(
             hidden_states=F.pad(z_t.to(self._device, self._dtype), padding, mode="replicate"),
-            timestep=1000 * self.process.sigma(t.to(self._device), z_t.new_ones(len(z_t))),
+            timestep=1000 * self._flow.sigma(t.to(self._device), z_t.new_ones(len(z_t))),
             encoder_hidden_states=text.embeddings.to(self._device, self._dtype),
             pooled_projections=text["pooled"].to(self._device, self._dtype),
         ).sample

@@ -1,0 +1,124 @@
+"""What the latent diffusion models of diffusers have in common, whichever family they are of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from i2i_dds.diffusion.process import Process
+from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
+from i2i_dds.teacher.presets import Presets
+from i2i_dds.teacher.prompts import PromptCache
+
+Self = TypeVar("Self", bound="LatentTeacher")
+
+
+class LatentTeacher(ABC):
+    """A frozen network that predicts over the latents of an autoencoder.
+
+    A plain object and not a module, so that it enters no checkpoint and no optimizer. A family
+    of models says in :meth:`_forward` what its network is called with, and how it is loaded.
+
+    Args:
+        vae: AutoencoderKL.
+        network: What predicts, as diffusers has it.
+        encoders: The networks that read prompts.
+        encode_prompts: From B prompts to what the network is told, B rows.
+        process: The noising that the network was trained under.
+        cells: Side of the latents that it was trained on.
+        presets: Settings by editor.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
+        dtype: "float32", "float16", "bfloat16", "float64", or "auto" (half on a GPU).
+    """
+
+    def __init__(
+        self,
+        vae: Any,
+        network: Any,
+        encoders: Sequence[Any],
+        encode_prompts: Callable[[list[str]], Conditioning],
+        process: Process,
+        cells: int,
+        presets: Presets,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "float32",
+    ) -> None:
+        self._device = resolve_device(device)
+        self._dtype = resolve_dtype(dtype, self._device)
+        self.vae = frozen(vae, self._device, self._dtype)
+        self._network = frozen(network, self._device, self._dtype)
+        self.text_encoders = [frozen(one, self._device, self._dtype) for one in encoders]
+        self.process: Process = process
+        self.latent_channels: int = vae.config.latent_channels
+        self.vae_scale_factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.native_size: int = cells * self.vae_scale_factor
+        self.presets: Presets = presets
+        self.nfe = 0
+        self._prompts = PromptCache(encode_prompts)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type the networks compute in; latents keep their own type outside."""
+        return self._dtype
+
+    @property
+    def network(self) -> Any:
+        """What predicts."""
+        return self._network
+
+    def to(self: Self, device: torch.device | str) -> Self:
+        """Moves it, in place, and returns it."""
+        self._device = resolve_device(device)
+        for module in (self.vae, self._network, *self.text_encoders):
+            module.to(self._device)
+        self._prompts.clear()
+        return self
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """``(mean - shift) * scale`` of pictures x (B, 3, H, W) in [-1, 1], of x's type.
+
+        The posterior's mean and not a sample, so that a picture always has the same latent.
+        """
+        mean = self.vae.encode(x.to(self._device, self._dtype)).latent_dist.mode()
+        return (mean.to(x.dtype) - self._shift()) * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) of latents z (B, C, h, w), clamped to [-1, 1], of z's type."""
+        unscaled = z / self.vae.config.scaling_factor + self._shift()
+        decoded = self.vae.decode(unscaled.to(self._device, self._dtype)).sample
+        return decoded.to(z.dtype).clamp(-1, 1)
+
+    def embed(self, prompts: Sequence[str]) -> Conditioning:
+        """What the network is told of B prompts, each computed once."""
+        return self._prompts(prompts)
+
+    @torch.no_grad()
+    def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        """The noise in z_t, (B, C, h, w); arguments as in the interface."""
+        self.nfe += len(z_t)
+        output = self._forward(z_t, t, text)
+        return self.process.to_eps(output, z_t.to(self._device), t.to(self._device))
+
+    def training_loss(self, z: Tensor, text: Conditioning, t: Tensor, eps: Tensor) -> Tensor:
+        """What the network was trained with: mean squared error of what it predicts, (B,)."""
+        output = self._forward(self.process.mix(z, eps, t), t, text)
+        return (output - self.process.target(z, eps, t)).square().mean((1, 2, 3))
+
+    @abstractmethod
+    def _forward(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        """What the network says of z_t (B, C, h, w) at t (B,), of z_t's type and shape."""
+
+    def _shift(self) -> float:
+        return getattr(self.vae.config, "shift_factor", None) or 0.0
