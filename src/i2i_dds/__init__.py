@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from i2i_dds.teacher.load import load_teacher
     from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
     from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
+    from i2i_dds.teacher.stable_diffusion_xl import StableDiffusionXLTeacher
     from i2i_dds.training.checkpoints import Checkpoints
     from i2i_dds.training.module import EditTraining
 
@@ -75,6 +76,7 @@ _HOMES = {
     "Score": "scores.interface",
     "ScoreInput": "scores.interface",
     "StableDiffusion3Teacher": "teacher.stable_diffusion3",
+    "StableDiffusionXLTeacher": "teacher.stable_diffusion_xl",
     "StableDiffusionTeacher": "teacher.stable_diffusion",
     "Student": "pipelines.student",
     "Task": "tasks",
@@ -117,6 +119,7 @@ __all__ = [  # noqa: RUF022
     "Score",
     "ScoreInput",
     "StableDiffusion3Teacher",
+    "StableDiffusionXLTeacher",
     "StableDiffusionTeacher",
     "Student",
     "Task",

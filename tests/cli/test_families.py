@@ -1,4 +1,4 @@
-"""Commands on a teacher of Stable Diffusion 3's make, as a user types them."""
+"""Commands on teachers of Stable Diffusion XL's and 3's make, as a user types them."""
 
 import json
 
@@ -8,6 +8,7 @@ from i2i_dds.cli.edit import main as edit
 from i2i_dds.cli.make_random_sd import main as make_random_sd
 from i2i_dds.cli.train import main as train
 from i2i_dds.teacher.random_sd3 import build_random_sd3
+from i2i_dds.teacher.random_sdxl import build_random_sdxl
 
 FEW = [
     *("trainer.max_steps=1", "trainer.val_check_interval=1", "trainer.log_every_n_steps=1"),
@@ -24,13 +25,23 @@ def sd3(tmp_path_factory) -> str:
     return str(build_random_sd3(folder, "tiny"))
 
 
-def test_random_weights_are_written_and_edit(typed, tmp_path) -> None:
+@pytest.fixture(scope="session")
+def sdxl(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("sdxl") / "tiny"
+    return str(build_random_sdxl(folder, "tiny"))
+
+
+@pytest.mark.parametrize(
+    ("made", "teacher", "guidance"),
+    [(("family=sdxl",), "sdxl", 5.0), (("family=sd3", "t5=true"), "sd35", 4.5)],
+)
+def test_random_weights_are_written_and_edit(typed, tmp_path, made, teacher, guidance) -> None:
     folder = tmp_path / "made"
-    made = typed(make_random_sd, "family=sd3", f"folder={folder}", "t5=true", teacher=False)
-    assert made.folder == folder
-    done = typed(edit, "teacher=sd35", f"teacher.path={folder}", "steps=1", "n=1", "task=cat2lion")
+    assert typed(make_random_sd, *made, f"folder={folder}", teacher=False).folder == folder
+    few = ("steps=1", "n=1", "task=cat2lion")
+    done = typed(edit, f"teacher={teacher}", f"teacher.path={folder}", *few)
     result = json.loads((done.folder / "result.json").read_text())
-    assert result["config"]["guidance"] == 4.5  # the family's own
+    assert result["config"]["guidance"] == guidance  # the family's own
     assert len(list((done.folder / "edited").iterdir())) == 1
 
 
@@ -49,8 +60,10 @@ def test_another_family_is_refused_in_one_sentence(typed, sd3) -> None:
     )
 
 
-def test_a_student_is_trained_on_it(typed, sd3) -> None:
-    done = typed(train, *FEW, "task=cat2lion", "teacher=sd35", f"teacher.path={sd3}")
+@pytest.mark.parametrize("teacher", ["sdxl", "sd35"])
+def test_a_student_is_trained_on_it(typed, sd3, sdxl, teacher) -> None:
+    path = {"sdxl": sdxl, "sd35": sd3}[teacher]
+    done = typed(train, *FEW, "task=cat2lion", f"teacher={teacher}", f"teacher.path={path}")
     metrics = json.loads((done.folder / "metrics.json").read_text())
     assert metrics["steps"] == 1
     assert metrics["nonfinite"] == 0

@@ -9,11 +9,13 @@ from i2i_dds import EditPipeline, load_teacher
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
+from i2i_dds.teacher.stable_diffusion_xl import StableDiffusionXLTeacher
 
 
-def test_the_index_tells_the_family(tiny_folder, tiny_sd3_folder):
+def test_the_index_tells_the_family(tiny_folder, tiny_sdxl_folder, tiny_sd3_folder):
     for folder, kind in (
         (tiny_folder, StableDiffusionTeacher),
+        (tiny_sdxl_folder, StableDiffusionXLTeacher),
         (tiny_sd3_folder, StableDiffusion3Teacher),
     ):
         assert type(load_teacher(str(folder), device="cpu")) is kind

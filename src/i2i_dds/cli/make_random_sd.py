@@ -12,11 +12,15 @@ from i2i_dds.cli.checks import check
 @entry_point("make_random_sd")
 def main(cfg: DictConfig) -> Path:
     """Writes ``cfg.folder`` and returns it."""
-    check(cfg, {"family": choice("sd", "sd3"), "t5": flag()})
+    check(cfg, {"family": choice("sd", "sdxl", "sd3"), "t5": flag()})
     if cfg.family == "sd3":
         from i2i_dds.teacher.random_sd3 import build_random_sd3
 
         return build_random_sd3(cfg.folder, cfg.size or "tiny", cfg.seed, cfg.dtype, cfg.t5)
+    if cfg.family == "sdxl":
+        from i2i_dds.teacher.random_sdxl import build_random_sdxl
+
+        return build_random_sdxl(cfg.folder, cfg.size or "tiny", cfg.seed, cfg.dtype)
     from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 
     return build_random_stable_diffusion(

@@ -76,15 +76,16 @@ def student_from_teacher(
     teacher's attention understands.
 
     Raises:
-        UserError: The teacher has no UNet to copy.
+        UserError: The teacher has no UNet to copy, or one that is told more than prompts.
     """
     source = getattr(teacher, "unet", None)
-    if not isinstance(source, nn.Module):
+    config: Mapping[str, Any] = getattr(source, "config", {})
+    if not isinstance(source, nn.Module) or config.get("addition_embed_type"):
         raise UserError(
-            f"student: teacher_init needs a teacher with a UNet, not a {type(teacher).__name__}; "
+            f"student: teacher_init needs a teacher with a UNet that is told its prompts "
+            f"alone, not a {type(teacher).__name__}; "
             "give student=small or student=base"
         )
-    config: Mapping[str, Any] = getattr(source, "config", {})
     shape = {name: value for name, value in config.items() if not name.startswith("_")}
     student = new_student(teacher, tasks, shape, conditioning, timestep, seed)
     weights = {

@@ -45,6 +45,15 @@ SD = Family(
         "CycleDiffusionPipeline",
     ),
 )
+SDXL = Family(
+    "stable_diffusion_xl:StableDiffusionXLTeacher",
+    "sdxl",
+    (
+        *("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
+        *("StableDiffusionXLInpaintPipeline", "StableDiffusionXLControlNetPipeline"),
+        *("StableDiffusionXLPAGPipeline", "StableDiffusionXLAdapterPipeline"),
+    ),
+)
 SD3 = Family(
     "stable_diffusion3:StableDiffusion3Teacher",
     "sd35",
@@ -54,7 +63,7 @@ SD3 = Family(
         "StableDiffusion3PAGPipeline",
     ),
 )
-FAMILIES = (SD, SD3)
+FAMILIES = (SD, SDXL, SD3)
 
 
 def family_of(pipeline: str, path: str) -> Family:

@@ -34,6 +34,7 @@ class LatentTeacher(ABC):
         presets: Settings by editor.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         dtype: "float32", "float16", "bfloat16", "float64", or "auto" (half on a GPU).
+        vae_dtype: The autoencoder's own type; None is ``dtype``.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class LatentTeacher(ABC):
         presets: Presets,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
+        vae_dtype: torch.dtype | None = None,
     ) -> None:
         self._device = resolve_device(device)
         self._dtype = resolve_dtype(dtype, self._device)
-        self.vae = frozen(vae, self._device, self._dtype)
+        self.vae = frozen(vae, self._device, vae_dtype or self._dtype)
         self._network = frozen(network, self._device, self._dtype)
         self.text_encoders = [frozen(one, self._device, self._dtype) for one in encoders]
         self.process: Process = process
@@ -90,14 +92,14 @@ class LatentTeacher(ABC):
 
         The posterior's mean and not a sample, so that a picture always has the same latent.
         """
-        mean = self.vae.encode(x.to(self._device, self._dtype)).latent_dist.mode()
+        mean = self.vae.encode(x.to(self._device, self.vae.dtype)).latent_dist.mode()
         return (mean.to(x.dtype) - self._shift()) * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) of latents z (B, C, h, w), clamped to [-1, 1], of z's type."""
         unscaled = z / self.vae.config.scaling_factor + self._shift()
-        decoded = self.vae.decode(unscaled.to(self._device, self._dtype)).sample
+        decoded = self.vae.decode(unscaled.to(self._device, self.vae.dtype)).sample
         return decoded.to(z.dtype).clamp(-1, 1)
 
     def embed(self, prompts: Sequence[str]) -> Conditioning:

@@ -22,7 +22,7 @@ from transformers import (
 from i2i_dds.errors import UserError
 from i2i_dds.runs import run_folder, write_json
 from i2i_dds.teacher.placement import resolve_dtype
-from i2i_dds.teacher.random_weights import byte_tokenizer
+from i2i_dds.teacher.random_weights import byte_tokenizer, clip_config
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,6 @@ class SD3Shape:
     shift: float = 3.0
 
 
-def _clip(width: int, layers: int, heads: int, vocab: int, act: str) -> dict[str, Any]:
-    return {
-        "vocab_size": vocab,
-        "hidden_size": width,
-        "intermediate_size": 4 * width,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "projection_dim": width,
-        "hidden_act": act,
-    }
-
-
 _VAE = {
     "sample_size": 1024,
     "block_out_channels": (128, 256, 512, 512),
@@ -74,7 +62,10 @@ _MMDIT = {
 }
 _FULL: dict[str, Any] = {
     "vae": _VAE,
-    "clips": (_clip(768, 12, 12, 49408, "quick_gelu"), _clip(1280, 32, 20, 49408, "gelu")),
+    "clips": (
+        clip_config(768, 12, 12, 49408, "quick_gelu"),
+        clip_config(1280, 32, 20, 49408, "gelu"),
+    ),
     "t5": {
         "vocab_size": 32128,
         "d_model": 4096,
@@ -115,7 +106,7 @@ SD3_SHAPES = {
             "scaling_factor": 1.5305,
             "shift_factor": 0.0609,
         },
-        clips=(_clip(16, 2, 2, 514, "quick_gelu"), _clip(12, 2, 2, 514, "gelu")),
+        clips=(clip_config(16, 2, 2, 514, "quick_gelu"), clip_config(12, 2, 2, 514, "gelu")),
         t5={"d_model": 40, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2},
     ),
 }

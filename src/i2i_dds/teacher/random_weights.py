@@ -164,6 +164,19 @@ def build_random_stable_diffusion(
     return Path(folder)
 
 
+def clip_config(width: int, layers: int, heads: int, vocab: int, act: str) -> dict[str, Any]:
+    """Arguments of CLIPTextConfig whose other widths follow from one."""
+    return {
+        "vocab_size": vocab,
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "projection_dim": width,
+        "hidden_act": act,
+    }
+
+
 def byte_tokenizer(length: int = 77) -> CLIPTokenizer:
     """A CLIP tokenizer whose tokens are single bytes, inside a word or (``</w>``) at its end.
 
