@@ -14,10 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from i2i_dds.checks import called, integer, number, require
 from i2i_dds.diffusion.betas import betas_from_config, scaled_linear_betas
 from i2i_dds.errors import UserError
 
 CLEAN = -1
+
+MOST_TIMESTEPS = 100_000
+"""Of a process that a file describes."""
 
 _FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 
@@ -245,7 +249,8 @@ class RectifiedFlow(Process):
         """The flow of a diffusers ``scheduler_config.json`` with matched flows.
 
         Raises:
-            UserError: The scheduler is another, or its shift depends on the picture's size.
+            UserError: The scheduler is another, its shift depends on the picture's size, or a
+                number is not allowed.
         """
         kind = config.get("_class_name")
         if not str(kind).startswith("FlowMatch"):
@@ -254,7 +259,11 @@ class RectifiedFlow(Process):
             raise UserError(
                 "scheduler.use_dynamic_shifting: True is not supported; give a fixed shift"
             )
-        return cls(config.get("num_train_timesteps", 1000), config.get("shift", 1.0))
+        steps, shift = config.get("num_train_timesteps", 1000), config.get("shift", 1.0)
+        with called({"steps": "scheduler.num_train_timesteps", "shift": "scheduler.shift"}):
+            require("steps", steps, integer(min=1, max=MOST_TIMESTEPS))
+            require("shift", shift, number(above=0))
+            return cls(steps, shift)
 
     def to_eps(self, output: Tensor, z_t: Tensor, t: Tensor | int) -> Tensor:
         """``eps = z_t + (1 - s_t) v``, for ``z_t = z + s_t v`` and ``eps = z + v``."""

@@ -17,7 +17,14 @@ from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
 from i2i_dds.reading import expanded, read_object
 from i2i_dds.teacher.families import INDEX, POCKETS, Family, check_family, pipeline_in, read_index
-from i2i_dds.teacher.loading import COPY_AGAIN, MARKS, first_line, load_whole, refusing_damage
+from i2i_dds.teacher.loading import (
+    COPY_AGAIN,
+    MARKS,
+    first_line,
+    highest_token,
+    load_whole,
+    refusing_damage,
+)
 
 Parts = dict[str, Any]
 Read = Callable[[str, bool], Parts]
@@ -164,6 +171,22 @@ def check_numbers(path: str, vae: Any, *tokenizers: Any) -> None:
                 f"path: the tokenizer of '{path}' has model_max_length {longest!r:.60}; "
                 f"{COPY_AGAIN}"
             )
+
+
+def check_tokens(path: str, tokenizer: Any, encoder: Any) -> None:
+    """Refuses a tokenizer that does not go with its text encoder.
+
+    Raises:
+        UserError: It has tokens that the encoder does not know, or none that fills up a text.
+    """
+    tokens, known = highest_token(tokenizer) + 1, encoder.config.vocab_size
+    if tokens > known:
+        raise UserError(
+            f"path: the tokenizer of '{path}' has {tokens} tokens and its text encoder "
+            f"{known}; give a folder whose parts belong together"
+        )
+    if tokenizer.pad_token is None:
+        raise UserError(f"path: the tokenizer of '{path}' has no pad_token; {COPY_AGAIN}")
 
 
 def _check_configs(folder: Path) -> None:

@@ -14,6 +14,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.teacher.families import SD3
 from i2i_dds.teacher.folders import (
     check_numbers,
+    check_tokens,
     content_of,
     read_checkpoint,
     weights_variant,
@@ -65,8 +66,12 @@ def load_parts(
         return parts
 
     parts = read_checkpoint(path, SD3, revision, local_files_only, read, variant)
-    tokenizers = [parts[name] for name in ("tokenizer", "tokenizer_2") if name in parts]
+    pairs = [(f"tokenizer{n}", f"text_encoder{n}") for n in ("", "_2", "_3")]
+    tokenizers = [parts[name] for name, _ in pairs if name in parts]
     check_numbers(path, parts["vae"], *tokenizers)
+    for tokenizer, encoder in pairs:
+        if tokenizer in parts:
+            check_tokens(path, parts[tokenizer], parts[encoder])
     _check_widths(path, parts)
     return parts
 
@@ -109,7 +114,9 @@ def _t5(
     source: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
 ) -> dict[str, Any]:
     with refusing_damage(f"path: tokenizer_3 of '{source}'"):
-        tokenizer = AutoTokenizer.from_pretrained(source, subfolder="tokenizer_3", **where)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, subfolder="tokenizer_3", trust_remote_code=False, **where
+        )
     return {
         "tokenizer_3": tokenizer,
         "text_encoder_3": whole_network(
