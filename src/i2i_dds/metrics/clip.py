@@ -23,6 +23,8 @@ from i2i_dds.reading import expanded, read_object
 from i2i_dds.teacher.loading import (
     ATTENTION,
     MARKS,
+    TOKENIZER_CONFIG,
+    check_config,
     first_line,
     highest_token,
     load_whole,
@@ -141,6 +143,7 @@ def _read(folder: Path) -> tuple[Any, Any]:
         options: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True}
         options["attn_implementation"] = ATTENTION
         model = load_whole(CLIPModel, str(folder), called, advice, **options)
+        check_config(str(folder), called, advice, TOKENIZER_CONFIG)
         with refusing_damage(called, advice):
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, SafetensorError) as error:

@@ -20,6 +20,8 @@ from i2i_dds.teacher.families import INDEX, POCKETS, Family, check_family, pipel
 from i2i_dds.teacher.loading import (
     COPY_AGAIN,
     MARKS,
+    TOKENIZER_CONFIG,
+    check_config,
     first_line,
     highest_token,
     load_whole,
@@ -140,7 +142,9 @@ def whole_tokenizer(source: str, part: str, **where: Any) -> CLIPTokenizer:
         UserError: Its files are damaged.
         FileNotFoundError: It has no words, which is what transformers makes of an absent folder.
     """
-    with refusing_damage(f"path: {part} of '{source}'"):
+    called = f"path: {part} of '{source}'"
+    check_config(source, called, name=TOKENIZER_CONFIG, subfolder=part, **where)
+    with refusing_damage(called):
         tokenizer = CLIPTokenizer.from_pretrained(source, subfolder=part, **where)
     if len(tokenizer) <= MARKS:
         raise FileNotFoundError(f"no tokenizer files found in folder {part}")

@@ -25,6 +25,7 @@ ATTENTION = "sdpa"
 CONFIG = "config.json"
 """Of a network, beside its weights."""
 
+TOKENIZER_CONFIG = "tokenizer_config.json"
 MOST_LAYERS, MOST_WIDTH = 1000, 2**24
 """Of a network's config: no number of layers is larger, and no other whole number."""
 
@@ -53,7 +54,7 @@ def load_whole(
         UserError: The file lacks a tensor, has one too many or one of another shape, or is none.
         OSError, SafetensorError: Something is not there.
     """
-    _check_config(source, called, advice, options)
+    check_config(source, called, advice, **options)
     if PreTrainedModel in kind.__mro__:
         options |= {"ignore_mismatched_sizes": True}  # else its error names no tensor
     with refusing_damage(called, advice), quiet_loading():
@@ -94,21 +95,34 @@ def check_sizes(config: Any, called: str, advice: str = COPY_AGAIN, name: str = 
     elif isinstance(config, list | tuple):
         for value in config:
             check_sizes(value, called, advice, name)
-    elif isinstance(config, int | float):
-        most = MOST_LAYERS if "layers" in name else MOST_WIDTH
-        if isinstance(config, int) and abs(config) > most:
+    elif isinstance(config, int):
+        most = MOST_LAYERS if "layers" in name or name == "extra_ids" else MOST_WIDTH
+        if abs(config) > most and name != "model_max_length":
             raise UserError(f"{called} has {name} {config!r:.40}, above {most}; {advice}")
 
 
-def _check_config(source: str, called: str, advice: str, options: Mapping[str, Any]) -> None:
-    """Checks the config of a network in a folder, or of a hub's in the cache, if it is there."""
+def check_config(
+    source: str, called: str, advice: str = COPY_AGAIN, name: str = CONFIG, **options: Any
+) -> None:
+    """As :func:`check_sizes`, of a config that lies in a folder, or of a hub's in the cache.
+
+    Args:
+        source: Folder or hub id.
+        called: Argument and file, with which the sentence begins.
+        advice: What to give instead, with which it ends.
+        name: The config's file.
+        **options: Of ``from_pretrained``.
+
+    Raises:
+        UserError: A number is too large, or it is no JSON. One that is absent is not looked at.
+    """
     part = options.get("subfolder", "")
     if Path(source).is_dir():
-        file = Path(source) / part / CONFIG
+        file = Path(source) / part / name
     else:
-        name, revision = f"{part}/{CONFIG}".lstrip("/"), options.get("revision")
+        there, revision = f"{part}/{name}".lstrip("/"), options.get("revision")
         try:
-            file = Path(hf_hub_download(source, name, revision=revision, local_files_only=True))
+            file = Path(hf_hub_download(source, there, revision=revision, local_files_only=True))
         except Exception:  # whichever the client library of the day raises
             return
     if file.is_file():

@@ -21,7 +21,13 @@ from i2i_dds.teacher.folders import (
     whole_network,
     whole_tokenizer,
 )
-from i2i_dds.teacher.loading import ATTENTION, refusing_damage
+from i2i_dds.teacher.loading import (
+    ATTENTION,
+    COPY_AGAIN,
+    TOKENIZER_CONFIG,
+    check_config,
+    refusing_damage,
+)
 
 T5_TOKENS = "_t5_tokens"
 """In ``model_index.json``, ours: tokens that stand for T5. Diffusers passes over such a name."""
@@ -113,21 +119,28 @@ def _clip(
 def _t5(
     source: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
 ) -> dict[str, Any]:
-    with refusing_damage(f"path: tokenizer_3 of '{source}'"):
+    called = f"path: tokenizer_3 of '{source}'"
+    check_config(source, called, name=TOKENIZER_CONFIG, subfolder="tokenizer_3", **where)
+    with refusing_damage(called):
         tokenizer = AutoTokenizer.from_pretrained(
             source, subfolder="tokenizer_3", trust_remote_code=False, **where
         )
-    return {
-        "tokenizer_3": tokenizer,
-        "text_encoder_3": whole_network(
-            T5EncoderModel,
-            source,
-            "text_encoder_3",
-            dtype=dtype,
-            **where,
-            **files,
-        ),
-    }
+    encoder = whole_network(T5EncoderModel, source, "text_encoder_3", dtype=dtype, **where, **files)
+    _check_distances(source, encoder.config)
+    return {"tokenizer_3": tokenizer, "text_encoder_3": encoder}
+
+
+def _check_distances(source: str, config: Any) -> None:
+    """Refuses buckets of distances between words that no weight depends on, and no T5 has."""
+    buckets, farthest = (
+        config.relative_attention_num_buckets,
+        config.relative_attention_max_distance,
+    )
+    if not isinstance(farthest, int) or buckets < 4 or farthest <= buckets // 4:
+        raise UserError(
+            f"path: text_encoder_3 of '{source}' has relative_attention_max_distance "
+            f"{farthest!r:.60} for {buckets} buckets; {COPY_AGAIN}"
+        )
 
 
 def _check_widths(path: str, parts: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 Each file is a valid one, damaged by a generator of random numbers that its reader's name and its
 number seed: the same in every run. Its reader must give a value or refuse it in one sentence. What
-is listed at the end is a mistake of ours: another exception, more than 5 s or 2 GiB, a look at the
-network, an unpickled object. With a reader's name only that one is fuzzed; with a number its one
+is listed is a mistake of ours: another exception, more than 5 s or 2 GiB, a look at the network, an
+unpickled object. READER is the name of one, or `data` or `models` for some; with a number, its one
 file is read here, with the traceback.
 """
 
@@ -18,7 +18,8 @@ from tests.security.fuzz.targets import DATA
 
 def main(seconds: str, reader: str = "", number: str = "") -> int:
     """Fuzzes; returns the process's status, 1 where something was found."""
-    targets = [target for target in (*DATA, *MODELS) if reader in ("", target.name)]
+    groups = {"": (*DATA, *MODELS), "data": DATA, "models": MODELS}
+    targets = groups.get(reader) or [one for one in groups[""] if one.name == reader]
     with tempfile.TemporaryDirectory() as folder:
         if number:
             (target,) = targets

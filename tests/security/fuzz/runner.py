@@ -1,4 +1,4 @@
-"""Reads damaged files in child processes, which may die, hang or grow, and tells of each that does."""
+"""Reads damaged files in children, which may die, hang or grow, and tells of each that does."""
 
 import os
 import resource
