@@ -83,7 +83,9 @@ def load_parts(
 
 
 def _has(index: Mapping[str, Any], part: str) -> bool:
-    return bool(index.get(part, [None])[0])
+    """Whether the index names a class for it: ``[null, null]`` stands for none."""
+    names = index.get(part)
+    return isinstance(names, list) and bool(names) and bool(names[0])
 
 
 def _networks(
