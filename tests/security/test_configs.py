@@ -69,6 +69,9 @@ def test_a_pipelines_own_classes_are_not_looked_for(copy: Path) -> None:
     evil_module(copy / "unet")
     edit_json(copy / "model_index.json", unet=["evil", "Evil"], vae=["os", "system"])
     assert StableDiffusionTeacher.load(str(copy), device="cpu").latent_channels == 4
+    for odd in (5, [], [None], {}, "a"):
+        edit_json(copy / "model_index.json", text_encoder_2=odd, tokenizer=odd)
+        assert StableDiffusionTeacher.load(str(copy), device="cpu").latent_channels == 4
     edit_json(copy / "model_index.json", _class_name=["evil", "Evil"])
     with pytest.raises(UserError, match=r"^path: .* is a \['evil', 'Evil'\]; give a Stable"):
         StableDiffusionTeacher.load(str(copy), device="cpu")
@@ -159,6 +162,13 @@ def test_yaml_of_a_task_makes_no_objects(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(yaml.YAMLError, match="python/object"):
         yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("size", [None, 0, "64", [64, 64]])
+def test_a_network_without_a_size_of_its_own_is_refused(copy: Path, size: Any) -> None:
+    edit_json(copy / "unet" / "config.json", sample_size=size)
+    with pytest.raises(UserError, match="^path: the network's sample_size is "):
+        StableDiffusionTeacher.load(str(copy), device="cpu")
 
 
 SIZES = [

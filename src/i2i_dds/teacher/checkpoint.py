@@ -90,4 +90,4 @@ def _check_plain_text_to_image(path: str, parts: dict[str, Any]) -> None:
             f"path: the UNet of '{path}' expects text of width {width} and its text "
             f"encoder gives {text}; give a folder whose parts belong together"
         )
-    check_tokens(path, parts["tokenizer"], parts["text_encoder"])
+    check_tokens(path, parts)

@@ -177,20 +177,31 @@ def check_numbers(path: str, vae: Any, *tokenizers: Any) -> None:
             )
 
 
-def check_tokens(path: str, tokenizer: Any, encoder: Any) -> None:
+def check_tokens(path: str, parts: Parts) -> None:
     """Refuses a tokenizer that does not go with its text encoder.
+
+    Args:
+        path: Of the checkpoint.
+        parts: ``tokenizer``, ``text_encoder``, and the second and third of both, if it has them.
 
     Raises:
         UserError: It has tokens that the encoder does not know, or none that fills up a text.
     """
-    tokens, known = highest_token(tokenizer) + 1, encoder.config.vocab_size
-    if tokens > known:
-        raise UserError(
-            f"path: the tokenizer of '{path}' has {tokens} tokens and its text encoder "
-            f"{known}; give a folder whose parts belong together"
+    for suffix in ("", "_2", "_3"):
+        tokenizer = parts.get(f"tokenizer{suffix}")
+        if tokenizer is None:
+            continue
+        tokens, known = (
+            highest_token(tokenizer) + 1,
+            parts[f"text_encoder{suffix}"].config.vocab_size,
         )
-    if tokenizer.pad_token is None:
-        raise UserError(f"path: the tokenizer of '{path}' has no pad_token; {COPY_AGAIN}")
+        if tokens > known:
+            raise UserError(
+                f"path: the tokenizer of '{path}' has {tokens} tokens and its text encoder "
+                f"{known}; give a folder whose parts belong together"
+            )
+        if tokenizer.pad_token is None:
+            raise UserError(f"path: the tokenizer of '{path}' has no pad_token; {COPY_AGAIN}")
 
 
 def _check_configs(folder: Path) -> None:

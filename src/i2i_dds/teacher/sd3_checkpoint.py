@@ -72,12 +72,9 @@ def load_parts(
         return parts
 
     parts = read_checkpoint(path, SD3, revision, local_files_only, read, variant)
-    pairs = [(f"tokenizer{n}", f"text_encoder{n}") for n in ("", "_2", "_3")]
-    tokenizers = [parts[name] for name, _ in pairs if name in parts]
+    tokenizers = [parts[f"tokenizer{n}"] for n in ("", "_2", "_3") if f"tokenizer{n}" in parts]
     check_numbers(path, parts["vae"], *tokenizers)
-    for tokenizer, encoder in pairs:
-        if tokenizer in parts:
-            check_tokens(path, parts[tokenizer], parts[encoder])
+    check_tokens(path, parts)
     _check_widths(path, parts)
     return parts
 

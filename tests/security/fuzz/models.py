@@ -22,9 +22,11 @@ from i2i_dds.student.load import check_resumable, load_student, read_checkpoint,
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.families import family_of, pipeline_in
 from i2i_dds.teacher.random_sd3 import build_random_sd3
+from i2i_dds.teacher.random_sdxl import build_random_sdxl
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
+from i2i_dds.teacher.stable_diffusion_xl import StableDiffusionXLTeacher
 from i2i_dds.training.checkpoints import newest_checkpoint
 from tests.security.fuzz import mutations as m
 from tests.security.fuzz.targets import BOTH, Target
@@ -58,6 +60,14 @@ def _read_sd(folder: Path) -> None:
 
 def _read_sd3(folder: Path) -> None:
     StableDiffusion3Teacher.load(str(folder / "m"), device="cpu").embed(["a cat"])
+
+
+def _sdxl(folder: Path) -> None:
+    build_random_sdxl(folder / "m", "tiny")
+
+
+def _read_sdxl(folder: Path) -> None:
+    StableDiffusionXLTeacher.load(str(folder / "m"), device="cpu").embed(["a cat", ""])
 
 
 def _part(name: str, kind: str, prepare: Any, read: Any, mutators: Any) -> Target:
@@ -167,6 +177,10 @@ MODELS = (
         *("SD3", _sd3, _read_sd3, "model_index.json", "scheduler/scheduler_config.json"),
         *("transformer/config.json", "text_encoder_3/config.json", "tokenizer_3/tokenizer.json"),
         *("tokenizer_3/tokenizer_config.json", "text_encoder_2/model.safetensors"),
+    ),
+    *_many(
+        *("SDXL", _sdxl, _read_sdxl, "model_index.json", "unet/config.json"),
+        *("text_encoder_2/config.json", "tokenizer_2/tokenizer_config.json"),
     ),
     Target(
         *("Lightning checkpoint", "a.ckpt", _checkpoint, _read_checkpoint),

@@ -190,7 +190,7 @@ def _zip_join(members: list[bytes]) -> bytes:
     with zipfile.ZipFile(stream, "w") as archive:
         for member in members:
             name, _, body = member.partition(b"\n")
-            archive.writestr(name.decode(errors="replace") or "x", body)
+            archive.writestr(name.decode(errors="replace").partition("\0")[0] or "x", body)
     return stream.getvalue()
 
 
