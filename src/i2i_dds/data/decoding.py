@@ -118,7 +118,7 @@ def _opened(data: bytes, called: str) -> Image.Image:
             _tell(f"{called} is animated; only its first frame is read")
         image.load()
         if image.mode in ("P", "PA"):
-            image.convert("RGBA")  # a color that the palette lacks shall be found here
+            image.convert("RGBA")  # a transparency that does not fit shall be found here
     return image
 
 

@@ -124,7 +124,15 @@ def _t5(
         tokenizer = AutoTokenizer.from_pretrained(
             source, subfolder="tokenizer_3", trust_remote_code=False, **where
         )
-    encoder = whole_network(T5EncoderModel, source, "text_encoder_3", dtype=dtype, **where, **files)
+    encoder = whole_network(
+        T5EncoderModel,
+        source,
+        "text_encoder_3",
+        dtype=dtype,
+        attn_implementation=ATTENTION,
+        **where,
+        **files,
+    )
     _check_distances(source, encoder.config)
     return {"tokenizer_3": tokenizer, "text_encoder_3": encoder}
 
