@@ -19,6 +19,8 @@ from PIL import Image
 
 from i2i_dds.data.images import load_image, load_mask
 from i2i_dds.diffusion.process import RectifiedFlow
+from i2i_dds.editing.lora import LoraSettings
+from i2i_dds.editing.lora_cache import lora_for
 from i2i_dds.errors import UserError
 from i2i_dds.metrics.clip import Clip
 from i2i_dds.pocket import directory
@@ -41,6 +43,14 @@ def test_a_network_without_a_size_of_its_own_is_refused(tmp_path: Path, size: An
     folder = build_random_sdxl(tmp_path / "sdxl", "tiny")
     edit_json(folder / "unet" / "config.json", sample_size=size)
     with pytest.raises(UserError, match="^path: the network's sample_size is "):
+        StableDiffusionXLTeacher.load(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("longest", [78, 10**12, 10**30])
+def test_texts_are_not_filled_up_beyond_their_encoder(tmp_path: Path, longest: int) -> None:
+    folder = build_random_sdxl(tmp_path / "sdxl", "tiny")
+    edit_json(folder / "tokenizer_2" / "tokenizer_config.json", model_max_length=longest)
+    with pytest.raises(UserError, match="^path: the tokenizer of .* has model_max_length 1?[0-9]"):
         StableDiffusionXLTeacher.load(str(folder), device="cpu")
 
 
@@ -180,3 +190,15 @@ def test_a_transparency_of_more_colors_than_there_are_is_no_picture(tmp_path: Pa
 def test_json_that_python_stumbles_over_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         parse_json(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, '{"losses": [], "seconds": 1' + "0" * 400 + "}"])
+def test_a_lora_with_broken_words_beside_it_is_trained_again(teacher, tmp_path, text: str) -> None:
+    def learned() -> bool:
+        x, settings = torch.zeros(3, 32, 32), LoraSettings(steps=1)
+        return lora_for(teacher, x, "a cat", settings, tmp_path).reused
+
+    assert not learned() and learned()
+    (about,) = tmp_path.glob("*.json")
+    about.write_text(text)
+    assert not learned() and learned()

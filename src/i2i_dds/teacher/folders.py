@@ -204,6 +204,26 @@ def check_tokens(path: str, parts: Parts) -> None:
             raise UserError(f"path: the tokenizer of '{path}' has no pad_token; {COPY_AGAIN}")
 
 
+def check_lengths(path: str, parts: Parts) -> None:
+    """Refuses a tokenizer of CLIP that fills texts up to more tokens than its encoder has places.
+
+    Diffusers pads to what the tokenizer says, whatever that is.
+
+    Raises:
+        UserError: One does.
+    """
+    for suffix in ("", "_2"):
+        if f"tokenizer{suffix}" not in parts:
+            continue
+        longest = parts[f"tokenizer{suffix}"].model_max_length
+        places = parts[f"text_encoder{suffix}"].config.max_position_embeddings
+        if longest > places:
+            raise UserError(
+                f"path: the tokenizer of '{path}' has model_max_length {longest!r:.60} and its "
+                f"text encoder {places} places; {COPY_AGAIN}"
+            )
+
+
 def _check_configs(folder: Path) -> None:
     """Refuses a part's config that is no JSON object, which the libraries tell badly."""
     for name in ("config.json", "scheduler_config.json"):

@@ -13,6 +13,7 @@ from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.families import SD3
 from i2i_dds.teacher.folders import (
+    check_lengths,
     check_numbers,
     check_tokens,
     content_of,
@@ -75,6 +76,7 @@ def load_parts(
     tokenizers = [parts[f"tokenizer{n}"] for n in ("", "_2", "_3") if f"tokenizer{n}" in parts]
     check_numbers(path, parts["vae"], *tokenizers)
     check_tokens(path, parts)
+    check_lengths(path, parts)
     _check_widths(path, parts)
     return parts
 
