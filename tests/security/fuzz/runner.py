@@ -83,7 +83,8 @@ def _hang(signal_: int, frame: FrameType | None) -> None:
 def _where(error: BaseException) -> str:
     """The exception, and the last line of ours that it came through."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "i2i_dds" in frame.filename] or frames
+    ours = [frame for frame in frames if "i2i_dds" in frame.filename]
+    ours = ours or [frame for frame in frames if frame.filename != __file__] or frames
     place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
     return f"{type(error).__name__} at {place}: {str(error)[:160]!r}"
 
