@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from i2i_dds.tasks import Task, TaskSet
     from i2i_dds.teacher.analytic import GaussianMixtureTeacher
     from i2i_dds.teacher.conditioning import Conditioning
+    from i2i_dds.teacher.flux import FluxTeacher
     from i2i_dds.teacher.interface import Teacher
     from i2i_dds.teacher.load import load_teacher
     from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
@@ -75,6 +76,7 @@ _HOMES = {
     "Scene": "critters",
     "Score": "scores.interface",
     "ScoreInput": "scores.interface",
+    "FluxTeacher": "teacher.flux",
     "StableDiffusion3Teacher": "teacher.stable_diffusion3",
     "StableDiffusionXLTeacher": "teacher.stable_diffusion_xl",
     "StableDiffusionTeacher": "teacher.stable_diffusion",
@@ -118,6 +120,7 @@ __all__ = [  # noqa: RUF022
     "Scene",
     "Score",
     "ScoreInput",
+    "FluxTeacher",
     "StableDiffusion3Teacher",
     "StableDiffusionXLTeacher",
     "StableDiffusionTeacher",

@@ -7,6 +7,7 @@ own, :data:`CLEAN`, at which ``alpha = 1`` and ``sigma = 0``.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -241,20 +242,34 @@ class RectifiedFlow(Process):
         super().__init__(1 - s, s)
 
     @classmethod
-    def from_scheduler_config(cls, config: Mapping[str, Any]) -> RectifiedFlow:
+    def from_scheduler_config(
+        cls, config: Mapping[str, Any], tokens: int | None = None
+    ) -> RectifiedFlow:
         """The flow of a diffusers ``scheduler_config.json`` with matched flows.
 
+        Args:
+            config: The file's content.
+            tokens: Of a picture at the model's own size, for a shift that depends on their number:
+                ``shift = exp(mu)`` with mu on a line through ``base_shift`` and ``max_shift``.
+
         Raises:
-            UserError: The scheduler is another, or its shift depends on the picture's size.
+            UserError: The scheduler is another, or its shift depends on the picture's size where
+                that is not known.
         """
         kind = config.get("_class_name")
         if not str(kind).startswith("FlowMatch"):
             raise UserError(f"scheduler: {kind} has no flow; give a {_FLOW_SCHEDULER}")
-        if config.get("use_dynamic_shifting"):
+        steps = config.get("num_train_timesteps", 1000)
+        if not config.get("use_dynamic_shifting"):
+            return cls(steps, config.get("shift", 1.0))
+        if tokens is None or config.get("time_shift_type", "exponential") != "exponential":
             raise UserError(
                 "scheduler.use_dynamic_shifting: True is not supported; give a fixed shift"
             )
-        return cls(config.get("num_train_timesteps", 1000), config.get("shift", 1.0))
+        few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+        low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+        mu = low + (tokens - few) * (high - low) / (many - few)
+        return cls(steps, math.exp(mu))
 
     def to_eps(self, output: Tensor, z_t: Tensor, t: Tensor | int) -> Tensor:
         """``eps = z_t + (1 - s_t) v``, for ``z_t = z + s_t v`` and ``eps = z + v``."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from huggingface_hub import hf_hub_download, model_info
 from safetensors import SafetensorError
-from transformers import CLIPTokenizer
+from transformers import AutoTokenizer, CLIPTokenizer
 
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
@@ -138,6 +138,19 @@ def whole_tokenizer(source: str, part: str, **where: Any) -> CLIPTokenizer:
     if len(tokenizer) <= MARKS:
         raise FileNotFoundError(f"no tokenizer files found in folder {part}")
     return tokenizer
+
+
+def whole_t5_tokenizer(source: str, part: str, **where: Any) -> Any:
+    """A T5 tokenizer.
+
+    Raises:
+        UserError: Its files are damaged.
+        FileNotFoundError: A folder has none, which transformers tells as damage.
+    """
+    if Path(source).is_dir() and not (Path(source) / part).is_dir():
+        raise FileNotFoundError(f"no tokenizer files found in folder {part}")
+    with refusing_damage(f"path: {part} of '{source}'"):
+        return AutoTokenizer.from_pretrained(source, subfolder=part, **where)
 
 
 def whole_network(kind: Any, source: str, part: str, **options: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
-from transformers import AutoTokenizer, CLIPTextModelWithProjection, T5EncoderModel
+from transformers import CLIPTextModelWithProjection, T5EncoderModel
 
 from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
@@ -18,9 +18,10 @@ from i2i_dds.teacher.folders import (
     read_checkpoint,
     weights_variant,
     whole_network,
+    whole_t5_tokenizer,
     whole_tokenizer,
 )
-from i2i_dds.teacher.loading import ATTENTION, refusing_damage
+from i2i_dds.teacher.loading import ATTENTION
 
 T5_TOKENS = "_t5_tokens"
 """In ``model_index.json``, ours: tokens that stand for T5. Diffusers passes over such a name."""
@@ -108,10 +109,8 @@ def _clip(
 def _t5(
     source: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
 ) -> dict[str, Any]:
-    with refusing_damage(f"path: tokenizer_3 of '{source}'"):
-        tokenizer = AutoTokenizer.from_pretrained(source, subfolder="tokenizer_3", **where)
     return {
-        "tokenizer_3": tokenizer,
+        "tokenizer_3": whole_t5_tokenizer(source, "tokenizer_3", **where),
         "text_encoder_3": whole_network(
             T5EncoderModel,
             source,
