@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from i2i_dds.diffusion.process import Process, RectifiedFlow, VariancePreserving
     from i2i_dds.editing.automask import AutoMask
     from i2i_dds.editing.drag import Drag
+    from i2i_dds.editing.flowedit import FlowEdit
     from i2i_dds.editing.inpaint import Inpaint
     from i2i_dds.editing.inversion import Inversion
     from i2i_dds.editing.latent_optimization import LatentOptimization
@@ -76,6 +77,7 @@ _HOMES = {
     "Scene": "critters",
     "Score": "scores.interface",
     "ScoreInput": "scores.interface",
+    "FlowEdit": "editing.flowedit",
     "FluxTeacher": "teacher.flux",
     "StableDiffusion3Teacher": "teacher.stable_diffusion3",
     "StableDiffusionXLTeacher": "teacher.stable_diffusion_xl",
@@ -120,6 +122,7 @@ __all__ = [  # noqa: RUF022
     "Scene",
     "Score",
     "ScoreInput",
+    "FlowEdit",
     "FluxTeacher",
     "StableDiffusion3Teacher",
     "StableDiffusionXLTeacher",
