@@ -26,6 +26,10 @@ TRAIN = [
 ]
 CLIP = Path(pocket.__file__).with_name("clip")
 OTHERS = {
+    "edit": (
+        *("teacher.device=cpu", "source=critters", "task=cat2lion", "n=4", "batch_size=1"),
+        *("size=32", "steps=24", "animation=true", "out=made"),
+    ),
     "benchmark": (
         *("teacher.device=cpu", "setting=quick", "n=4", "batch_size=2", "task=cat2lion"),
         *("editors=[dds,sdedit_sde]", "pictures=2", f"clip={CLIP}", "out=made"),
@@ -41,9 +45,10 @@ OTHERS = {
     ),
 }
 SAME = {
+    "edit": ("rows.csv", "*.csv", "*.png", "*/*.png", "*/*.gif"),
     "benchmark": ("rows.csv", "pictures/*/*.png"),
     "drag_bench": ("rows.csv", "pictures/*/*.png"),
-    "pretrain": ("pocket/**/*.safetensors",),
+    "pretrain": ("pocket/**/*.safetensors", "pocket/**/*.json"),
 }
 MOMENTS = 20
 
@@ -133,7 +138,7 @@ def check_resumable(start, folder: Path, command: str, count: int) -> None:
         shutil.rmtree(folder / "outputs", ignore_errors=True)  # LoRAs that drags reuse
 
 
-@pytest.mark.parametrize("command", ["benchmark", "drag_bench"])
+@pytest.mark.parametrize("command", ["edit", "benchmark", "drag_bench"])
 def test_a_command_that_is_killed_goes_on_to_the_bit(start, tmp_path, command: str) -> None:
     check_resumable(start, tmp_path, command, count=1)
 
