@@ -9,7 +9,7 @@ import pytest
 STEPS, EDITS = 2000, 500
 WARM = 4
 """The part of a run, one of so many, past which nothing new should be held."""
-GROWTH = 24
+GROWTH = 8
 """MB, by which it may grow from there to its end."""
 
 TRAIN = [
