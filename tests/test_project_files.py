@@ -18,7 +18,8 @@ else:
 
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "notebooks/README.md"),
-    *("docs/analysis.md", "docs/benchmark.md", "docs/pocket.md", "docs/sde.md"),
+    *("docs/analysis.md", "docs/benchmark.md", "docs/pocket.md", "docs/reliability.md"),
+    "docs/sde.md",
 )
 
 
@@ -123,3 +124,10 @@ def test_training_from_python_runs_as_the_readme_has_it(
     exec(compile(code.replace("n=64", "n=2"), "README.md", "exec"), names)
     assert names["trainer"].global_step == 2
     assert {path.name for path in (tmp_path / "student").iterdir()} >= {"config.json"}
+
+
+def test_tests_that_reliability_names_exist(repository: Path) -> None:
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", read(repository / "docs/reliability.md"))
+    assert len(named) > 50
+    for file, test in named:
+        assert f"\ndef {test}(" in read(repository / "tests" / file), f"{file}::{test}"

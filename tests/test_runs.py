@@ -61,6 +61,16 @@ def test_full_disk_is_one_sentence_that_names_the_folder(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_a_run_names_the_folder_that_was_asked_for(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError) as caught,
+        run_folder(tmp_path / "r") as folder,
+        replacing(folder / "a.txt"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert f"cannot write in '{tmp_path / 'r'}', no space" in str(caught.value)
+
+
 def test_disk_errors_of_other_files_are_not_blamed_on_the_run_folder(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), run_folder(tmp_path / "r"):
         raise PermissionError(errno.EACCES, "Permission denied", "/elsewhere/image.png")

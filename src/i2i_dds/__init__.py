@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from i2i_dds.diffusion.process import Process, RectifiedFlow, VariancePreserving
     from i2i_dds.editing.automask import AutoMask
     from i2i_dds.editing.drag import Drag
+    from i2i_dds.editing.flowedit import FlowEdit
     from i2i_dds.editing.inpaint import Inpaint
     from i2i_dds.editing.inversion import Inversion
     from i2i_dds.editing.latent_optimization import LatentOptimization
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from i2i_dds.tasks import Task, TaskSet
     from i2i_dds.teacher.analytic import GaussianMixtureTeacher
     from i2i_dds.teacher.conditioning import Conditioning
+    from i2i_dds.teacher.flux import FluxTeacher
     from i2i_dds.teacher.interface import Teacher
     from i2i_dds.teacher.load import load_teacher
     from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
@@ -75,6 +77,8 @@ _HOMES = {
     "Scene": "critters",
     "Score": "scores.interface",
     "ScoreInput": "scores.interface",
+    "FlowEdit": "editing.flowedit",
+    "FluxTeacher": "teacher.flux",
     "StableDiffusion3Teacher": "teacher.stable_diffusion3",
     "StableDiffusionXLTeacher": "teacher.stable_diffusion_xl",
     "StableDiffusionTeacher": "teacher.stable_diffusion",
@@ -118,6 +122,8 @@ __all__ = [  # noqa: RUF022
     "Scene",
     "Score",
     "ScoreInput",
+    "FlowEdit",
+    "FluxTeacher",
     "StableDiffusion3Teacher",
     "StableDiffusionXLTeacher",
     "StableDiffusionTeacher",

@@ -178,6 +178,10 @@ _DISK_ERRORS = {
 }
 
 
+_PARTIAL = re.compile(r"\.partial-\d+(-1)*(?=/|$)")
+"""What a folder's name has behind it while it is written."""
+
+
 @contextmanager
 def disk_errors(folder: str | Path) -> Iterator[None]:
     """Names ``folder`` where something in it, or without a name, could not be written.
@@ -195,8 +199,9 @@ def disk_errors(folder: str | Path) -> Iterator[None]:
         elsewhere = found and found.filename is not None and not _is_under(found.filename, folder)
         if reason is None or elsewhere:
             raise
+        named = _PARTIAL.sub("", str(folder))  # as asked for: the temporary one is gone by then
         raise UserError(
-            f"run folder: cannot write in {str(folder)!r}, {reason}; give a folder with room"
+            f"run folder: cannot write in {named!r}, {reason}; give a folder with room"
         ) from error
 
 

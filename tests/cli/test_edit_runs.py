@@ -15,6 +15,7 @@ from PIL import Image
 from i2i_dds.cli.app import INCOMPLETE
 from i2i_dds.cli.edit import main
 from i2i_dds.critters import render, scenes
+from i2i_dds.resumable import cpu_threads
 
 TOLD = ("image=photos", "prompt.target=a lion", "batch_size=2", "steps=2")
 TIMES = {"seconds", "seconds_per_image"}
@@ -32,10 +33,11 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(typed, photos: Path):
-    """The command, typed beside them."""
+    """The command, typed beside them; on one thread, as in :func:`command`: rounding needs that."""
 
     def run(*arguments: str) -> Any:
-        return typed(main, *TOLD, *arguments)
+        with cpu_threads(1):
+            return typed(main, *TOLD, *arguments)
 
     return run
 

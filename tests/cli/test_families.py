@@ -7,6 +7,7 @@ import pytest
 from i2i_dds.cli.edit import main as edit
 from i2i_dds.cli.make_random_sd import main as make_random_sd
 from i2i_dds.cli.train import main as train
+from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_sdxl import build_random_sdxl
 
@@ -33,7 +34,11 @@ def sdxl(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize(
     ("made", "teacher", "guidance"),
-    [(("family=sdxl",), "sdxl", 5.0), (("family=sd3", "t5=true"), "sd35", 4.5)],
+    [
+        (("family=sdxl",), "sdxl", 5.0),
+        (("family=sd3", "t5=true"), "sd35", 4.5),
+        (("family=flux",), "flux", 1.0),
+    ],
 )
 def test_random_weights_are_written_and_edit(typed, tmp_path, made, teacher, guidance) -> None:
     folder = tmp_path / "made"
@@ -60,9 +65,15 @@ def test_another_family_is_refused_in_one_sentence(typed, sd3) -> None:
     )
 
 
-@pytest.mark.parametrize("teacher", ["sdxl", "sd35"])
-def test_a_student_is_trained_on_it(typed, sd3, sdxl, teacher) -> None:
-    path = {"sdxl": sdxl, "sd35": sd3}[teacher]
+@pytest.fixture(scope="session")
+def flux(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("flux") / "tiny"
+    return str(build_random_flux(folder, "tiny"))
+
+
+@pytest.mark.parametrize("teacher", ["sdxl", "sd35", "flux"])
+def test_a_student_is_trained_on_it(typed, sd3, sdxl, flux, teacher) -> None:
+    path = {"sdxl": sdxl, "sd35": sd3, "flux": flux}[teacher]
     done = typed(train, *FEW, "task=cat2lion", f"teacher={teacher}", f"teacher.path={path}")
     metrics = json.loads((done.folder / "metrics.json").read_text())
     assert metrics["steps"] == 1

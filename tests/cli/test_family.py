@@ -41,5 +41,5 @@ def test_what_cannot_be_told_is_refused(folder, tmp_path):
         name_family(["teacher=auto"])
     with pytest.raises(UserError, match="^teacher.path: 'some/model' holds no model_index.json"):
         name_family(["teacher=auto", "teacher.path=some/model"])
-    with pytest.raises(UserError, match="^teacher.path: '.*' is a FluxPipeline; give one of"):
-        name_family(["teacher=auto", f"teacher.path={folder('FluxPipeline')}"])
+    with pytest.raises(UserError, match="^teacher.path: '.*' is a KolorsPipeline; give one of"):
+        name_family(["teacher=auto", f"teacher.path={folder('KolorsPipeline')}"])

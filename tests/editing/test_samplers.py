@@ -5,6 +5,7 @@ import torch
 
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.editing.automask import AutoMask
+from i2i_dds.editing.flowedit import FlowEdit
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import EditBatch, finish
 from i2i_dds.editing.inversion import Inversion
@@ -25,8 +26,10 @@ EDITORS = [
     SDEdit("ode", 6, 0.7, 2.0),
     Inpaint("sde", 6, 2.0),
     Inpaint("ode", 6, 2.0),
+    FlowEdit("fresh", 6, 0.7, 2.0, 2.0),
+    FlowEdit("one", 6, 0.7, 2.0, 1.5),
 ]
-NAMES = [f"{type(editor).__name__}-{editor.sampler}" for editor in EDITORS]
+NAMES = [f"{type(one).__name__}-{getattr(one, 'sampler', None) or one.noise}" for one in EDITORS]
 
 
 def upper_half(n: int, side: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from i2i_dds import pocket
+from i2i_dds.tasks import Task, TaskSet
 
 FEW = [
     *("teacher.device=cpu", "data.n_train=8", "data.n_val=2", "data.n_test=2", "data.batch_size=2"),
@@ -26,24 +27,46 @@ TRAIN = [
 ]
 CLIP = Path(pocket.__file__).with_name("clip")
 OTHERS = {
+    "edit": (
+        *("edit", "teacher.device=cpu", "source=critters", "task=cat2lion", "n=4", "batch_size=1"),
+        *("size=32", "steps=12", "animation=true", "out=made"),
+    ),
+    "edit_by_a_student": (
+        *("edit", "teacher.device=cpu", "source=critters", "task=cat2lion", "n=24", "batch_size=1"),
+        *("size=32", "editor=student", "student=student", "out=made"),
+    ),
     "benchmark": (
-        *("teacher.device=cpu", "setting=quick", "n=4", "batch_size=2", "task=cat2lion"),
+        *(
+            "benchmark",
+            "teacher.device=cpu",
+            "setting=quick",
+            "n=4",
+            "batch_size=2",
+            "task=cat2lion",
+        ),
         *("editors=[dds,sdedit_sde]", "pictures=2", f"clip={CLIP}", "out=made"),
     ),
     "drag_bench": (
-        *("teacher.device=cpu", "data=critters", "n=3", "steps=4", "lora.steps=2", "drag_step=4"),
-        *("features.ensemble=1", "out=made"),
+        *("drag_bench", "teacher.device=cpu", "data=critters", "n=3", "steps=4", "lora.steps=2"),
+        *("drag_step=4", "features.ensemble=1", "out=made"),
     ),
     "pretrain": (
-        *("stage=all", "work=made", "vae={n:24,steps:4,batch_size:4,lr:0.001,precision:32-true}"),
+        *(
+            "pretrain",
+            "stage=all",
+            "work=made",
+            "vae={n:24,steps:4,batch_size:4,lr:0.001,precision:32-true}",
+        ),
         *("unet.n=24", "unet.steps=4", "unet.batch_size=4", "judge.n=24", "judge.steps=260"),
         *("judge.batch_size=2", "clip.n=24", "clip.steps=4", "clip.batch_size=4"),
     ),
 }
 SAME = {
+    "edit": ("*.csv", "*.png", "*/*.png", "*/*.gif"),
+    "edit_by_a_student": ("*.csv", "*.png", "*/*.png"),
     "benchmark": ("rows.csv", "pictures/*/*.png"),
     "drag_bench": ("rows.csv", "pictures/*/*.png"),
-    "pretrain": ("pocket/**/*.safetensors",),
+    "pretrain": ("pocket/**/*.safetensors", "pocket/**/*.json"),
 }
 MOMENTS = 20
 
@@ -120,29 +143,40 @@ def test_a_training_that_is_killed_at_twenty_moments_goes_on_to_the_bit(start, t
     check_training(start, tmp_path, MOMENTS)
 
 
-def check_resumable(start, folder: Path, command: str, count: int) -> None:
-    whole = seconds_of(start, command, *OTHERS[command])
-    wanted = digests(folder / "made", *SAME[command])
+@pytest.fixture
+def cat2lion(student, tmp_path: Path) -> None:
+    """A student, in the test's folder."""
+    cat, lion = {"species": "cat"}, {"species": "lion"}
+    known = TaskSet([Task("cat2lion", {"cat": "lion"}, source=cat, target=lion)])
+    student(known=known).save_pretrained(tmp_path / "student")
+
+
+def check_resumable(start, folder: Path, name: str, count: int) -> None:
+    command, same = OTHERS[name], SAME[name]
+    whole = seconds_of(start, *command)
+    wanted = digests(folder / "made", *same)
     (folder / "made").rename(folder / "whole")
     for moment in moments(count, whole, seed=2):
-        killed_at(start, moment, command, *OTHERS[command])
-        process = start(command, *OTHERS[command])
+        killed_at(start, moment, *command)
+        process = start(*command)
         assert process.status() == 0, process.err
-        assert digests(folder / "made", *SAME[command]) == wanted, moment
+        assert digests(folder / "made", *same) == wanted, moment
         shutil.rmtree(folder / "made")
         shutil.rmtree(folder / "outputs", ignore_errors=True)  # LoRAs that drags reuse
 
 
-@pytest.mark.parametrize("command", ["benchmark", "drag_bench"])
-def test_a_command_that_is_killed_goes_on_to_the_bit(start, tmp_path, command: str) -> None:
-    check_resumable(start, tmp_path, command, count=1)
+@pytest.mark.usefixtures("cat2lion")
+@pytest.mark.parametrize("name", ["edit", "edit_by_a_student", "benchmark", "drag_bench"])
+def test_a_command_that_is_killed_goes_on_to_the_bit(start, tmp_path, name: str) -> None:
+    check_resumable(start, tmp_path, name, count=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("command", OTHERS)
-def test_one_that_is_killed_at_twenty_moments_goes_on_to_the_bit(start, tmp_path, command) -> None:
-    check_resumable(start, tmp_path, command, MOMENTS)
+@pytest.mark.usefixtures("cat2lion")
+@pytest.mark.parametrize("name", OTHERS)
+def test_one_that_is_killed_at_twenty_moments_goes_on_to_the_bit(start, tmp_path, name) -> None:
+    check_resumable(start, tmp_path, name, MOMENTS)
 
 
 def test_what_is_not_resumable_is_whole_or_not_there(start, tmp_path) -> None:

@@ -107,6 +107,12 @@ def test_each_word_of_a_caption_is_one_token():
     assert tokenizer.decode(unseen, skip_special_tokens=True) == "a zebra"
 
 
+def test_the_same_captions_make_the_same_tokenizer():
+    captions = [caption(s, np.random.default_rng(i)) for i, s in enumerate(scenes("train", 24))]
+    found = [new_tokenizer(captions) for _ in range(20)]  # one was like another in one of three
+    assert all(one.get_vocab() == found[0].get_vocab() for one in found)
+
+
 def test_the_posterior_starts_narrow():
     encoded: Any = new_vae().encode(torch.zeros(1, 3, 64, 64))
     posterior = encoded.latent_dist

@@ -36,8 +36,8 @@ def test_options_of_a_family_are_passed_on(tiny_sd3_t5_folder):
 def test_a_family_that_is_not_supported_is_named(tiny_folder, tmp_path):
     folder = shutil.copytree(tiny_folder, tmp_path / "copy")
     index = folder / "model_index.json"
-    index.write_text(json.dumps({"_class_name": "FluxPipeline"}))
-    with pytest.raises(UserError, match="is a FluxPipeline; give one of StableDiffusionPipeline"):
+    index.write_text(json.dumps({"_class_name": "KolorsPipeline"}))
+    with pytest.raises(UserError, match="is a KolorsPipeline; give one of StableDiffusionPipeline"):
         load_teacher(str(folder))
 
 

@@ -28,7 +28,9 @@ def edit_json(file, **values):
 PARTS = ["transformer", "vae", "scheduler", *("text_encoder", "tokenizer")]
 
 
-@pytest.mark.parametrize("part", [*PARTS, "text_encoder_2", "tokenizer_2", "text_encoder_3"])
+@pytest.mark.parametrize(
+    "part", [*PARTS, "text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3"]
+)
 def test_a_folder_without_a_part_that_its_index_names_is_not_complete(copy, part):
     shutil.rmtree(copy / part)
     with pytest.raises(UserError, match="is not complete"):

@@ -61,7 +61,6 @@ def _disks(folders: list[Path]) -> Iterator[tuple[str, str]]:
 
 
 def _models() -> Iterator[tuple[str, str]]:
-    from i2i_dds import pocket
     from i2i_dds.evaluation.measure import load_judge
     from i2i_dds.metrics.clip import Clip
     from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
@@ -76,7 +75,7 @@ def _models() -> Iterator[tuple[str, str]]:
             load()
             yield f"pocket {name}", "loads"
         except Exception as error:  # whatever is wrong with it is what is asked for
-            yield f"pocket {name}", f"does not load from '{pocket.directory()}': {error}"
+            yield f"pocket {name}", f"does not load: {error}"
 
 
 def _left(folders: list[Path]) -> Iterator[tuple[str, str]]:

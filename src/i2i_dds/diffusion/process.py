@@ -7,6 +7,7 @@ own, :data:`CLEAN`, at which ``alpha = 1`` and ``sigma = 0``.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from i2i_dds.checks import called, integer, number, require
+from i2i_dds.checks import integer, number, require
 from i2i_dds.diffusion.betas import betas_from_config, scaled_linear_betas
 from i2i_dds.errors import UserError
 
 CLEAN = -1
+
+_MOST_MU = 20.0
+"""Of a shift that depends on the picture's size, its logarithm."""
 
 MOST_TIMESTEPS = 100_000
 """Of a process that a file describes."""
@@ -245,25 +249,39 @@ class RectifiedFlow(Process):
         super().__init__(1 - s, s)
 
     @classmethod
-    def from_scheduler_config(cls, config: Mapping[str, Any]) -> RectifiedFlow:
+    def from_scheduler_config(
+        cls, config: Mapping[str, Any], tokens: int | None = None
+    ) -> RectifiedFlow:
         """The flow of a diffusers ``scheduler_config.json`` with matched flows.
 
+        Args:
+            config: The file's content.
+            tokens: Of a picture at the model's own size, for a shift that depends on their number:
+                ``shift = exp(mu)`` with mu on a line through ``base_shift`` and ``max_shift``.
+
         Raises:
-            UserError: The scheduler is another, its shift depends on the picture's size, or a
-                number is not allowed.
+            UserError: The scheduler is another, its shift depends on the picture's size where that
+                is not known, or a number is not allowed.
         """
         kind = config.get("_class_name")
         if not str(kind).startswith("FlowMatch"):
             raise UserError(f"scheduler: {kind} has no flow; give a {_FLOW_SCHEDULER}")
-        if config.get("use_dynamic_shifting"):
+        steps = config.get("num_train_timesteps", 1000)
+        if not config.get("use_dynamic_shifting"):
+            return _checked_flow(steps, config.get("shift", 1.0))
+        if tokens is None or config.get("time_shift_type", "exponential") != "exponential":
             raise UserError(
                 "scheduler.use_dynamic_shifting: True is not supported; give a fixed shift"
             )
-        steps, shift = config.get("num_train_timesteps", 1000), config.get("shift", 1.0)
-        with called({"steps": "scheduler.num_train_timesteps", "shift": "scheduler.shift"}):
-            require("steps", steps, integer(min=1, max=MOST_TIMESTEPS))
-            require("shift", shift, number(above=0))
-            return cls(steps, shift)
+        few, many = _numbers(config, base_image_seq_len=256, max_image_seq_len=4096)
+        low, high = _numbers(config, base_shift=0.5, max_shift=1.15)
+        if few == many or not max(abs(low), abs(high)) <= _MOST_MU:
+            raise UserError(
+                f"scheduler.max_shift: {high} from {low} at {few} to {many} tokens is no shift; "
+                "give another teacher"
+            )
+        mu = low + (tokens - few) * (high - low) / (many - few)
+        return _checked_flow(steps, math.exp(min(max(mu, -_MOST_MU), _MOST_MU)))
 
     def to_eps(self, output: Tensor, z_t: Tensor, t: Tensor | int) -> Tensor:
         """``eps = z_t + (1 - s_t) v``, for ``z_t = z + s_t v`` and ``eps = z + v``."""
@@ -272,3 +290,17 @@ class RectifiedFlow(Process):
     def target(self, z: Tensor, eps: Tensor, t: Tensor | int) -> Tensor:
         """``v = eps - z``."""
         return eps - z
+
+
+def _numbers(config: Mapping[str, Any], **defaults: float) -> list[float]:
+    """Numbers of a scheduler's config."""
+    found = [config.get(key, default) for key, default in defaults.items()]
+    for key, value in zip(defaults, found, strict=True):
+        require(f"scheduler.{key}", value, number())
+    return found
+
+
+def _checked_flow(steps: Any, shift: Any) -> RectifiedFlow:
+    require("scheduler.num_train_timesteps", steps, integer(min=1, max=MOST_TIMESTEPS))
+    require("scheduler.shift", shift, number(above=0))
+    return RectifiedFlow(steps, shift)

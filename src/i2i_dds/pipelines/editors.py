@@ -7,6 +7,7 @@ from typing import Any
 
 from i2i_dds.checks import called
 from i2i_dds.diffusion.timesteps import timestep_sampler
+from i2i_dds.editing.flowedit import FlowEdit
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import Editor
 from i2i_dds.editing.inversion import Inversion
@@ -27,6 +28,7 @@ EDITORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ddim_inversion": ("inversion", {"sampler": "ode"}),
     "diffedit": ("inversion", {}),
     "sdedit": ("sdedit", {}),
+    "flowedit": ("flowedit", {}),
     "inpaint": ("inpaint", {}),
 }
 """Name -> whose presets it takes, and what its name fixes."""
@@ -60,6 +62,7 @@ _TAKEN = {
     "zero_shot": ("guidance", "steps", "lr", "score", "timesteps"),
     "inversion": ("guidance", "steps", "t0", "sampler"),
     "sdedit": ("guidance", "steps", "t0", "sampler"),
+    "flowedit": ("guidance", "steps", "t0"),
     "inpaint": ("guidance", "steps", "sampler"),
 }
 
@@ -136,5 +139,6 @@ _BUILDERS = {
     "zero_shot": _zero_shot,
     "inversion": lambda settings: Inversion(**settings),
     "sdedit": lambda settings: SDEdit(**settings),
+    "flowedit": lambda settings: FlowEdit(**settings),
     "inpaint": lambda settings: Inpaint(**settings),
 }

@@ -22,16 +22,27 @@ def new_tokenizer(captions: Iterable[str]) -> CLIPTokenizer:
     """Learns byte-pair merges from captions until each of their words is one token.
 
     Args:
-        captions: what the merges are learned from.
+        captions: what the merges are learned from; the same ones give the same tokenizer.
 
     Returns:
         A tokenizer of at most `MAX_TOKENS` tokens a prompt.
     """
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
+    captions = [caption.lower() for caption in captions]
+    bpe, split = Tokenizer(models.BPE(end_of_word_suffix="</w>")), pre_tokenizers.Whitespace()
+    bpe.pre_tokenizer = split
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=4096, end_of_word_suffix="</w>", show_progress=False)
-    bpe.train_from_iterator((c.lower() for c in captions), trainer)
+    ends = {
+        word[-1] + "</w>" for caption in captions for word, _ in split.pre_tokenize_str(caption)
+    }
+    trainer = trainers.BpeTrainer(
+        vocab_size=4096,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+        # Else they are numbered in the order of a hash map, another in each run, which decides
+        # which of two pairs that are equally frequent is merged first.
+        special_tokens=sorted(ends),
+    )
+    bpe.train_from_iterator(captions, trainer)
     merges: Any = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
     tokens = [*alphabet, *(a + "</w>" for a in alphabet), *(a + b for a, b in merges), *MARKS]
     vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}

@@ -63,7 +63,15 @@ SD3 = Family(
         "StableDiffusion3PAGPipeline",
     ),
 )
-FAMILIES = (SD, SDXL, SD3)
+FLUX = Family(
+    "flux:FluxTeacher",
+    "flux",
+    (
+        *("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
+        "FluxControlNetPipeline",
+    ),
+)
+FAMILIES = (SD, SDXL, SD3, FLUX)
 
 
 def family_of(pipeline: str, path: str) -> Family:

@@ -11,13 +11,14 @@ from typing import Any
 
 from huggingface_hub import hf_hub_download, model_info
 from safetensors import SafetensorError
-from transformers import CLIPTokenizer
+from transformers import AutoTokenizer, CLIPTokenizer, T5EncoderModel
 
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
 from i2i_dds.reading import expanded, read_object
 from i2i_dds.teacher.families import INDEX, POCKETS, Family, check_family, pipeline_in, read_index
 from i2i_dds.teacher.loading import (
+    ATTENTION,
     COPY_AGAIN,
     MARKS,
     TOKENIZER_CONFIG,
@@ -151,6 +152,37 @@ def whole_tokenizer(source: str, part: str, **where: Any) -> CLIPTokenizer:
     return tokenizer
 
 
+def whole_t5_tokenizer(source: str, part: str, **where: Any) -> Any:
+    """A T5 tokenizer.
+
+    Raises:
+        UserError: Its files are damaged.
+        FileNotFoundError: A folder has none, which transformers tells as damage.
+    """
+    if Path(source).is_dir() and not (Path(source) / part).is_dir():
+        raise FileNotFoundError(f"no tokenizer files found in folder {part}")
+    called = f"path: {part} of '{source}'"
+    check_config(source, called, name=TOKENIZER_CONFIG, subfolder=part, **where)
+    with refusing_damage(called):
+        return AutoTokenizer.from_pretrained(
+            source, subfolder=part, trust_remote_code=False, **where
+        )
+
+
+def whole_t5(source: str, part: str, **options: Any) -> Any:
+    """A T5 that reads texts; refuses distances between words on which no weight depends."""
+    options |= {"attn_implementation": ATTENTION}
+    encoder = whole_network(T5EncoderModel, source, part, **options)
+    buckets = encoder.config.relative_attention_num_buckets
+    farthest = encoder.config.relative_attention_max_distance
+    if not isinstance(farthest, int) or buckets < 4 or farthest <= buckets // 4:
+        raise UserError(
+            f"path: {part} of '{source}' has relative_attention_max_distance {farthest!r:.60} "
+            f"for {buckets} buckets; {COPY_AGAIN}"
+        )
+    return encoder
+
+
 def whole_network(kind: Any, source: str, part: str, **options: Any) -> Any:
     """The network in the folder ``part`` of a checkpoint, see :func:`load_whole`."""
     return load_whole(kind, source, f"path: {part} of '{source}'", subfolder=part, **options)
@@ -216,7 +248,7 @@ def check_lengths(path: str, parts: Parts) -> None:
         if f"tokenizer{suffix}" not in parts:
             continue
         longest = parts[f"tokenizer{suffix}"].model_max_length
-        places = parts[f"text_encoder{suffix}"].config.max_position_embeddings
+        places = getattr(parts[f"text_encoder{suffix}"].config, "max_position_embeddings", longest)
         if longest > places:
             raise UserError(
                 f"path: the tokenizer of '{path}' has model_max_length {longest!r:.60} and its "

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
-from transformers import AutoTokenizer, CLIPTextModelWithProjection, T5EncoderModel
+from transformers import CLIPTextModelWithProjection
 
 from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
@@ -20,15 +20,11 @@ from i2i_dds.teacher.folders import (
     read_checkpoint,
     weights_variant,
     whole_network,
+    whole_t5,
+    whole_t5_tokenizer,
     whole_tokenizer,
 )
-from i2i_dds.teacher.loading import (
-    ATTENTION,
-    COPY_AGAIN,
-    TOKENIZER_CONFIG,
-    check_config,
-    refusing_damage,
-)
+from i2i_dds.teacher.loading import ATTENTION
 
 T5_TOKENS = "_t5_tokens"
 """In ``model_index.json``, ours: tokens that stand for T5. Diffusers passes over such a name."""
@@ -120,36 +116,10 @@ def _clip(
 def _t5(
     source: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
 ) -> dict[str, Any]:
-    called = f"path: tokenizer_3 of '{source}'"
-    check_config(source, called, name=TOKENIZER_CONFIG, subfolder="tokenizer_3", **where)
-    with refusing_damage(called):
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, subfolder="tokenizer_3", trust_remote_code=False, **where
-        )
-    encoder = whole_network(
-        T5EncoderModel,
-        source,
-        "text_encoder_3",
-        dtype=dtype,
-        attn_implementation=ATTENTION,
-        **where,
-        **files,
-    )
-    _check_distances(source, encoder.config)
-    return {"tokenizer_3": tokenizer, "text_encoder_3": encoder}
-
-
-def _check_distances(source: str, config: Any) -> None:
-    """Refuses buckets of distances between words that no weight depends on, and no T5 has."""
-    buckets, farthest = (
-        config.relative_attention_num_buckets,
-        config.relative_attention_max_distance,
-    )
-    if not isinstance(farthest, int) or buckets < 4 or farthest <= buckets // 4:
-        raise UserError(
-            f"path: text_encoder_3 of '{source}' has relative_attention_max_distance "
-            f"{farthest!r:.60} for {buckets} buckets; {COPY_AGAIN}"
-        )
+    return {
+        "tokenizer_3": whole_t5_tokenizer(source, "tokenizer_3", **where),
+        "text_encoder_3": whole_t5(source, "text_encoder_3", dtype=dtype, **where, **files),
+    }
 
 
 def _check_widths(path: str, parts: dict[str, Any]) -> None:

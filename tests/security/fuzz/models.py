@@ -21,6 +21,8 @@ from i2i_dds.student.build import new_student
 from i2i_dds.student.load import check_resumable, load_student, read_checkpoint, student_config
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.families import family_of, pipeline_in
+from i2i_dds.teacher.flux import FluxTeacher
+from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_sdxl import build_random_sdxl
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
@@ -68,6 +70,14 @@ def _sdxl(folder: Path) -> None:
 
 def _read_sdxl(folder: Path) -> None:
     StableDiffusionXLTeacher.load(str(folder / "m"), device="cpu").embed(["a cat", ""])
+
+
+def _flux(folder: Path) -> None:
+    build_random_flux(folder / "m", "tiny")
+
+
+def _read_flux(folder: Path) -> None:
+    FluxTeacher.load(str(folder / "m"), device="cpu").embed(["a cat"])
 
 
 def _part(name: str, kind: str, prepare: Any, read: Any, mutators: Any) -> Target:
@@ -181,6 +191,10 @@ MODELS = (
     *_many(
         *("SDXL", _sdxl, _read_sdxl, "model_index.json", "unet/config.json"),
         *("text_encoder_2/config.json", "tokenizer_2/tokenizer_config.json"),
+    ),
+    *_many(
+        *("FLUX", _flux, _read_flux, "model_index.json", "scheduler/scheduler_config.json"),
+        *("transformer/config.json", "vae/config.json", "text_encoder_2/config.json"),
     ),
     Target(
         *("Lightning checkpoint", "a.ckpt", _checkpoint, _read_checkpoint),
