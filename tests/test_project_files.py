@@ -17,7 +17,7 @@ else:
     import tomli as tomllib
 
 DOCUMENTS = (
-    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/README.md"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "notebooks/README.md"),
     *("docs/analysis.md", "docs/benchmark.md", "docs/pocket.md", "docs/reliability.md"),
     "docs/sde.md",
 )

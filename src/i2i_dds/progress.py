@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from i2i_dds.redaction import redact_line
+from i2i_dds.redaction import printable, redact_line
 
 
 class Update(Protocol):
@@ -45,4 +45,4 @@ def notify(note: str) -> None:
     """A note for a person, on standard error."""
     from rich.console import Console
 
-    Console(stderr=True).print(redact_line(note), soft_wrap=True, markup=False)
+    Console(stderr=True).print(printable(redact_line(note)), soft_wrap=True, markup=False)

@@ -30,6 +30,9 @@ _LINE = re.compile(
     rf"^(\s*(?:- )?[\w.-]*{_NAME}[\w.-]*: )(?!null$|true$|false$)(\S.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+"""Characters that are not written but obeyed, but for a tab and the end of a line."""
+
 _SHORTEST = 12
 """Characters of an environment variable's value that is looked for; shorter ones are words."""
 
@@ -85,8 +88,17 @@ def redact_yaml(text: str) -> str:
     return redact_line(_INLINE.sub(rf"\1{REDACTED}", _LINE.sub(rf"\1{REDACTED}", text)))
 
 
+def printable(text: str) -> str:
+    """Without characters by which a file's name could move the cursor, or color the screen."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 class RedactingFormatter(logging.Formatter):
     """Of everything that a command logs."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, Python's own name
+        """The line without what may follow it, such as a traceback."""
+        return printable(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without secrets."""

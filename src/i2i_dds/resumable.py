@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -13,6 +12,7 @@ import torch
 
 from i2i_dds.distributed import gather, get_rank_and_world_size
 from i2i_dds.errors import UserError
+from i2i_dds.reading import read_object
 from i2i_dds.runs import write_json
 
 SETTINGS = "settings.json"
@@ -71,7 +71,7 @@ def check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     if not path.is_file():
         write_json(path, settings)
         return
-    there = json.loads(path.read_text(encoding="utf-8"))
+    there = read_object(path, "folder", "another out, or remove its folder")
     # What a person types comes before what is made of it: steps before drag.steps.
     for key in sorted({*there, *settings}, key=lambda key: (key.count("."), key)):
         if there.get(key) != settings.get(key):

@@ -107,7 +107,7 @@ def test_read_prompts(tmp_path: Path) -> None:
     (tmp_path / "e.txt").write_text("\n")
     with pytest.raises(UserError, match="prompts: .* holds no prompt"):
         read_prompts(tmp_path / "e.txt")
-    with pytest.raises(UserError, match="prompts: .* cannot be read"):
+    with pytest.raises(UserError, match="prompts: .* does not exist; give a text file"):
         read_prompts(tmp_path / "none.txt")
 
 

@@ -33,7 +33,7 @@ from i2i_dds.cli.surroundings import quiet_about_secrets, redact_hydra_files, sa
 from i2i_dds.distributed import launched_rank, launched_world_size
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
-from i2i_dds.redaction import redact, redact_line, redact_override
+from i2i_dds.redaction import printable, redact, redact_line, redact_override
 from i2i_dds.signals import Stopped, hearing, second_ends
 from i2i_dds.teacher.presets import config_dir
 
@@ -260,7 +260,7 @@ def _explained(full_error: str | None, root: Root | None = None) -> Iterator[Non
         if sentence is None:
             raise
         sys.stdout.flush()
-        print(f"error: {redact_line(sentence)}", file=sys.stderr, flush=True)
+        print(f"error: {printable(redact_line(sentence))}", file=sys.stderr, flush=True)
         sys.exit(2)
 
 

@@ -32,7 +32,7 @@ INPUTS = (
 OUTPUTS = (
     *("out", "lora_dir", "runs", "hydra.run.dir"),
     *("paths.output_dir", "paths.sweep_dir", "paths.data_dir", "paths.lora_dir"),
-    "paths.benchmark_dir",
+    *("paths.benchmark_dir", "paths.suffix"),
 )
 """Keys of folders that are written, which may refer to other keys by ``${...}``."""
 
@@ -44,6 +44,9 @@ _ENTRY = re.compile(
     r"""(?<=[\[,])\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*(?=[,\]])""", re.DOTALL
 )
 """A quoted entry of a list."""
+
+_ENVIRONMENT = re.compile(r"\$\{\s*oc\.")
+"""OmegaConf's own resolvers, of which one reads the environment, as a shell does with ``$NAME``."""
 
 _MODES = ("run", "multirun", "cfg", "info")
 
@@ -94,6 +97,9 @@ def quote_text(arguments: Sequence[str], keys: Collection[str]) -> list[str]:
         that refers to other keys by ``${...}``. All else arrives letter by letter, ``${`` and
         backslashes included; in lists, quotes and sweeps too nothing is put for a ``${...}``,
         which could be a secret of the environment.
+
+    Raises:
+        UserError: An output folder refers to the environment.
     """
     multirun = "-m" in arguments or "--multirun" in arguments
 
@@ -101,6 +107,11 @@ def quote_text(arguments: Sequence[str], keys: Collection[str]) -> list[str]:
         key, equals, value = argument.partition("=")
         name = key.lstrip("+")
         literal = name in keys or name in INPUTS or _TASK_TEXT.fullmatch(name) is not None
+        if name in OUTPUTS and _ENVIRONMENT.search(value):
+            raise UserError(
+                f"{name}: '{value}' refers to the environment, which lands in no folder's name; "
+                'have the shell put it there, as in "$HOME"'
+            )
         if not literal and (name not in OUTPUTS or "${" in value):
             return argument
         if value in ("", "null", "???"):
@@ -116,10 +127,15 @@ def quote_text(arguments: Sequence[str], keys: Collection[str]) -> list[str]:
 def _as_typed(text: str) -> str:
     """Quoted so that Hydra and OmegaConf give back the text letter by letter."""
     # Where a backslash stands before a quote, or before an interpolation, it escapes that.
-    escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    escaped = literal_text(text)
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", escaped)
     escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
     return f"'{escaped}'"
+
+
+def literal_text(text: str) -> str:
+    """Such that OmegaConf gives back the text where it resolves what it refers to."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 def _unresolved(argument: str) -> str:

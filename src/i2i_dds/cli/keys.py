@@ -10,9 +10,10 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from i2i_dds.checks import called
+from i2i_dds.cli.arguments import literal_text
 from i2i_dds.errors import UserError
 
 _REFERENCE = re.compile(r"\$\{(\.*)([\w.]+)\}")
@@ -35,7 +36,25 @@ def build(cfg: DictConfig, node: str, **options: Any) -> Any:
     """
     with typed_keys(cfg, node):
         # Hydra resolves what the node refers to in place; the config shall go on referring.
-        return instantiate(OmegaConf.select(deepcopy(cfg), node), **options)
+        part = OmegaConf.select(deepcopy(cfg), node)
+        _keep_literal(part)
+        return instantiate(part, **options)
+
+
+def _keep_literal(part: Any) -> None:
+    """Escapes texts that look like references once more, for Hydra resolves them twice."""
+    if not OmegaConf.is_config(part):
+        return
+    names: Any = list(part) if OmegaConf.is_dict(part) else range(len(part))
+    for name in names:
+        if OmegaConf.is_missing(part, name):
+            continue
+        value = part[name]
+        if isinstance(value, str) and "${" in value:
+            with open_dict(part), read_write(part):
+                part[name] = literal_text(literal_text(value))
+        elif not OmegaConf.is_interpolation(part, name):
+            _keep_literal(value)
 
 
 @contextmanager

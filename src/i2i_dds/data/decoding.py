@@ -117,6 +117,8 @@ def _opened(data: bytes, called: str) -> Image.Image:
         if getattr(image, "is_animated", False) and image.format != "MPO":
             _tell(f"{called} is animated; only its first frame is read")
         image.load()
+        if image.mode in ("P", "PA"):
+            image.convert("RGBA")  # a transparency that does not fit shall be found here
     return image
 
 

@@ -13,7 +13,6 @@ run code and are never read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from i2i_dds.critters.drags import KINDS, Kind
 from i2i_dds.data.images import load_image, load_mask
 from i2i_dds.data.sources import Split
 from i2i_dds.errors import UserError
-from i2i_dds.reading import expanded
+from i2i_dds.reading import expanded, read_object
 
 Point = tuple[float, float]
 Points = tuple[tuple[Point, Point], ...]
@@ -117,7 +116,7 @@ def load_item(folder: str | Path, name: str | None = None) -> DragItem:
     if words is None or not all((folder / file).is_file() for file in wanted):
         raise UserError(f"item: '{folder}' is not whole; wanted are {_either()}")
     image = load_image(folder / _LAYOUTS[words.name])
-    instruction = _read_json(words)
+    instruction = read_object(words, "item", "a JSON object with a prompt and points")
     prompt = _entry(words, instruction, "prompt", str)
     rows, argument = _rows(words, instruction)
     return DragItem(
@@ -193,16 +192,6 @@ def _rows(path: Path, instruction: dict[str, Any]) -> tuple[list[Any], str]:
         if not _is_list(place) or len(place) != 2:
             raise UserError(f"{argument}: {place!r} is not allowed; give [x, y] in pixels")
     return [[*pair[0], *pair[1]] for pair in zip(handles, targets, strict=True)], argument
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"item: '{path}' cannot be read as JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise UserError(f"item: '{path}' holds no JSON object; give one with a prompt and points")
-    return values
 
 
 def _entry(path: Path, values: dict[str, Any], key: str, kind: type) -> Any:

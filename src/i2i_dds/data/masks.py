@@ -115,9 +115,9 @@ def _gray(image: Image.Image, called: str) -> Image.Image:
         )
     pixels = np.asarray(shown)
     colors: list[Any] = [color for _, color in shown.getcolors(2) or []]  # none of more
-    colors.sort()
-    if len(colors) == 2 and not any(colors[0]) and min(colors[1]) < max(colors[1]):
-        log.warning("%s has the color %s on black; that is read as white", called, colors[1])
+    bright = [color for color in colors if any(color)]
+    if len(bright) == 1 and min(bright[0]) < max(bright[0]):
+        log.warning("%s has the color %s on black; that is read as white", called, bright[0])
         return Image.fromarray((pixels.max(2) > 0).astype(np.uint8) * np.uint8(255))
     if int((pixels.max(2) - pixels.min(2)).max()) > _GRAY:
         raise UserError(f"{called} has colors, as labels or photographs have; {_WANTED}")

@@ -34,7 +34,7 @@ from i2i_dds.data.images import load_image, to_pil
 from i2i_dds.data.runlength import decode_runs, encode_runs
 from i2i_dds.data.sources import Split
 from i2i_dds.errors import UserError
-from i2i_dds.reading import expanded
+from i2i_dds.reading import expanded, read_object
 from i2i_dds.runs import run_folder, write_text
 from i2i_dds.tasks import TaskSet
 
@@ -106,11 +106,8 @@ def list_items(root: str | Path) -> dict[str, PieRecord]:
     path = root / MAPPING
     if not path.is_file():
         raise UserError(f"root: '{root}' holds no {MAPPING}; give the folder of PIE-Bench's data")
-    try:
-        entries = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"root: '{path}' cannot be read as JSON ({error})") from error
-    if not isinstance(entries, dict) or not entries:
+    entries = read_object(path, "root", "a JSON object with an item for each id")
+    if not entries:
         raise UserError(f"root: '{path}' holds no item; give a JSON object with one for each id")
     for name in entries:
         _plain(name, f"root: '{path}' has an id {name!r}")

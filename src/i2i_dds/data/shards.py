@@ -26,11 +26,12 @@ from PIL import Image
 from i2i_dds.data.decoding import BrokenPicture, decode
 from i2i_dds.data.tars import Oddities, Record, scan
 from i2i_dds.errors import UserError
-from i2i_dds.reading import expanded, read_object
+from i2i_dds.reading import LARGEST_FILE, expanded, read_object
 from i2i_dds.runs import run_folder, write_json
 
 MANIFEST = "manifest.json"
 _KEY = re.compile(r"[\w-]+")
+_LONGEST_NAME = 255
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Shards:
                 f"{self.argument}: '{self.folder}' is no folder; "
                 "make shards with scripts/make_shards.py"
             )
-        self.paths = sorted(self.folder.glob("*.tar"))
+        self.paths = sorted(path for path in self.folder.glob("*.tar") if path.is_file())
         if not self.paths:
             raise UserError(
                 f"{self.argument}: '{self.folder}' holds no .tar file; give a shard folder"
@@ -135,6 +136,8 @@ class Shards:
         for number, path in enumerate(self.paths):
             try:
                 self.records.extend(scan(path, number, self.oddities))
+            except RecursionError as error:  # of headers that only lead to the next header
+                raise self._broken(path, "its headers are nested too deeply") from error
             except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
                 raise self._broken(path, str(error)) from error
         if not self.records:
@@ -156,6 +159,8 @@ class Shards:
         """
         record = self.records[index]
         name = f"{self.paths[record.shard].name}:{record.key}"
+        if record.size > LARGEST_FILE:
+            raise BrokenSample(name)
         try:
             with open(self.paths[record.shard], "rb") as file:
                 file.seek(record.offset)
@@ -180,7 +185,7 @@ class Shards:
         try:
             listed = read_object(path, self.argument, "a folder of whole shards")["shards"]
             sizes = {str(shard["name"]): int(shard["bytes"]) for shard in listed}
-            if not sizes or any(Path(name).name != name for name in sizes):
+            if not sizes or any(not _may_name_a_file(name) for name in sizes):
                 raise ValueError("it names no shard, or one of another folder")
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(
@@ -198,6 +203,11 @@ class Shards:
             f"{self.argument}: the shard '{path}' is missing, cut short or damaged ({reason}); "
             "make the shards again, or take it out of the folder and its manifest"
         )
+
+
+def _may_name_a_file(name: str) -> bool:
+    """Whether a file of this very folder may be called so."""
+    return Path(name).name == name and "\0" not in name and len(name.encode()) <= _LONGEST_NAME
 
 
 def _write_tar(path: Path, samples: Iterable[Sample], seen: set[str]) -> None:

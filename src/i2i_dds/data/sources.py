@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
@@ -17,7 +16,7 @@ from i2i_dds.data.images import fit, list_images, load_image, to_pil
 from i2i_dds.data.shards import Sample
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.errors import UserError
-from i2i_dds.reading import expanded
+from i2i_dds.reading import expanded, parse_object, read_file
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.sample import sample
@@ -157,7 +156,7 @@ def read_prompts(path: str | Path, argument: str = "prompts") -> list[str]:
     Raises:
         UserError: no such file, or nothing in it.
     """
-    lines = read_text(expanded(path), argument).splitlines()
+    lines = read_lines(expanded(path), argument)
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
         raise UserError(f"{argument}: '{path}' holds no prompt; write one a line")
@@ -170,16 +169,25 @@ def read_text(path: Path, argument: str) -> str:
     Raises:
         UserError: no such file, or another encoding.
     """
+    data = read_file(path, argument, "a text file")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{argument}: '{path}' is not UTF-8 (byte {error.start}); save it as UTF-8"
         ) from error
-    except OSError as error:
-        raise UserError(
-            f"{argument}: '{path}' cannot be read ({error.strerror}); give a text file"
-        ) from error
+
+
+def read_lines(path: Path, argument: str) -> list[str]:
+    """The lines of a text file.
+
+    Only the marks of a text file end one: U+2028 and its like, which ``str.splitlines`` also takes
+    for such, stand within prompts and JSON.
+
+    Raises:
+        UserError: as ``read_text``.
+    """
+    return re.split(r"\r\n|\r|\n", read_text(path, argument))
 
 
 def _key(path: Path, folder: Path) -> str:
@@ -208,15 +216,15 @@ def _captioned(folder: Path, argument: str) -> list[tuple[Path, str]]:
 
 def _from_list(folder: Path, listed: Path, argument: str) -> list[tuple[Path, str]]:
     pairs = []
-    for number, line in enumerate(read_text(listed, argument).splitlines(), 1):
+    for number, line in enumerate(read_lines(listed, argument), 1):
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-            name, words = values["file_name"], values.get("caption", values.get("text"))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            name = words = None
-        if not isinstance(name, str) or not isinstance(words, str):
+            values = parse_object(line)
+        except ValueError:
+            values = {}
+        name, words = values.get("file_name"), values.get("caption", values.get("text"))
+        if not isinstance(name, str) or "\0" in name or not isinstance(words, str):
             raise UserError(
                 f"{argument}: line {number} of '{listed}' is wrong; "
                 'wanted is {"file_name": "a.png", "caption": "a cat"}'

@@ -86,6 +86,8 @@ def scan(path: Path, number: int, oddities: Oddities) -> list[Record]:
     repeated: set[str] = set()
     with tarfile.open(path, "r:") as tar:
         for member in tar:
+            if member.size < 0:  # would lead back to what was read before, for ever
+                raise tarfile.ReadError(f"{member.name} has a size below 0")
             stem, suffix = _split(member.name)
             if not member.isfile() or suffix not in _READ or stem in repeated:
                 continue

@@ -15,10 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from i2i_dds.checks import called, integer, number, require
 from i2i_dds.diffusion.betas import betas_from_config, scaled_linear_betas
 from i2i_dds.errors import UserError
 
 CLEAN = -1
+
+MOST_TIMESTEPS = 100_000
+"""Of a process that a file describes."""
+
+_MOST_SHIFT = 10.0
+"""Of a flow's timesteps, as its logarithm."""
 
 _FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 
@@ -253,23 +260,19 @@ class RectifiedFlow(Process):
                 ``shift = exp(mu)`` with mu on a line through ``base_shift`` and ``max_shift``.
 
         Raises:
-            UserError: The scheduler is another, or its shift depends on the picture's size where
-                that is not known.
+            UserError: The scheduler is another, a number is not allowed, or its shift depends on
+                the picture's size where that is not known.
         """
         kind = config.get("_class_name")
         if not str(kind).startswith("FlowMatch"):
             raise UserError(f"scheduler: {kind} has no flow; give a {_FLOW_SCHEDULER}")
-        steps = config.get("num_train_timesteps", 1000)
-        if not config.get("use_dynamic_shifting"):
-            return cls(steps, config.get("shift", 1.0))
-        if tokens is None or config.get("time_shift_type", "exponential") != "exponential":
-            raise UserError(
-                "scheduler.use_dynamic_shifting: True is not supported; give a fixed shift"
-            )
-        few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
-        low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
-        mu = low + (tokens - few) * (high - low) / (many - few)
-        return cls(steps, math.exp(mu))
+        steps, shift = config.get("num_train_timesteps", 1000), config.get("shift", 1.0)
+        if config.get("use_dynamic_shifting"):
+            shift = _shift_for(config, tokens)
+        with called({"steps": "scheduler.num_train_timesteps", "shift": "scheduler.shift"}):
+            require("steps", steps, integer(min=1, max=MOST_TIMESTEPS))
+            require("shift", shift, number(above=0))
+            return cls(steps, shift)
 
     def to_eps(self, output: Tensor, z_t: Tensor, t: Tensor | int) -> Tensor:
         """``eps = z_t + (1 - s_t) v``, for ``z_t = z + s_t v`` and ``eps = z + v``."""
@@ -278,3 +281,20 @@ class RectifiedFlow(Process):
     def target(self, z: Tensor, eps: Tensor, t: Tensor | int) -> Tensor:
         """``v = eps - z``."""
         return eps - z
+
+
+def _shift_for(config: Mapping[str, Any], tokens: int | None) -> float:
+    """``exp(mu)`` for a number of tokens, mu on the line through both ends of the config."""
+    if tokens is None or config.get("time_shift_type", "exponential") != "exponential":
+        raise UserError("scheduler.use_dynamic_shifting: True is not supported; give a fixed shift")
+    few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+    low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+    named = {"few": "base_image_seq_len", "many": "max_image_seq_len"}
+    named |= {"low": "base_shift", "high": "max_shift"}
+    with called({name: f"scheduler.{key}" for name, key in named.items()}):
+        require("few", few, integer(min=1, max=MOST_TIMESTEPS))
+        require("many", many, integer(min=few + 1, max=MOST_TIMESTEPS))
+        require("low", low, number(min=0, max=_MOST_SHIFT))
+        require("high", high, number(min=0, max=_MOST_SHIFT))
+    mu = low + (tokens - few) * (high - low) / (many - few)
+    return math.exp(max(-_MOST_SHIFT, min(mu, _MOST_SHIFT)))

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from i2i_dds.editing.lora import LoraSettings, OnStep, TrainedLora, check_bare, train_lora
+from i2i_dds.reading import parse_object
 from i2i_dds.runs import replacing, write_json
 from i2i_dds.teacher.fingerprint import fingerprint, tensor_bytes
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
@@ -99,13 +100,13 @@ def _read(file: Path) -> KeptLora | None:
     try:
         with safe_open(str(file), "pt") as weights:
             list(weights.keys())
-        about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        about = parse_object(file.with_suffix(".json").read_bytes())
         return KeptLora(file, tuple(about["losses"]), float(about["seconds"]), reused=True)
     except FileNotFoundError:
         if not file.exists():
             return None
         reason = "its JSON is missing"
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         reason = str(error).strip().splitlines()[0]
     log.warning("lora: %s is broken (%s); training it again", file, reason)
     return None

@@ -169,8 +169,9 @@ def _put_on(teacher: StableDiffusionTeacher, file: Path) -> list[LoraLayer]:
     """Loads the file into the UNet; on failure the UNet is as it was."""
     unet, wanted = teacher.network, torch.promote_types(teacher.dtype, torch.float32)
     try:
-        # A path that is not there would be looked up on the hub.
-        file.stat()
+        # A path that is not there would be looked up on the hub, and a pipe waited for.
+        if not file.is_file():
+            raise FileNotFoundError("no such file")
         loaded: Any = StableDiffusionLoraLoaderMixin.lora_state_dict(
             str(file.parent),
             weight_name=file.name,

@@ -20,7 +20,16 @@ from transformers import CLIPModel, CLIPTokenizer
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
 from i2i_dds.reading import expanded, read_object
-from i2i_dds.teacher.loading import ATTENTION, MARKS, first_line, load_whole, refusing_damage
+from i2i_dds.teacher.loading import (
+    ATTENTION,
+    MARKS,
+    TOKENIZER_CONFIG,
+    check_config,
+    first_line,
+    highest_token,
+    load_whole,
+    refusing_damage,
+)
 
 _WANTED = "pocket, or a folder with a CLIP whose weights are safetensors"
 
@@ -134,10 +143,14 @@ def _read(folder: Path) -> tuple[Any, Any]:
         options: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True}
         options["attn_implementation"] = ATTENTION
         model = load_whole(CLIPModel, str(folder), called, advice, **options)
+        check_config(str(folder), called, advice, TOKENIZER_CONFIG)
         with refusing_damage(called, advice):
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{called} is not complete ({first_line(error)}); {advice}") from error
+    known = model.config.text_config.vocab_size
+    if len(tokenizer) > MARKS and highest_token(tokenizer) >= known:
+        raise UserError(f"{called} has a tokenizer of more tokens than its text tower; {advice}")
     if len(tokenizer) <= MARKS:  # what transformers makes, without a word, of absent files
         raise UserError(f"{called} is not complete (no tokenizer files); {advice}")
     return model, tokenizer

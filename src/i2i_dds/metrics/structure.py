@@ -14,6 +14,7 @@ from transformers import ViTConfig, ViTModel
 
 from i2i_dds.errors import UserError
 from i2i_dds.reading import expanded
+from i2i_dds.teacher.loading import ATTENTION, check_sizes, refusing_damage
 
 DINO = "facebook/dino-vitb8"
 SIDE = 224
@@ -120,17 +121,20 @@ def _read(source: str, cached: bool) -> Any:
         source = str(expanded(source))
         if not Path(source).is_dir():  # transformers would ask the hub for it
             raise FileNotFoundError("it is no folder")
-    about, _ = ViTConfig.get_config_dict(source, local_files_only=cached)
-    if about.get("model_type") != "vit":
-        raise ValueError(f"its model_type is {about.get('model_type')}, not vit")
-    loaded: Any = ViTModel.from_pretrained(
-        source,
-        add_pooling_layer=False,
-        dtype=torch.float32,
-        use_safetensors=True,
-        local_files_only=cached,
-        output_loading_info=True,
-    )
+    with refusing_damage("it"):
+        about, _ = ViTConfig.get_config_dict(source, local_files_only=cached)
+        if about.get("model_type") != "vit":
+            raise ValueError(f"its model_type is {about.get('model_type')}, not vit")
+        check_sizes(about, "its config.json")
+        loaded: Any = ViTModel.from_pretrained(
+            source,
+            add_pooling_layer=False,
+            attn_implementation=ATTENTION,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=cached,
+            output_loading_info=True,
+        )
     model, found = loaded
     if found["missing_keys"]:  # transformers would make them up
         raise ValueError(f"{len(found['missing_keys'])} of its weights are missing")

@@ -16,7 +16,7 @@ from i2i_dds.runs import plain
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
-from i2i_dds.teacher.loading import first_line, load_whole
+from i2i_dds.teacher.loading import check_sizes, first_line, load_whole
 
 STUDENT = "student"
 LAST = "checkpoints/last.ckpt"
@@ -214,9 +214,11 @@ def _from_checkpoint(path: Path, argument: str) -> EditUNet:
         if name.startswith(_PREFIX)
     }
     try:
-        student = EditUNet(**content["student"])
-        student.load_state_dict(weights)
-    except MemoryError:
+        check_sizes(content["student"], f"{argument}: '{path}'", "give another one")
+        with torch.device("meta"):  # which takes no memory, whatever the file asks for
+            student = EditUNet(**content["student"])
+        student.load_state_dict(weights, assign=True)
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # any: the shape of a network is built of the file's words
         raise UserError(

@@ -12,6 +12,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.teacher.families import SD
 from i2i_dds.teacher.folders import (
     check_numbers,
+    check_tokens,
     read_checkpoint,
     weights_variant,
     whole_network,
@@ -89,9 +90,4 @@ def _check_plain_text_to_image(path: str, parts: dict[str, Any]) -> None:
             f"path: the UNet of '{path}' expects text of width {width} and its text "
             f"encoder gives {text}; give a folder whose parts belong together"
         )
-    tokens, known = len(parts["tokenizer"]), parts["text_encoder"].config.vocab_size
-    if tokens > known:
-        raise UserError(
-            f"path: the tokenizer of '{path}' has {tokens} tokens and its text encoder "
-            f"{known}; give a folder whose parts belong together"
-        )
+    check_tokens(path, parts)

@@ -14,7 +14,7 @@ from diffusers import (
     FluxTransformer2DModel,
 )
 from torch import Tensor
-from transformers import CLIPTextModel, T5EncoderModel
+from transformers import CLIPTextModel
 
 from i2i_dds.checks import number, optional, require, text
 from i2i_dds.diffusion.process import RectifiedFlow
@@ -22,11 +22,13 @@ from i2i_dds.errors import UserError
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.families import FLUX
 from i2i_dds.teacher.folders import (
+    check_lengths,
     check_numbers,
+    check_tokens,
     read_checkpoint,
     weights_variant,
     whole_network,
-    whole_t5_tokenizer,
+    whole_t5,
     whole_tokenizer,
 )
 from i2i_dds.teacher.hooks import outputs_of
@@ -133,6 +135,8 @@ class FluxTeacher(LatentTeacher):
 
         parts = read_checkpoint(path, FLUX, revision, local_files_only, read, variant)
         check_numbers(path, parts["vae"], parts["tokenizer"])
+        check_tokens(path, parts)
+        check_lengths(path, {name: parts[name] for name in ("tokenizer", "text_encoder")})
         _check_widths(path, parts)
         presets = presets_for(path, "flux") if presets is None else presets
         told = {"distilled_guidance": distilled_guidance, "presets": presets}
@@ -216,11 +220,10 @@ def _read(
         cast("dict[str, Any]", config), tokens=(_cells(parts["vae"]) // _PATCH) ** 2
     )
     parts["tokenizer"] = whole_tokenizer(source, "tokenizer", **where)
-    parts["tokenizer_2"] = whole_t5_tokenizer(source, "tokenizer_2", **where)
-    encoders = {"text_encoder": CLIPTextModel, "text_encoder_2": T5EncoderModel}
-    for name, kind in encoders.items():
-        chosen = {"attn_implementation": ATTENTION} if kind is CLIPTextModel else {}
-        parts[name] = whole_network(kind, source, name, dtype=dtype, **files, **chosen)
+    parts |= whole_t5(source, "_2", dtype, where, {"variant": files["variant"]})
+    parts["text_encoder"] = whole_network(
+        CLIPTextModel, source, "text_encoder", dtype=dtype, attn_implementation=ATTENTION, **files
+    )
     return parts
 
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from i2i_dds.diffusion.process import Process
+from i2i_dds.errors import UserError
 from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.loading import COPY_AGAIN
 from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
 from i2i_dds.teacher.presets import Presets
 from i2i_dds.teacher.prompts import PromptCache
@@ -58,6 +60,8 @@ class LatentTeacher(ABC):
         self.process: Process = process
         self.latent_channels: int = vae.config.latent_channels
         self.vae_scale_factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
+        if not isinstance(cells, int) or cells < 1:
+            raise UserError(f"path: the network's sample_size is {cells!r:.60}; {COPY_AGAIN}")
         self.native_size: int = cells * self.vae_scale_factor
         self.presets: Presets = presets
         self.nfe = 0

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from diffusers.utils import logging as diffusers_logging
+from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from i2i_dds.errors import UserError
+from i2i_dds.reading import parse_object
 
 COPY_AGAIN = "copy the folder again, or give one whose weights fit their config.json"
 
 ATTENTION = "sdpa"
 """Given, for a config may name a repository of kernels, which would be downloaded and run."""
+
+CONFIG = "config.json"
+"""Of a network, beside its weights."""
+
+TOKENIZER_CONFIG = "tokenizer_config.json"
+MOST_LAYERS, MOST_WIDTH = 1000, 2**24
+"""Of a network's config: no number of layers is larger, and no other whole number."""
 
 MARKS = 3
 """Tokens of an empty CLIP tokenizer: start, end, padding."""
@@ -44,6 +54,7 @@ def load_whole(
         UserError: The file lacks a tensor, has one too many or one of another shape, or is none.
         OSError, SafetensorError: Something is not there.
     """
+    check_config(source, called, advice, **options)
     if PreTrainedModel in kind.__mro__:
         options |= {"ignore_mismatched_sizes": True}  # else its error names no tensor
     with refusing_damage(called, advice), quiet_loading():
@@ -61,6 +72,62 @@ def load_whole(
             count = f"{len(wrong)} tensors, such as {wrong[0]}"
             raise UserError(f"{called} {has} {count}; {advice}")
     return network
+
+
+def check_sizes(config: Any, called: str, advice: str = COPY_AGAIN, name: str = "") -> None:
+    """Refuses numbers of a network's config that no network has.
+
+    Networks are built before their weights are compared with them: of a number of layers that is
+    made up, for ever.
+
+    Args:
+        config: The config, or a part of it.
+        called: Argument and file, with which the sentence begins.
+        advice: What to give instead, with which it ends.
+        name: The key that the part stands under.
+
+    Raises:
+        UserError: One is too large.
+    """
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            check_sizes(value, called, advice, str(key))
+    elif isinstance(config, list | tuple):
+        for value in config:
+            check_sizes(value, called, advice, name)
+    elif isinstance(config, int):
+        most = MOST_LAYERS if "layers" in name or name == "extra_ids" else MOST_WIDTH
+        if abs(config) > most and name != "model_max_length":
+            raise UserError(f"{called} has {name} {config!r:.40}, above {most}; {advice}")
+
+
+def check_config(
+    source: str, called: str, advice: str = COPY_AGAIN, name: str = CONFIG, **options: Any
+) -> None:
+    """As :func:`check_sizes`, of a config that lies in a folder, or of a hub's in the cache.
+
+    Args:
+        source: Folder or hub id.
+        called: Argument and file, with which the sentence begins.
+        advice: What to give instead, with which it ends.
+        name: The config's file.
+        **options: Of ``from_pretrained``.
+
+    Raises:
+        UserError: A number is too large, or it is no JSON. One that is absent is not looked at.
+    """
+    part = options.get("subfolder", "")
+    if Path(source).is_dir():
+        file = Path(source) / part / name
+    else:
+        there, revision = f"{part}/{name}".lstrip("/"), options.get("revision")
+        try:
+            file = Path(hf_hub_download(source, there, revision=revision, local_files_only=True))
+        except Exception:  # whichever the client library of the day raises
+            return
+    if file.is_file():
+        with refusing_damage(called, advice):
+            check_sizes(parse_object(file.read_bytes()), called, advice)
 
 
 @contextmanager
@@ -98,6 +165,11 @@ def refusing_damage(called: str, advice: str = COPY_AGAIN) -> Iterator[None]:
         raise
     except Exception as error:  # any: they parse names, numbers and classes out of the files
         raise UserError(f"{called} cannot be read ({first_line(error)}); {advice}") from error
+
+
+def highest_token(tokenizer: Any) -> int:
+    """The largest number that a tokenizer gives; there may be fewer tokens than that."""
+    return max(tokenizer.get_vocab().values())
 
 
 def first_line(error: Exception) -> str:

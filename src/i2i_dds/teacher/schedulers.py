@@ -13,7 +13,7 @@ from typing import Any
 
 import diffusers
 
-from i2i_dds.diffusion.process import VariancePreserving
+from i2i_dds.diffusion.process import MOST_TIMESTEPS, VariancePreserving
 from i2i_dds.errors import UserError
 
 SCHEDULERS = (
@@ -41,8 +41,6 @@ _SHARED = {
     "rescale_betas_zero_snr": False,
 }
 """Defaults that all of these classes share; those of the betas differ."""
-
-MOST_TIMESTEPS = 100_000
 
 
 def process_from_scheduler(config: Mapping[str, Any]) -> VariancePreserving:

@@ -7,18 +7,20 @@ from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
-from transformers import CLIPTextModelWithProjection, T5EncoderModel
+from transformers import CLIPTextModelWithProjection
 
 from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.families import SD3
 from i2i_dds.teacher.folders import (
+    check_lengths,
     check_numbers,
+    check_tokens,
     content_of,
     read_checkpoint,
     weights_variant,
     whole_network,
-    whole_t5_tokenizer,
+    whole_t5,
     whole_tokenizer,
 )
 from i2i_dds.teacher.loading import ATTENTION
@@ -61,19 +63,27 @@ def load_parts(
         parts = _networks(source, dtype, where, files)
         for suffix, present in (("", True), ("_2", _has(index, "text_encoder_2"))):
             parts |= _clip(source, suffix, dtype, where, files) if present else {}
-        parts |= _t5(source, dtype, where, files) if t5 and _has(index, "text_encoder_3") else {}
+        parts |= (
+            whole_t5(source, "_3", dtype, where, files)
+            if t5 and _has(index, "text_encoder_3")
+            else {}
+        )
         parts["t5_tokens"] = index.get(T5_TOKENS, 256)
         return parts
 
     parts = read_checkpoint(path, SD3, revision, local_files_only, read, variant)
-    tokenizers = [parts[name] for name in ("tokenizer", "tokenizer_2") if name in parts]
+    tokenizers = [parts[f"tokenizer{n}"] for n in ("", "_2", "_3") if f"tokenizer{n}" in parts]
     check_numbers(path, parts["vae"], *tokenizers)
+    check_tokens(path, parts)
+    check_lengths(path, parts)
     _check_widths(path, parts)
     return parts
 
 
 def _has(index: Mapping[str, Any], part: str) -> bool:
-    return bool(index.get(part, [None])[0])
+    """Whether the index names a class for it: ``[null, null]`` stands for none."""
+    names = index.get(part)
+    return isinstance(names, list) and bool(names) and bool(names[0])
 
 
 def _networks(
@@ -100,22 +110,6 @@ def _clip(
             encoder,
             dtype=dtype,
             attn_implementation=ATTENTION,
-            **where,
-            **files,
-        ),
-    }
-
-
-def _t5(
-    source: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "tokenizer_3": whole_t5_tokenizer(source, "tokenizer_3", **where),
-        "text_encoder_3": whole_network(
-            T5EncoderModel,
-            source,
-            "text_encoder_3",
-            dtype=dtype,
             **where,
             **files,
         ),

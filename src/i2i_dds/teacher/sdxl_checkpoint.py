@@ -11,7 +11,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.families import SDXL
 from i2i_dds.teacher.folders import (
+    check_lengths,
     check_numbers,
+    check_tokens,
     content_of,
     read_checkpoint,
     weights_variant,
@@ -55,6 +57,8 @@ def load_parts(
 
     parts = read_checkpoint(path, SDXL, revision, local_files_only, read, variant)
     check_numbers(path, parts["vae"], parts["tokenizer"], parts["tokenizer_2"])
+    check_tokens(path, parts)
+    check_lengths(path, parts)
     _check_widths(path, parts)
     return parts
 

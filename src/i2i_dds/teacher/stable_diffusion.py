@@ -54,7 +54,7 @@ class StableDiffusionTeacher(UNetTeacher):
             [text_encoder],
             PromptEncoder(tokenizer, text_encoder),
             process,
-            cells if isinstance(cells, int) else _CELLS,
+            cells if isinstance(cells, int) and cells > 0 else _CELLS,
             presets_for("sd15") if presets is None else presets,
             device,
             dtype,

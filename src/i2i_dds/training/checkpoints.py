@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from i2i_dds.checkpoint_io import CheckpointFiles
 from i2i_dds.errors import UserError
+from i2i_dds.reading import read_object
 from i2i_dds.student.load import LAST
 
 CONFIG = "config.json"
@@ -110,7 +110,6 @@ def _job(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _config_beside(checkpoint: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads((checkpoint.parent.parent / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(checkpoint.parent.parent / CONFIG, "ckpt_path", "a run's config")
+    except UserError:
         return {}
-    return content if isinstance(content, dict) else {}
