@@ -26,7 +26,9 @@ from i2i_dds.metrics.clip import Clip
 from i2i_dds.pocket import directory
 from i2i_dds.reading import LARGEST_FILE, parse_json
 from i2i_dds.student.load import load_student, read_checkpoint
+from i2i_dds.teacher.flux import FluxTeacher
 from i2i_dds.teacher.loading import MOST_LAYERS, check_sizes
+from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_sdxl import build_random_sdxl
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
@@ -52,6 +54,14 @@ def test_texts_are_not_filled_up_beyond_their_encoder(tmp_path: Path, longest: i
     edit_json(folder / "tokenizer_2" / "tokenizer_config.json", model_max_length=longest)
     with pytest.raises(UserError, match="^path: the tokenizer of .* has model_max_length 1?[0-9]"):
         StableDiffusionXLTeacher.load(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("size", [None, 0, "64", [64, 64]])
+def test_an_autoencoder_without_a_size_is_refused_where_the_flow_depends_on_it(tmp_path, size):
+    folder = build_random_flux(tmp_path / "flux", "tiny")
+    edit_json(folder / "vae" / "config.json", sample_size=size)
+    with pytest.raises(UserError, match="^path: the VAE's sample_size is "):
+        FluxTeacher.load(str(folder), device="cpu")
 
 
 SIZES = [

@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from i2i_dds.checks import integer, number, require
+from i2i_dds.checks import called, integer, number, require
 from i2i_dds.diffusion.betas import betas_from_config, scaled_linear_betas
 from i2i_dds.errors import UserError
 
 CLEAN = -1
 
-_MOST_MU = 20.0
-"""Of a shift that depends on the picture's size, its logarithm."""
-
 MOST_TIMESTEPS = 100_000
 """Of a process that a file describes."""
+
+_MOST_SHIFT = 10.0
+"""Of a flow's timesteps, as its logarithm."""
 
 _FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 
@@ -260,28 +260,19 @@ class RectifiedFlow(Process):
                 ``shift = exp(mu)`` with mu on a line through ``base_shift`` and ``max_shift``.
 
         Raises:
-            UserError: The scheduler is another, its shift depends on the picture's size where that
-                is not known, or a number is not allowed.
+            UserError: The scheduler is another, a number is not allowed, or its shift depends on
+                the picture's size where that is not known.
         """
         kind = config.get("_class_name")
         if not str(kind).startswith("FlowMatch"):
             raise UserError(f"scheduler: {kind} has no flow; give a {_FLOW_SCHEDULER}")
-        steps = config.get("num_train_timesteps", 1000)
-        if not config.get("use_dynamic_shifting"):
-            return _checked_flow(steps, config.get("shift", 1.0))
-        if tokens is None or config.get("time_shift_type", "exponential") != "exponential":
-            raise UserError(
-                "scheduler.use_dynamic_shifting: True is not supported; give a fixed shift"
-            )
-        few, many = _numbers(config, base_image_seq_len=256, max_image_seq_len=4096)
-        low, high = _numbers(config, base_shift=0.5, max_shift=1.15)
-        if few == many or not max(abs(low), abs(high)) <= _MOST_MU:
-            raise UserError(
-                f"scheduler.max_shift: {high} from {low} at {few} to {many} tokens is no shift; "
-                "give another teacher"
-            )
-        mu = low + (tokens - few) * (high - low) / (many - few)
-        return _checked_flow(steps, math.exp(min(max(mu, -_MOST_MU), _MOST_MU)))
+        steps, shift = config.get("num_train_timesteps", 1000), config.get("shift", 1.0)
+        if config.get("use_dynamic_shifting"):
+            shift = _shift_for(config, tokens)
+        with called({"steps": "scheduler.num_train_timesteps", "shift": "scheduler.shift"}):
+            require("steps", steps, integer(min=1, max=MOST_TIMESTEPS))
+            require("shift", shift, number(above=0))
+            return cls(steps, shift)
 
     def to_eps(self, output: Tensor, z_t: Tensor, t: Tensor | int) -> Tensor:
         """``eps = z_t + (1 - s_t) v``, for ``z_t = z + s_t v`` and ``eps = z + v``."""
@@ -292,15 +283,18 @@ class RectifiedFlow(Process):
         return eps - z
 
 
-def _numbers(config: Mapping[str, Any], **defaults: float) -> list[float]:
-    """Numbers of a scheduler's config."""
-    found = [config.get(key, default) for key, default in defaults.items()]
-    for key, value in zip(defaults, found, strict=True):
-        require(f"scheduler.{key}", value, number())
-    return found
-
-
-def _checked_flow(steps: Any, shift: Any) -> RectifiedFlow:
-    require("scheduler.num_train_timesteps", steps, integer(min=1, max=MOST_TIMESTEPS))
-    require("scheduler.shift", shift, number(above=0))
-    return RectifiedFlow(steps, shift)
+def _shift_for(config: Mapping[str, Any], tokens: int | None) -> float:
+    """``exp(mu)`` for a number of tokens, mu on the line through both ends of the config."""
+    if tokens is None or config.get("time_shift_type", "exponential") != "exponential":
+        raise UserError("scheduler.use_dynamic_shifting: True is not supported; give a fixed shift")
+    few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+    low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+    named = {"few": "base_image_seq_len", "many": "max_image_seq_len"}
+    named |= {"low": "base_shift", "high": "max_shift"}
+    with called({name: f"scheduler.{key}" for name, key in named.items()}):
+        require("few", few, integer(min=1, max=MOST_TIMESTEPS))
+        require("many", many, integer(min=few + 1, max=MOST_TIMESTEPS))
+        require("low", low, number(min=0, max=_MOST_SHIFT))
+        require("high", high, number(min=0, max=_MOST_SHIFT))
+    mu = low + (tokens - few) * (high - low) / (many - few)
+    return math.exp(max(-_MOST_SHIFT, min(mu, _MOST_SHIFT)))

@@ -29,7 +29,6 @@ from i2i_dds.teacher.folders import (
     weights_variant,
     whole_network,
     whole_t5,
-    whole_t5_tokenizer,
     whole_tokenizer,
 )
 from i2i_dds.teacher.hooks import outputs_of
@@ -135,9 +134,9 @@ class FluxTeacher(LatentTeacher):
             return _read(source, dtype, where, variant)
 
         parts = read_checkpoint(path, FLUX, revision, local_files_only, read, variant)
-        check_numbers(path, parts["vae"], parts["tokenizer"], parts["tokenizer_2"])
+        check_numbers(path, parts["vae"], parts["tokenizer"])
         check_tokens(path, parts)
-        check_lengths(path, parts)
+        check_lengths(path, {name: parts[name] for name in ("tokenizer", "text_encoder")})
         _check_widths(path, parts)
         presets = presets_for(path, "flux") if presets is None else presets
         told = {"distilled_guidance": distilled_guidance, "presets": presets}
@@ -224,10 +223,10 @@ def _read(
         cast("dict[str, Any]", config), tokens=(_cells(parts["vae"]) // _PATCH) ** 2
     )
     parts["tokenizer"] = whole_tokenizer(source, "tokenizer", **where)
-    parts["tokenizer_2"] = whole_t5_tokenizer(source, "tokenizer_2", **where)
-    clip = {"dtype": dtype, "attn_implementation": ATTENTION, **files}
-    parts["text_encoder"] = whole_network(CLIPTextModel, source, "text_encoder", **clip)
-    parts["text_encoder_2"] = whole_t5(source, "text_encoder_2", dtype=dtype, **files)
+    parts |= whole_t5(source, "_2", dtype, where, {"variant": files["variant"]})
+    parts["text_encoder"] = whole_network(
+        CLIPTextModel, source, "text_encoder", dtype=dtype, attn_implementation=ATTENTION, **files
+    )
     return parts
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import hf_hub_download, model_info
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPTokenizer, T5EncoderModel
@@ -152,40 +153,44 @@ def whole_tokenizer(source: str, part: str, **where: Any) -> CLIPTokenizer:
     return tokenizer
 
 
-def whole_t5_tokenizer(source: str, part: str, **where: Any) -> Any:
-    """A T5 tokenizer.
+def whole_network(kind: Any, source: str, part: str, **options: Any) -> Any:
+    """The network in the folder ``part`` of a checkpoint, see :func:`load_whole`."""
+    return load_whole(kind, source, f"path: {part} of '{source}'", subfolder=part, **options)
+
+
+def whole_t5(
+    source: str, suffix: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
+) -> Parts:
+    """A T5's tokenizer and encoder, in the folders that end with ``suffix``.
 
     Raises:
         UserError: Its files are damaged.
-        FileNotFoundError: A folder has none, which transformers tells as damage.
+        FileNotFoundError: A folder has no tokenizer, which transformers tells as damage.
     """
+    part, encoder = f"tokenizer{suffix}", f"text_encoder{suffix}"
     if Path(source).is_dir() and not (Path(source) / part).is_dir():
         raise FileNotFoundError(f"no tokenizer files found in folder {part}")
     called = f"path: {part} of '{source}'"
     check_config(source, called, name=TOKENIZER_CONFIG, subfolder=part, **where)
     with refusing_damage(called):
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             source, subfolder=part, trust_remote_code=False, **where
         )
+    options = {"dtype": dtype, "attn_implementation": ATTENTION, **where, **files}
+    network = whole_network(T5EncoderModel, source, encoder, **options)
+    _check_distances(f"path: {encoder} of '{source}'", network.config)
+    return {part: tokenizer, encoder: network}
 
 
-def whole_t5(source: str, part: str, **options: Any) -> Any:
-    """A T5 that reads texts; refuses distances between words on which no weight depends."""
-    options |= {"attn_implementation": ATTENTION}
-    encoder = whole_network(T5EncoderModel, source, part, **options)
-    buckets = encoder.config.relative_attention_num_buckets
-    farthest = encoder.config.relative_attention_max_distance
+def _check_distances(called: str, config: Any) -> None:
+    """Refuses buckets of distances between words that no weight depends on, and no T5 has."""
+    buckets = config.relative_attention_num_buckets
+    farthest = config.relative_attention_max_distance
     if not isinstance(farthest, int) or buckets < 4 or farthest <= buckets // 4:
         raise UserError(
-            f"path: {part} of '{source}' has relative_attention_max_distance {farthest!r:.60} "
-            f"for {buckets} buckets; {COPY_AGAIN}"
+            f"{called} has relative_attention_max_distance {farthest!r:.60} for {buckets} "
+            f"buckets; {COPY_AGAIN}"
         )
-    return encoder
-
-
-def whole_network(kind: Any, source: str, part: str, **options: Any) -> Any:
-    """The network in the folder ``part`` of a checkpoint, see :func:`load_whole`."""
-    return load_whole(kind, source, f"path: {part} of '{source}'", subfolder=part, **options)
 
 
 def check_numbers(path: str, vae: Any, *tokenizers: Any) -> None:
@@ -248,7 +253,7 @@ def check_lengths(path: str, parts: Parts) -> None:
         if f"tokenizer{suffix}" not in parts:
             continue
         longest = parts[f"tokenizer{suffix}"].model_max_length
-        places = getattr(parts[f"text_encoder{suffix}"].config, "max_position_embeddings", longest)
+        places = parts[f"text_encoder{suffix}"].config.max_position_embeddings
         if longest > places:
             raise UserError(
                 f"path: the tokenizer of '{path}' has model_max_length {longest!r:.60} and its "

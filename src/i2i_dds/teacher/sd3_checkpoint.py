@@ -21,7 +21,6 @@ from i2i_dds.teacher.folders import (
     weights_variant,
     whole_network,
     whole_t5,
-    whole_t5_tokenizer,
     whole_tokenizer,
 )
 from i2i_dds.teacher.loading import ATTENTION
@@ -64,7 +63,11 @@ def load_parts(
         parts = _networks(source, dtype, where, files)
         for suffix, present in (("", True), ("_2", _has(index, "text_encoder_2"))):
             parts |= _clip(source, suffix, dtype, where, files) if present else {}
-        parts |= _t5(source, dtype, where, files) if t5 and _has(index, "text_encoder_3") else {}
+        parts |= (
+            whole_t5(source, "_3", dtype, where, files)
+            if t5 and _has(index, "text_encoder_3")
+            else {}
+        )
         parts["t5_tokens"] = index.get(T5_TOKENS, 256)
         return parts
 
@@ -110,15 +113,6 @@ def _clip(
             **where,
             **files,
         ),
-    }
-
-
-def _t5(
-    source: str, dtype: torch.dtype, where: dict[str, Any], files: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "tokenizer_3": whole_t5_tokenizer(source, "tokenizer_3", **where),
-        "text_encoder_3": whole_t5(source, "text_encoder_3", dtype=dtype, **where, **files),
     }
 
 
