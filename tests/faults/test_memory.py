@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from i2i_dds.critters import render, scenes
+
 STEPS, EDITS = 2000, 500
 WARM = 4
 """The part of a run, one of so many, past which nothing new should be held."""
@@ -20,8 +22,8 @@ TRAIN = [
     *("callbacks.pictures=null", "trainer.log_every_n_steps=20", "trainer.val_check_interval=500"),
 ]
 EDIT = [
-    *("source=critters", "task=cat2lion", "teacher.device=cpu", f"n={EDITS}", "batch_size=1"),
-    *("size=32", "steps=4", "out=made"),
+    *("image=photos", "prompt.source=a cat", "prompt.target=a lion", "teacher.device=cpu"),
+    *("batch_size=1", "steps=4", "out=made"),
 ]
 
 
@@ -57,5 +59,8 @@ def test_of_2000_training_steps(start, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_of_500_edits(start, tmp_path: Path) -> None:
-    edits = start("edit", *EDIT)
+    (tmp_path / "photos").mkdir()
+    for number, scene in enumerate(scenes("test", EDITS)):
+        render(scene, 32).save(tmp_path / "photos" / f"{number:03}.png")
+    edits = start("edit", *EDIT)  # with one prompt for all: of prompts the last 1,024 are kept
     assert growth(edits, lambda: len(list(tmp_path.glob("made/parts/*.json"))), EDITS) < GROWTH
