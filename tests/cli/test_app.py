@@ -130,9 +130,9 @@ def test_run_ends_with_its_folder_and_keeps_the_prompt_as_typed(program: Path) -
             "'cat2lion': options are written key=value; give task=cat2lion",
         ),
         (
-            ["task=cat2lion", "teacher=flux"],
-            "teacher: 'flux' is not among its choices; "
-            "give one of auto, pocket, pocket_flow, sd15, sd21, sd35",
+            ["task=cat2lion", "teacher=kolors"],
+            "teacher: 'kolors' is not among its choices; "
+            "give one of auto, flux, pocket, pocket_flow, sd15, sd21, sd35, sdxl",
         ),
         (
             ["task=cat2lion", "steps=1,2"],
