@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
+from i2i_dds.checks import optional, require, text
 from i2i_dds.diffusion.process import Process
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.loading import COPY_AGAIN
 from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
-from i2i_dds.teacher.presets import Presets
+from i2i_dds.teacher.presets import Presets, presets_for
 from i2i_dds.teacher.prompts import PromptCache
 
 Self = TypeVar("Self", bound="LatentTeacher")
@@ -24,7 +25,7 @@ class LatentTeacher(ABC):
     """A frozen network that predicts over the latents of an autoencoder.
 
     A plain object and not a module, so that it enters no checkpoint and no optimizer. A family
-    of models says in :meth:`_forward` what its network is called with, and how it is loaded.
+    of models says in :meth:`_forward` what its network is called with, and how it is read.
 
     Args:
         vae: AutoencoderKL.
@@ -33,7 +34,7 @@ class LatentTeacher(ABC):
         encode_prompts: From B prompts to what the network is told, B rows.
         process: The noising that the network was trained under.
         cells: Side of the latents that it was trained on.
-        presets: Settings by editor.
+        presets: Settings by editor; None is those of the family.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         dtype: "float32", "float16", "bfloat16", "float64", or "auto" (half on a GPU).
         vae_dtype: The autoencoder's own type; None is ``dtype``.
@@ -47,7 +48,7 @@ class LatentTeacher(ABC):
         encode_prompts: Callable[[list[str]], Conditioning],
         process: Process,
         cells: int,
-        presets: Presets,
+        presets: Presets | None = None,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
         vae_dtype: torch.dtype | None = None,
@@ -63,9 +64,52 @@ class LatentTeacher(ABC):
         if not isinstance(cells, int) or cells < 1:
             raise UserError(f"path: the network's sample_size is {cells!r:.60}; {COPY_AGAIN}")
         self.native_size: int = cells * self.vae_scale_factor
-        self.presets: Presets = presets
+        self.presets: Presets = presets_for(self.choice) if presets is None else presets
         self.nfe = 0
         self._prompts = PromptCache(encode_prompts)
+
+    choice: ClassVar[str]
+    """The file of ``conf/teacher`` whose presets are the family's."""
+
+    read_parts: ClassVar[Callable[..., dict[str, Any]]]
+    """What a family is made of, by the names of its arguments; takes a path, a type, a revision,
+    whether only local files are read, a variant, and options of its own."""
+
+    @classmethod
+    def load(
+        cls: type[Self],
+        path: str,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "float32",
+        revision: str | None = None,
+        variant: str | None = None,
+        local_files_only: bool | None = None,
+        presets: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Loads safetensors weights.
+
+        Args:
+            path: The name of a shipped teacher, a folder in diffusers' format, or a hub id.
+            device: See the class.
+            dtype: See the class.
+            revision: Branch, tag or commit of a hub id.
+            variant: Of the weights' files, as "fp16"; None is the plain ones, or where a folder
+                has none, those that it has.
+            local_files_only: True never downloads.
+            presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
+            **options: Of the family alone, see its class.
+
+        Raises:
+            UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
+        """
+        for name, value in {"revision": revision, "variant": variant}.items():
+            require(name, value, optional(text()))
+        device = resolve_device(device)
+        dtype = resolve_dtype(dtype, device)
+        parts = cls.read_parts(path, dtype, revision, local_files_only, variant, **options)
+        presets = presets_for(path, cls.choice) if presets is None else presets
+        return cls(**parts, device=device, dtype=dtype, presets=presets)
 
     @property
     def device(self) -> torch.device:

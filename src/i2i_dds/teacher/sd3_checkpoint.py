@@ -24,6 +24,7 @@ from i2i_dds.teacher.folders import (
     whole_tokenizer,
 )
 from i2i_dds.teacher.loading import ATTENTION
+from i2i_dds.teacher.sd3_prompts import SD3PromptEncoder
 
 T5_TOKENS = "_t5_tokens"
 """In ``model_index.json``, ours: tokens that stand for T5. Diffusers passes over such a name."""
@@ -34,8 +35,9 @@ def load_parts(
     dtype: torch.dtype,
     revision: str | None,
     local_files_only: bool | None,
-    t5: bool,
     variant: str | None = None,
+    t5: bool = True,
+    t5_tokens: int | None = None,
 ) -> dict[str, Any]:
     """The networks, tokenizers and process of a checkpoint, on the CPU.
 
@@ -44,13 +46,14 @@ def load_parts(
         dtype: The networks' type.
         revision: Of a hub id.
         local_files_only: True never downloads.
-        t5: Whether T5 is read where there is one.
         variant: Of the weights' files, such as "fp16"; None is the plain ones, or where a folder
             has none, those that it has.
+        t5: Whether T5 is read where there is one.
+        t5_tokens: Of a prompt; as many zeros where T5 is absent. None is what the folder's
+            ``model_index.json`` says, and 256, as diffusers has it, where it says nothing.
 
     Returns:
-        ``vae``, ``transformer``, ``process``, ``t5_tokens``, ``text_encoder``, ``tokenizer``, and
-        the second and third of both where there are any.
+        ``vae``, ``transformer``, ``prompts`` and ``process``.
 
     Raises:
         UserError: Nothing usable is there.
@@ -63,12 +66,9 @@ def load_parts(
         parts = _networks(source, dtype, where, files)
         for suffix, present in (("", True), ("_2", _has(index, "text_encoder_2"))):
             parts |= _clip(source, suffix, dtype, where, files) if present else {}
-        parts |= (
-            whole_t5(source, "_3", dtype, where, files)
-            if t5 and _has(index, "text_encoder_3")
-            else {}
-        )
-        parts["t5_tokens"] = index.get(T5_TOKENS, 256)
+        if t5 and _has(index, "text_encoder_3"):
+            parts |= whole_t5(source, "_3", dtype, where, files)
+        parts["t5_tokens"] = index.get(T5_TOKENS, 256) if t5_tokens is None else t5_tokens
         return parts
 
     parts = read_checkpoint(path, SD3, revision, local_files_only, read, variant)
@@ -77,7 +77,9 @@ def load_parts(
     check_tokens(path, parts)
     check_lengths(path, parts)
     _check_widths(path, parts)
-    return parts
+    vae, process = parts.pop("vae"), parts.pop("process")
+    prompts = SD3PromptEncoder(**parts)
+    return {"vae": vae, "transformer": parts["transformer"], "prompts": prompts, "process": process}
 
 
 def _has(index: Mapping[str, Any], part: str) -> bool:

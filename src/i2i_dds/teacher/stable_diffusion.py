@@ -7,11 +7,8 @@ from typing import Any
 
 import torch
 
-from i2i_dds.checks import optional, require, text
 from i2i_dds.diffusion.process import Process
 from i2i_dds.teacher.checkpoint import load_parts
-from i2i_dds.teacher.placement import resolve_device, resolve_dtype
-from i2i_dds.teacher.presets import presets_for
 from i2i_dds.teacher.prompts import PromptEncoder
 from i2i_dds.teacher.unet import UNetTeacher
 
@@ -36,6 +33,9 @@ class StableDiffusionTeacher(UNetTeacher):
         presets: Settings by editor; None is those of Stable Diffusion 1.5.
     """
 
+    choice = "sd15"
+    read_parts = staticmethod(load_parts)
+
     def __init__(
         self,
         vae: Any,
@@ -55,45 +55,11 @@ class StableDiffusionTeacher(UNetTeacher):
             PromptEncoder(tokenizer, text_encoder),
             process,
             cells if isinstance(cells, int) and cells > 0 else _CELLS,
-            presets_for("sd15") if presets is None else presets,
+            presets,
             device,
             dtype,
         )
         self.tokenizer = tokenizer
-
-    @classmethod
-    def load(
-        cls,
-        path: str,
-        device: str | torch.device = "auto",
-        dtype: str | torch.dtype = "float32",
-        revision: str | None = None,
-        variant: str | None = None,
-        local_files_only: bool | None = None,
-        presets: Mapping[str, Any] | None = None,
-    ) -> StableDiffusionTeacher:
-        """Loads safetensors weights.
-
-        Args:
-            path: "pocket", a diffusers Stable Diffusion folder, or a hub id.
-            device: See the class.
-            dtype: See the class.
-            revision: Branch, tag or commit of a hub id.
-            variant: Of the weights' files, as "fp16"; None is the plain ones, or where a folder
-                has none, those that it has.
-            local_files_only: True never downloads.
-            presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
-
-        Raises:
-            UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
-        """
-        for name, value in {"revision": revision, "variant": variant}.items():
-            require(name, value, optional(text()))
-        device = resolve_device(device)
-        dtype = resolve_dtype(dtype, device)
-        parts = load_parts(path, dtype, revision, local_files_only, variant)
-        presets = presets_for(path) if presets is None else presets
-        return cls(**parts, device=device, dtype=dtype, presets=presets)
 
     @property
     def text_encoder(self) -> Any:

@@ -9,14 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from i2i_dds.checks import optional, require, text
 from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.hooks import outputs_of
 from i2i_dds.teacher.latent import LatentTeacher
-from i2i_dds.teacher.placement import resolve_device, resolve_dtype
-from i2i_dds.teacher.presets import presets_for
 from i2i_dds.teacher.sd3_checkpoint import load_parts
 from i2i_dds.teacher.sd3_prompts import SD3PromptEncoder
 
@@ -36,7 +33,13 @@ class StableDiffusion3Teacher(LatentTeacher):
         device: See :class:`LatentTeacher`.
         dtype: See :class:`LatentTeacher`.
         presets: Settings by editor; None is those of Stable Diffusion 3.5.
+
+    Of :meth:`load` its own are ``t5``, whether T5, the largest part, is loaded where there is one
+    (the network was trained to do without), and ``t5_tokens``, see :func:`load_parts`.
     """
+
+    choice = "sd35"
+    read_parts = staticmethod(load_parts)
 
     def __init__(
         self,
@@ -55,55 +58,11 @@ class StableDiffusion3Teacher(LatentTeacher):
             prompts,
             process,
             transformer.config.sample_size,
-            presets_for("sd35") if presets is None else presets,
+            presets,
             device,
             dtype,
         )
         self._flow = process
-
-    @classmethod
-    def load(
-        cls,
-        path: str,
-        device: str | torch.device = "auto",
-        dtype: str | torch.dtype = "float32",
-        revision: str | None = None,
-        variant: str | None = None,
-        local_files_only: bool | None = None,
-        presets: Mapping[str, Any] | None = None,
-        t5: bool = True,
-        t5_tokens: int | None = None,
-    ) -> StableDiffusion3Teacher:
-        """Loads safetensors weights.
-
-        Args:
-            path: "pocket_flow", a diffusers Stable Diffusion 3 folder, or a hub id.
-            device: See the class.
-            dtype: See the class.
-            revision: Branch, tag or commit of a hub id.
-            variant: Of the weights' files, as "fp16"; None is the plain ones, or where a folder
-                has none, those that it has.
-            local_files_only: True never downloads.
-            presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
-            t5: Whether T5, the largest part, is loaded where there is one; the network was
-                trained to do without.
-            t5_tokens: Of a prompt; as many zeros where T5 is absent. None is what the folder's
-                ``model_index.json`` says, and 256, as diffusers has it, where it says nothing.
-
-        Raises:
-            UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
-        """
-        for name, value in {"revision": revision, "variant": variant}.items():
-            require(name, value, optional(text()))
-        device = resolve_device(device)
-        dtype = resolve_dtype(dtype, device)
-        parts = load_parts(path, dtype, revision, local_files_only, t5, variant)
-        vae, process = parts.pop("vae"), parts.pop("process")
-        if t5_tokens is not None:
-            parts["t5_tokens"] = t5_tokens
-        prompts = SD3PromptEncoder(**parts)
-        presets = presets_for(path, "sd35") if presets is None else presets
-        return cls(vae, parts["transformer"], prompts, process, device, dtype, presets)
 
     @property
     def transformer(self) -> Any:

@@ -9,11 +9,9 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
-from i2i_dds.checks import optional, require, text
 from i2i_dds.diffusion.process import Process
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.placement import resolve_device, resolve_dtype
-from i2i_dds.teacher.presets import presets_for
 from i2i_dds.teacher.sdxl_checkpoint import load_parts
 from i2i_dds.teacher.unet import UNetTeacher
 
@@ -38,6 +36,9 @@ class StableDiffusionXLTeacher(UNetTeacher):
         dtype: See :class:`LatentTeacher`.
         presets: Settings by editor; None is those of ``conf/teacher/sdxl.yaml``.
     """
+
+    choice = "sdxl"
+    read_parts = staticmethod(load_parts)
 
     def __init__(
         self,
@@ -72,45 +73,11 @@ class StableDiffusionXLTeacher(UNetTeacher):
             self._encode_prompts,
             process,
             unet.config.sample_size,
-            presets_for("sdxl") if presets is None else presets,
+            presets,
             device,
             dtype,
             torch.float32 if overflows else None,
         )
-
-    @classmethod
-    def load(
-        cls,
-        path: str,
-        device: str | torch.device = "auto",
-        dtype: str | torch.dtype = "float32",
-        revision: str | None = None,
-        variant: str | None = None,
-        local_files_only: bool | None = None,
-        presets: Mapping[str, Any] | None = None,
-    ) -> StableDiffusionXLTeacher:
-        """Loads safetensors weights.
-
-        Args:
-            path: A diffusers Stable Diffusion XL folder, or a hub id.
-            device: See :class:`LatentTeacher`.
-            dtype: See :class:`LatentTeacher`.
-            revision: Branch, tag or commit of a hub id.
-            variant: Of the weights' files, as "fp16"; None is the plain ones, or where a folder
-                has none, those that it has.
-            local_files_only: True never downloads.
-            presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
-
-        Raises:
-            UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
-        """
-        for name, value in {"revision": revision, "variant": variant}.items():
-            require(name, value, optional(text()))
-        device = resolve_device(device)
-        dtype = resolve_dtype(dtype, device)
-        parts = load_parts(path, dtype, revision, local_files_only, variant)
-        presets = presets_for(path, "sdxl") if presets is None else presets
-        return cls(**parts, device=device, dtype=dtype, presets=presets)
 
     @torch.no_grad()
     def _encode_prompts(self, prompts: list[str]) -> Conditioning:
