@@ -11,6 +11,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.runs import (
     plain,
     replacing,
+    replacing_folder,
     run_folder,
     shortened,
     write_image,
@@ -140,3 +141,19 @@ def test_a_file_of_the_longest_name_is_written(tmp_path: Path) -> None:
     path = tmp_path / ("a" * 250 + ".txt")
     write_text(path, "whole")
     assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_takes_the_place_of_one_and_of_a_link_but_not_of_what_it_leads_to(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "old").write_text("stays")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").write_text("goes")
+    for name in ("link", "folder"):
+        with replacing_folder(tmp_path / name) as partial:
+            (partial / "new").write_text("new")
+        assert not (tmp_path / name).is_symlink()
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["new"]
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["old"]

@@ -43,10 +43,15 @@ def run_folder(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """As `run_folder`, but on success the new folder takes the place of one that is there."""
+    """As `run_folder`, but on success the new folder takes the place of one that is there.
+
+    Of a link it takes the place too; what the link leads to stays.
+    """
     path = Path(path)
     with disk_errors(path), _partial_folder(path) as partial:
         yield partial
+        if path.is_symlink():
+            path.unlink()
         shutil.rmtree(path, ignore_errors=True)
         os.replace(partial, path)
 
