@@ -2,6 +2,7 @@
 PYTHON ?= python3
 TASK ?= cat2lion
 ARGS ?=
+JOBS ?= 2
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -14,7 +15,7 @@ PIP := $(PY) -m pip install -qq --disable-pip-version-check
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: TASK=$(TASK), ARGS=\"key=value ...\", PYTHON=$(PYTHON)"
+	@echo "  Variables: TASK=$(TASK), ARGS=\"key=value ...\", PYTHON=$(PYTHON), JOBS=$(JOBS)"
 
 setup: $(VENV)/.ready  ## create .venv and install this project into it
 	@echo "$(VENV) is ready"
@@ -31,7 +32,7 @@ gallery: $(VENV)/.ready  ## draw docs/gallery.png anew
 	cp outputs/gallery/gallery.png docs/gallery.png
 
 test: lint type layers  ## style, types, layers and every test of some minutes
-	$(RUN) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-all: lint type layers  ## also the slow tests: minutes and gigabytes each
 	$(RUN) -m pytest -m "not gpu and not hub" $(ARGS)

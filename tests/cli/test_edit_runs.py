@@ -81,9 +81,9 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def test_killed_in_the_middle_it_goes_on_to_the_same_bits(run, command, tmp_path: Path) -> None:
-    whole = run("out=whole", "steps=300").folder
+    whole = run("out=whole", "steps=100").folder
     cut = tmp_path / "cut"
-    process = command("out=cut", "steps=300")
+    process = command("out=cut", "steps=100")
     deadline = time.monotonic() + 120
     while not (cut / "parts" / "000000.json").exists():
         assert process.poll() is None and time.monotonic() < deadline
@@ -92,7 +92,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bits(run, command, tmp_path
     assert not (cut / "result.json").exists()
     (cut / "edited" / ".cat9.partial-1.png").write_bytes(b"half")  # as a kill while writing leaves
     first = (cut / "parts" / "000000.json").stat().st_mtime_ns
-    done = run("out=cut", "steps=300")
+    done = run("out=cut", "steps=100")
     assert "of 3 batches are finished already" in done.err
     assert (cut / "parts" / "000000.json").stat().st_mtime_ns == first
     assert done.folder == cut and content(cut) == content(whole)

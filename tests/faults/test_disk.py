@@ -77,7 +77,7 @@ def test_a_training_whose_folder_is_deleted(start, tmp_path: Path) -> None:
 
 
 def test_edits_whose_folder_is_deleted(start, tmp_path: Path) -> None:
-    edits = start("edit", *EDIT, "n=400", "hydra.run.dir=runs/run")
+    edits = start("edit", *EDIT, "n=40", "hydra.run.dir=runs/run")
     edits.until(lambda: list((tmp_path / "runs").glob("run.partial-*/parts/*.json")))
     for folder in (tmp_path / "runs").glob("run.partial-*"):
         shutil.rmtree(folder, ignore_errors=True)
