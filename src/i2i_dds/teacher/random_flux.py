@@ -13,10 +13,9 @@ from diffusers import __version__ as diffusers_version
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel
 
 from i2i_dds.errors import UserError
-from i2i_dds.runs import run_folder, write_json
 from i2i_dds.teacher.placement import resolve_dtype
 from i2i_dds.teacher.random_sd3 import letter_tokenizer
-from i2i_dds.teacher.random_weights import byte_tokenizer, clip_config
+from i2i_dds.teacher.random_weights import byte_tokenizer, clip_config, write_random
 
 
 @dataclass(frozen=True)
@@ -103,20 +102,17 @@ def build_random_flux(
         raise UserError(f"size: '{size}' is unknown; give one of {', '.join(FLUX_SHAPES)}")
     shape, dtype = FLUX_SHAPES[size], resolve_dtype(dtype, torch.device("cpu"))
     tokenizer = byte_tokenizer()
-    with run_folder(folder) as partial, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # One network at a time: the largest alone decides the memory needed.
-        for part, network in _builders(shape, tokenizer, guided).items():
-            built = network() if dtype == torch.float32 else network().to(dtype)
-            built.save_pretrained(partial / part)
-        tokenizer.save_pretrained(partial / "tokenizer")
-        letter_tokenizer().save_pretrained(partial / "tokenizer_2")
-        shift: Any = {"use_dynamic_shifting": True, "shift": 3.0} if guided else {"shift": 1.0}
-        FlowMatchEulerDiscreteScheduler(
-            base_shift=0.5, max_shift=1.15, base_image_seq_len=256, max_image_seq_len=4096, **shift
-        ).save_pretrained(partial / "scheduler")
-        write_json(partial / "model_index.json", _MODEL_INDEX)
-    return Path(folder)
+    shift: Any = {"use_dynamic_shifting": True, "shift": 3.0} if guided else {"shift": 1.0}
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        base_shift=0.5, max_shift=1.15, base_image_seq_len=256, max_image_seq_len=4096, **shift
+    )
+    others: dict[str, Any] = {
+        "tokenizer": tokenizer,
+        "tokenizer_2": letter_tokenizer(),
+        "scheduler": scheduler,
+    }
+    networks = _builders(shape, tokenizer, guided)
+    return write_random(folder, networks, others, _MODEL_INDEX, seed, dtype)
 
 
 def flux_transformer_from(shape: FluxShape, guided: bool = True) -> FluxTransformer2DModel:

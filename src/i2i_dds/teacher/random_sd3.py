@@ -20,9 +20,8 @@ from transformers import (
 )
 
 from i2i_dds.errors import UserError
-from i2i_dds.runs import run_folder, write_json
 from i2i_dds.teacher.placement import resolve_dtype
-from i2i_dds.teacher.random_weights import byte_tokenizer, clip_config
+from i2i_dds.teacher.random_weights import byte_tokenizer, clip_config, write_random
 
 
 @dataclass(frozen=True)
@@ -142,20 +141,11 @@ def build_random_sd3(
     shape, dtype = SD3_SHAPES[size], resolve_dtype(dtype, torch.device("cpu"))
     encoders = ("", *(("_2",) if second_clip else ()))
     clip_tokenizer = byte_tokenizer()
-    with run_folder(folder) as partial, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # One network at a time: the largest alone decides the memory needed.
-        for part, network in _builders(shape, clip_tokenizer, encoders, t5).items():
-            built = network() if dtype == torch.float32 else network().to(dtype)
-            built.save_pretrained(partial / part)
-        for suffix in encoders:
-            clip_tokenizer.save_pretrained(partial / f"tokenizer{suffix}")
-        if t5:
-            letter_tokenizer().save_pretrained(partial / "tokenizer_3")
-        scheduler = FlowMatchEulerDiscreteScheduler(shift=shape.shift)
-        scheduler.save_pretrained(partial / "scheduler")
-        write_json(partial / "model_index.json", _model_index(second_clip, t5))
-    return Path(folder)
+    others: dict[str, Any] = {f"tokenizer{suffix}": clip_tokenizer for suffix in encoders}
+    others |= {"tokenizer_3": letter_tokenizer()} if t5 else {}
+    others["scheduler"] = FlowMatchEulerDiscreteScheduler(shift=shape.shift)
+    networks = _builders(shape, clip_tokenizer, encoders, t5)
+    return write_random(folder, networks, others, _model_index(second_clip, t5), seed, dtype)
 
 
 def letter_tokenizer() -> T5Tokenizer:

@@ -18,9 +18,8 @@ from transformers import (
 )
 
 from i2i_dds.errors import UserError
-from i2i_dds.runs import run_folder, write_json
 from i2i_dds.teacher.placement import resolve_dtype
-from i2i_dds.teacher.random_weights import byte_tokenizer, clip_config, sd_scheduler
+from i2i_dds.teacher.random_weights import byte_tokenizer, clip_config, sd_scheduler, write_random
 
 
 @dataclass(frozen=True)
@@ -108,17 +107,9 @@ def build_random_sdxl(
         raise UserError(f"size: '{size}' is unknown; give one of {', '.join(SDXL_SHAPES)}")
     shape, dtype = SDXL_SHAPES[size], resolve_dtype(dtype, torch.device("cpu"))
     tokenizer = byte_tokenizer()
-    with run_folder(folder) as partial, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # One network at a time: the largest alone decides the memory needed.
-        for part, network in _builders(shape, tokenizer).items():
-            built = network() if dtype == torch.float32 else network().to(dtype)
-            built.save_pretrained(partial / part)
-        for part in ("tokenizer", "tokenizer_2"):
-            tokenizer.save_pretrained(partial / part)
-        sd_scheduler("epsilon").save_pretrained(partial / "scheduler")
-        write_json(partial / "model_index.json", _MODEL_INDEX)
-    return Path(folder)
+    others: dict[str, Any] = {"tokenizer": tokenizer, "tokenizer_2": tokenizer}
+    others["scheduler"] = sd_scheduler("epsilon")
+    return write_random(folder, _builders(shape, tokenizer), others, _MODEL_INDEX, seed, dtype)
 
 
 def sdxl_unet_from(shape: SDXLShape) -> UNet2DConditionModel:

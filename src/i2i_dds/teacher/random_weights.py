@@ -6,6 +6,7 @@ time and memory, and, at size "tiny", for fast tests.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,16 +152,44 @@ def build_random_stable_diffusion(
     shape = SHAPES[size]
     dtype = resolve_dtype(dtype, torch.device("cpu"))
     tokenizer = byte_tokenizer()
+    scheduler = sd_scheduler(prediction_type or shape.prediction_type)
+    others = {"tokenizer": tokenizer, "scheduler": scheduler}
+    return write_random(folder, _builders(shape, tokenizer), others, _model_index(), seed, dtype)
+
+
+def write_random(
+    folder: str | Path,
+    networks: Mapping[str, Callable[[], Any]],
+    others: Mapping[str, Any],
+    index: Mapping[str, Any],
+    seed: int,
+    dtype: torch.dtype,
+) -> Path:
+    """Writes a checkpoint in diffusers' format, aside first and then renamed.
+
+    Args:
+        folder: Where to; must not exist, or be empty.
+        networks: Folder of each network -> what makes it, with random weights.
+        others: Folder of each tokenizer and of the scheduler -> itself.
+        index: Of ``model_index.json``.
+        seed: Of the weights. The global random state is left as it was.
+        dtype: Of the weights.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: The folder holds files.
+    """
     with run_folder(folder) as partial, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # One network at a time: the largest alone decides the memory needed.
-        for part, network in _builders(shape, tokenizer).items():
+        for part, network in networks.items():
             built = network() if dtype == torch.float32 else network().to(dtype)
             built.save_pretrained(partial / part)
-        tokenizer.save_pretrained(partial / "tokenizer")
-        scheduler = sd_scheduler(prediction_type or shape.prediction_type)
-        scheduler.save_pretrained(partial / "scheduler")
-        write_json(partial / "model_index.json", _model_index())
+        for part, one in others.items():
+            one.save_pretrained(partial / part)
+        write_json(partial / "model_index.json", dict(index))
     return Path(folder)
 
 

@@ -62,6 +62,6 @@ class UNetTeacher(LatentTeacher):
             added_cond_kwargs=self._added(z_t, text),
         ).sample.to(z_t.dtype)
 
-    def _added(self, z_t: Tensor, text: Conditioning) -> dict[str, Tensor] | None:  # noqa: ARG002
+    def _added(self, z_t: Tensor, text: Conditioning) -> dict[str, Tensor] | None:
         """What the UNet is told beside the timesteps and the prompts' tokens."""
         return None
