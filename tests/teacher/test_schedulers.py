@@ -19,12 +19,25 @@ def shows_its_defaults(name: str) -> bool:
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_class_gives_the_table_that_diffusers_makes(name: str) -> None:
     if not shows_its_defaults(name):
-        # diffusers stands in with a class that has no defaults, which is refused by name, see below
+        # Diffusers has a stand-in then, without defaults: see the next test.
         pytest.skip(f"{name} needs {', '.join(getattr(diffusers, name)._backends)}")
     for config in ({}, SD, {"trained_betas": [0.001 * i for i in range(1, 1001)]}):
         theirs = getattr(diffusers, name)(**config).alphas_cumprod
         ours = process_from_scheduler({"_class_name": name, **config}).alphas_cumprod
         torch.testing.assert_close(ours.float(), theirs.float())
+
+
+def test_a_class_whose_package_is_absent_must_be_saved_with_all_keys(monkeypatch) -> None:
+    class StandIn:
+        def __init__(self, *args: object, **kwargs: object) -> None: ...
+
+    monkeypatch.setattr(diffusers, "LMSDiscreteScheduler", StandIn)
+    with pytest.raises(
+        UserError, match=r"^scheduler\.beta_start: LMSDiscreteScheduler is saved wit"
+    ):
+        process_from_scheduler({"_class_name": "LMSDiscreteScheduler"})
+    found = process_from_scheduler({"_class_name": "LMSDiscreteScheduler", **SD}).alphas_cumprod
+    assert torch.equal(found, VariancePreserving.scaled_linear().alphas_cumprod)
 
 
 def test_absent_keys_have_the_defaults_of_the_class() -> None:
