@@ -18,6 +18,9 @@ from i2i_dds.runs import write_json
 SETTINGS = "settings.json"
 """File of what a folder was made with."""
 
+HALF_SETTINGS = ".settings.partial-*.json"
+"""All that is in the folder of a run that was killed while it wrote that file."""
+
 Piece = TypeVar("Piece")
 OnProgress = Callable[[int, int], None]
 """Told how many pieces of this process's share are done, and how many there are."""
@@ -60,6 +63,8 @@ def run_resumable(
 def check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     """Keeps what was made with other settings from being counted with these.
 
+    What a run of before, killed while it wrote, left half in the folder is removed.
+
     Args:
         folder: Its :data:`SETTINGS` has those of the first run.
         settings: All that results depend on, by dotted key.
@@ -69,6 +74,8 @@ def check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     path = folder / SETTINGS
     if not path.is_file():
+        for half in folder.glob(HALF_SETTINGS):
+            half.unlink()
         write_json(path, settings)
         return
     there = read_object(path, "folder", "another out, or remove its folder")
@@ -79,6 +86,7 @@ def check_same(folder: Path, settings: Mapping[str, Any]) -> None:
                 f"{key}: {settings.get(key)!r} is not allowed here: what is in '{folder}' was "
                 f"made with {there.get(key)!r}; give that, another out, or remove the folder"
             )
+    clear_halves(folder)
 
 
 def describe(value: Any) -> Any:
@@ -91,6 +99,16 @@ def describe(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return getattr(value, "__qualname__", repr(value))
+
+
+def clear_halves(folder: Path) -> None:
+    """Removes files that a process killed in the middle of writing left half in its own folder.
+
+    Args:
+        folder: That of a run that goes on, with the folders below; no other process writes there.
+    """
+    for half in folder.rglob(".*.partial-*"):  # as `i2i_dds.runs.replacing` names them
+        half.unlink(missing_ok=True)
 
 
 @contextmanager

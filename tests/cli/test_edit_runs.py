@@ -90,7 +90,8 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bits(run, command, tmp_path
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (cut / "result.json").exists()
-    (cut / "edited" / ".cat9.partial-1.png").write_bytes(b"half")  # as a kill while writing leaves
+    for half in (cut / ".comparison.partial-1.png", cut / "edited" / ".cat9.partial-1.png"):
+        half.write_bytes(b"half")  # as a kill while writing leaves
     first = (cut / "parts" / "000000.json").stat().st_mtime_ns
     done = run("out=cut", "steps=100")
     assert "of 3 batches are finished already" in done.err

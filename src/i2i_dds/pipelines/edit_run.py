@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from i2i_dds.pipelines.edit_inputs import EditInputs, EditRequest
 from i2i_dds.pipelines.edit_summary import SHOWN, write_summary
 from i2i_dds.pipelines.prepared import PictureItem
 from i2i_dds.progress import Update
-from i2i_dds.resumable import SETTINGS, check_same, run_resumable
+from i2i_dds.resumable import HALF_SETTINGS, SETTINGS, check_same, run_resumable
 from i2i_dds.runs import run_folder, write_image, write_json
 from i2i_dds.teacher.interface import Teacher
 
@@ -211,13 +212,10 @@ def edit_folder(path: Path, settings: Mapping[str, Any] | None) -> Iterator[Path
 
 
 def _check_own(path: Path, settings: Mapping[str, Any]) -> None:
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        if not (path / SETTINGS).is_file():
-            raise UserError(
-                f"out: '{path}' holds files, and none of a run of edits; give a new folder"
-            )
-        for half in path.glob("*/.*.partial-*"):  # of a process that was killed
-            half.unlink()
+    names = (one.name for one in path.iterdir()) if path.is_dir() else ()
+    used = path.is_file() or any(not fnmatch(name, HALF_SETTINGS) for name in names)
+    if used and not (path / SETTINGS).is_file():
+        raise UserError(f"out: '{path}' holds files, and none of a run of edits; give a new folder")
     check_same(path, settings)
 
 
