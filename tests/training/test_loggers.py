@@ -34,7 +34,7 @@ def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     monkeypatch.setenv("NO_PROXY", "*")
     yield tmp_path
-    loggers.finish_loggers([loggers.WandbLogger()])
+    loggers.finish_loggers([loggers.LastingWandbLogger()])
 
 
 def goes_on_offline(folder: Path) -> float:
@@ -76,9 +76,9 @@ def test_wandb_that_refuses_is_not_insisted_on(online, monkeypatch, capsys) -> N
         def experiment(self) -> None:
             raise PermissionError("no such key")
 
-    monkeypatch.setattr(loggers, "WandbLogger", Refused)
+    monkeypatch.setattr(loggers, "LastingWandbLogger", Refused)
     monkeypatch.setattr(loggers, "_answers", lambda url: True)
-    assert loggers.wandb_logger(online).offline
+    assert vars(loggers.wandb_logger(online))["offline"] is True
     assert "refuses (PermissionError: no such key); going on offline" in capsys.readouterr().err
     monkeypatch.undo()
 

@@ -7,7 +7,8 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,45 @@ WAIT = 10
 """Seconds to wait for W&B at the start."""
 
 FINISH_WAIT = 60
-"""Seconds to wait at the end for what W&B has not got yet; it stays on disk for `wandb sync`."""
+"""Seconds to wait at the end for what W&B has not got yet; it stays on disk for `wandb sync`.
+
+`WANDB_FINISH_TIMEOUT`, where it is set, decides.
+"""
+
+
+class LastingWandbLogger(WandbLogger):
+    """A W&B logger that a training outlives: W&B's own process may end, or fail, at any moment.
+
+    The first time that W&B does not take what it is handed this is said, and from then on it is
+    handed nothing.
+    """
+
+    is_broken = False
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        self.attempt(lambda: WandbLogger.log_hyperparams(self, *args, **kwargs))
+
+    def log_metrics(self, *args: Any, **kwargs: Any) -> None:
+        self.attempt(lambda: WandbLogger.log_metrics(self, *args, **kwargs))
+
+    def log_table(self, *args: Any, **kwargs: Any) -> None:
+        self.attempt(lambda: WandbLogger.log_table(self, *args, **kwargs))
+
+    def log_image(self, *args: Any, **kwargs: Any) -> None:
+        self.attempt(lambda: WandbLogger.log_image(self, *args, **kwargs))
+
+    def attempt(self, action: Callable[[], Any]) -> None:
+        """Does what needs W&B, unless it failed before."""
+        if self.is_broken:
+            return
+        try:
+            action()
+        except Exception as error:  # whatever it is, the training shall not end by it
+            self.is_broken = True
+            notify(
+                f"W&B: failed ({type(error).__name__}: {error}); going on without it, "
+                f"what it got is in {self.save_dir}/wandb"
+            )
 
 
 def wandb_logger(save_dir: str | Path, project: str = "i2i_dds", **settings: Any) -> WandbLogger:
@@ -42,7 +81,7 @@ def wandb_logger(save_dir: str | Path, project: str = "i2i_dds", **settings: Any
     if mode == "online" and launched_rank() == 0:
         reason = "does not answer" if not _answers(_host()) else None
         if reason is None:
-            online = WandbLogger(mode=mode, **options)
+            online = LastingWandbLogger(mode=mode, **options)
             try:
                 online.experiment  # noqa: B018  (begins the run)
                 return online
@@ -53,7 +92,7 @@ def wandb_logger(save_dir: str | Path, project: str = "i2i_dds", **settings: Any
             f"for wandb sync {save_dir}/wandb/offline-run-*"
         )
         mode = "offline"
-    return WandbLogger(offline=mode in ("offline", "dryrun"), mode=mode, **options)
+    return LastingWandbLogger(offline=mode in ("offline", "dryrun"), mode=mode, **options)
 
 
 def _settings() -> Any:
@@ -61,7 +100,10 @@ def _settings() -> Any:
     import wandb
 
     return wandb.Settings(
-        init_timeout=WAIT, finish_timeout=FINISH_WAIT, x_disable_meta=True, disable_git=True
+        init_timeout=WAIT,
+        finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT") or FINISH_WAIT),
+        x_disable_meta=True,
+        disable_git=True,
     )
 
 
@@ -119,11 +161,15 @@ def log_pictures(
 
 
 def finish_loggers(loggers: Iterable[Logger]) -> None:
-    """Closes W&B's run, so that the next job of a sweep begins its own."""
-    if any(isinstance(logger, WandbLogger) for logger in loggers):
-        import wandb
+    """Closes W&B's run, so that the next job of a sweep begins its own; a failure is said."""
+    import wandb
 
-        wandb.finish()
+    for logger in loggers:
+        if isinstance(logger, LastingWandbLogger):
+            logger.attempt(wandb.finish)
+            if logger.is_broken:
+                with suppress(Exception):  # its process is gone; a later run needs a new one
+                    wandb.teardown()
 
 
 def has_key() -> bool:
