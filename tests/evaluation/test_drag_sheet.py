@@ -11,7 +11,7 @@ from i2i_dds.evaluation.drags import DragRow
 
 def row(i: int, gain: float | None = None, distance: float = 1.0, **more) -> DragRow:
     known = {} if gain is None else {"psnr_truth": 20 + gain, "psnr_truth_source": 20.0}
-    return DragRow(str(i), pairs=1, md_dragdiffusion=distance, **known, **more)
+    return DragRow(str(i), pairs=1, numbers={"md_dragdiffusion": distance, **known}, **more)
 
 
 def names(rows: list[DragRow]) -> list[str]:

@@ -1,6 +1,8 @@
 """What a drag is worth, by hand and against the metrics it is made of."""
 
+import json
 from dataclasses import replace
+from math import isnan
 
 import pytest
 import torch
@@ -10,9 +12,18 @@ from i2i_dds.data.dragbench import DragItem, TruthItem
 from i2i_dds.data.images import to_pil, to_tensor
 from i2i_dds.editing.drag_items import Dragged, DragRequest
 from i2i_dds.errors import UserError
+from i2i_dds.evaluation.drag_metric import (
+    DRAG_METRICS,
+    TRUTH_DRAG_METRICS,
+    MeasuredDrag,
+    measure_drag,
+    outside_equal,
+)
 from i2i_dds.evaluation.drag_summary import drag_metrics, summary_table
-from i2i_dds.evaluation.drags import DragMeter, DragRow, outside_equal, truth_numbers
+from i2i_dds.evaluation.drags import DragMeter, DragRow
+from i2i_dds.evaluation.metric import Metric
 from i2i_dds.metrics.arrival import LEAST
+from i2i_dds.runs import plain
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -53,11 +64,26 @@ def dragged(x: torch.Tensor, **changes) -> Dragged:
     return replace(settled, **changes)
 
 
+def measured(truth: TruthItem, x: torch.Tensor, **more) -> MeasuredDrag:
+    return MeasuredDrag(truth.item, dragged(x), to_tensor(truth.item.image), truth, **more)
+
+
+def truth_numbers(truth: TruthItem, x: torch.Tensor) -> dict[str, float]:
+    return measure_drag(TRUTH_DRAG_METRICS.values(), measured(truth, x))
+
+
+def distances(meter: DragMeter, truth: TruthItem, x: torch.Tensor) -> tuple[float, float]:
+    of = measured(truth, x, features=meter.features(truth.item, x))
+    both = (DRAG_METRICS[name] for name in ("md_dragdiffusion", "md_regiondrag"))
+    first, second = measure_drag(both, of).values()
+    return first, second
+
+
 def test_both_things_must_arrive(truth):
-    there = truth_numbers(truth, to_tensor(truth.truth), 4)
-    assert (there["kind"], there["arrived"], there["arrived_source"]) == ("ear", 1, 0)
+    there = truth_numbers(truth, to_tensor(truth.truth))
+    assert (there["arrived"], there["arrived_source"]) == (1, 0)
     assert there["psnr_truth"] == pytest.approx(106.02, abs=0.01)  # of equal pictures
-    half = truth_numbers(truth, to_tensor(picture((8, 0), (0, 20))), 4)
+    half = truth_numbers(truth, to_tensor(picture((8, 0), (0, 20))))
     assert half["arrived"] == 0
     assert half["psnr_truth_source"] < half["psnr_truth"] < there["psnr_truth"]
 
@@ -65,15 +91,15 @@ def test_both_things_must_arrive(truth):
 def test_a_thing_in_its_place_that_is_hardly_alike_is_told_from_one_that_arrived(truth):
     answer = to_tensor(truth.truth)
     noise = torch.randn(answer.shape, generator=torch.Generator().manual_seed(0))
-    smeared = truth_numbers(truth, answer + 0.9 * noise, 4)
+    smeared = truth_numbers(truth, answer + 0.9 * noise)
     assert (smeared["arrived"], smeared["within_cell"]) == (0, 1)
-    assert 0 < smeared["score"] < LEAST < truth_numbers(truth, answer, 4)["score"]
-    assert truth_numbers(truth, to_tensor(truth.item.image), 4)["within_cell"] == 0
+    assert 0 < smeared["score"] < LEAST < truth_numbers(truth, answer)["score"]
+    assert truth_numbers(truth, to_tensor(truth.item.image))["within_cell"] == 0
 
 
 def test_a_source_that_passes_by_chance_is_told(truth):
     item = replace(truth.item, image=truth.truth)
-    lucky = truth_numbers(replace(truth, item=item), to_tensor(picture((0, 0), (0, 20))), 4)
+    lucky = truth_numbers(replace(truth, item=item), to_tensor(picture((0, 0), (0, 20))))
     assert (lucky["arrived"], lucky["arrived_source"]) == (0, 1)
 
 
@@ -82,10 +108,14 @@ def test_the_latent_outside_the_mask_is_compared_to_the_bit():
     mask[..., :2] = 1
     inside, outside = torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 8)
     inside[..., 1], outside[..., 2] = 1.0, 1e-30
-    x = torch.zeros(3, 32, 32)
-    assert outside_equal(dragged(x, z=inside, mask=mask))
-    assert not outside_equal(dragged(x, z=outside, mask=mask))
-    assert outside_equal(dragged(x, z=outside))
+    x, item = torch.zeros(3, 32, 32), DragItem("item", picture(), None, "noise", ())
+
+    def equal(**changes) -> bool:
+        return bool(outside_equal(MeasuredDrag(item, dragged(x, **changes), x)))
+
+    assert equal(z=inside, mask=mask)
+    assert not equal(z=outside, mask=mask)
+    assert equal(z=outside)
 
 
 def test_an_untouched_picture_is_found_where_its_handles_are(teacher, truth):
@@ -94,17 +124,16 @@ def test_an_untouched_picture_is_found_where_its_handles_are(teacher, truth):
     x = to_tensor(truth.item.image)
     request = DragRequest("item", x, "noise", truth.item.points)
     row = meter(truth.item, request, dragged(x), truth)
-    found = meter.distances(truth.item, x)
-    assert (row.md_dragdiffusion, row.md_regiondrag) == tuple(found.values())
-    # Eight pixels from its target, a quarter of the side.
-    assert (row.md_dragdiffusion, row.md_regiondrag) == (8.0, 25.0)
+    found = row.number("md_dragdiffusion"), row.number("md_regiondrag")
+    assert found == distances(meter, truth, x)
+    assert found == (8.0, 25.0)  # eight pixels from its target, a quarter of the side
     assert (row.name, row.kind, row.pairs, row.drag_steps) == ("item", "ear", 2, 2)
-    assert (row.evaluations, row.outside_equal) == (12, 1)
-    assert row.psnr_source == pytest.approx(106.02, abs=0.01)
-    assert row.psnr_truth == row.psnr_truth_source < 30
-    assert row.image_fidelity != row.image_fidelity  # nothing to measure it with
-    other = meter.distances(truth.item, to_tensor(truth.truth))
-    assert other["md_dragdiffusion"] != 8 and other["md_regiondrag"] != 25
+    assert (row.evaluations, row.number("outside_equal")) == (12, 1)
+    assert row.number("psnr_source") == pytest.approx(106.02, abs=0.01)
+    assert row.number("psnr_truth") == row.number("psnr_truth_source") < 30
+    assert isnan(row.number("image_fidelity"))  # nothing to measure it with
+    other = distances(meter, truth, to_tensor(truth.truth))
+    assert other[0] != 8 and other[1] != 25
 
 
 def test_image_fidelity_is_between_source_and_result(teacher, truth):
@@ -118,9 +147,9 @@ def test_image_fidelity_is_between_source_and_result(teacher, truth):
     meter = DragMeter(teacher, ensemble=1, regiondrag_side=None, fidelity=fidelity)
     request = DragRequest("item", source, "noise", truth.item.points)
     row = meter(truth.item, request, dragged(result), None)
-    assert row.image_fidelity == 0.25
+    assert row.number("image_fidelity") == 0.25
     assert torch.equal(told[0][0], source[None]) and torch.equal(told[0][1], result[None])
-    assert row.arrived != row.arrived and row.kind == ""  # no truth, nothing of it
+    assert all(isnan(row.number(name)) for name in TRUTH_DRAG_METRICS) and row.kind == ""
 
 
 @pytest.mark.parametrize(
@@ -136,12 +165,14 @@ def test_features_that_the_teacher_has_not_are_refused_at_once(teacher, settings
 
 
 ROWS = [
-    DragRow("a", "head", arrived=1.0, arrived_source=0.0, within_cell=1.0,
-            psnr_truth=20.0, psnr_truth_source=15.0,
-            md_dragdiffusion=3.0, md_regiondrag=10.0, pairs=1, evaluations=10),
-    DragRow("b", "ear", arrived=0.0, arrived_source=1.0, within_cell=1.0,
-            psnr_truth=10.0, psnr_truth_source=17.0,
-            md_dragdiffusion=9.0, md_regiondrag=20.0, pairs=2, evaluations=30, nonfinite=3),
+    DragRow("a", "head", pairs=1, evaluations=10,
+            numbers={"arrived": 1.0, "arrived_source": 0.0, "within_cell": 1.0,
+                     "psnr_truth": 20.0, "psnr_truth_source": 15.0,
+                     "md_dragdiffusion": 3.0, "md_regiondrag": 10.0}),
+    DragRow("b", "ear", pairs=2, evaluations=30, nonfinite=3,
+            numbers={"arrived": 0.0, "arrived_source": 1.0, "within_cell": 1.0,
+                     "psnr_truth": 10.0, "psnr_truth_source": 17.0,
+                     "md_dragdiffusion": 9.0, "md_regiondrag": 20.0}),
     DragRow("c", error="no such file"),
 ]  # fmt: skip
 
@@ -178,14 +209,23 @@ def test_the_table_has_a_row_for_all_and_for_each_kind():
     shown = dict(zip(header, cells[0], strict=True))
     assert (shown["items"], shown["failed"], shown["arrived"]) == ("3", "1", "50 %")
     assert shown["distance, DragDiffusion's, px"] == "7.0"
+    assert shown["distance, RegionDrag's, x 100"] == "15.0"
     assert dict(zip(header, cells[1], strict=True))["PSNR to truth, dB"] == "10.0"
 
 
+def test_an_added_metric_is_in_rows_means_and_table(teacher, truth, monkeypatch):
+    redness = Metric("redness", "redness", "%", 1, True, lambda measured: measured.x[0].mean())
+    monkeypatch.setitem(DRAG_METRICS, "redness", redness)
+    meter = DragMeter(teacher, ensemble=1, regiondrag_side=None)
+    x = torch.full((3, 32, 32), 0.25)
+    row = meter(truth.item, DragRequest("item", x, "noise", truth.item.points), dragged(x), None)
+    assert row.values()["redness"] == DragRow.read(row.values()).number("redness") == 0.25
+    metrics = drag_metrics([row], {"item": 1.0}, {"item": 0.0})
+    assert metrics["redness"] == 0.25
+    assert " redness, % |" in summary_table(metrics).splitlines()[0]
+
+
 def test_a_row_is_kept_and_read_again():
-    import json
-
-    from i2i_dds.runs import plain
-
     for row in ROWS:
         again = DragRow.read(json.loads(json.dumps(plain(row.values()))))
-        assert str(again) == str(row)  # NaN is not equal to itself
+        assert str(again.values()) == str(row.values())  # NaN is not equal to itself

@@ -82,7 +82,7 @@ def main(cfg: DictConfig) -> Path:
                 on_lora_step=lambda done: update(done.step + 1, done.steps, "LoRA"),
             )
         write_drag_pictures(folder, item, request, dragged, truth, own_size=cfg.fit == "auto")
-        _numbers(folder, request, dragged, kept, truth, teacher.vae_scale_factor, resolved(cfg))
+        _numbers(folder, request, dragged, kept, truth, resolved(cfg))
     return run_dir()
 
 
@@ -140,7 +140,6 @@ def _numbers(
     dragged: Dragged,
     lora: KeptLora | None,
     truth: TruthItem | None,
-    vae_scale_factor: int,
     settings: dict[str, Any],
 ) -> None:
     from i2i_dds.runs import write_json
@@ -160,9 +159,11 @@ def _numbers(
     if lora is not None:
         result["lora"] = {"file": lora.file, "seconds": lora.seconds, "reused": lora.reused}
     if truth is not None:
-        from i2i_dds.evaluation.drags import truth_numbers
+        from i2i_dds.evaluation.drag_metric import TRUTH_DRAG_METRICS, MeasuredDrag, measure_drag
 
-        result["metrics"] = truth_numbers(truth, dragged.x, vae_scale_factor)
+        measured = MeasuredDrag(truth.item, dragged, request.x, truth)
+        numbers = measure_drag(TRUTH_DRAG_METRICS.values(), measured)
+        result["metrics"] = {"kind": truth.kind, **numbers}
     write_json(folder / "result.json", {**result, "config": settings})
 
 

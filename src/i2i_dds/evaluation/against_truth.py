@@ -69,7 +69,7 @@ def structure_source(measured: Measured) -> Tensor:
     return measured.unknown if distance is None else distance(measured.x, measured.x_src)
 
 
-TRUTH_METRICS: dict[str, Metric] = {
+TRUTH_METRICS: dict[str, Metric[Measured]] = {
     metric.name: metric
     for metric in (
         Metric("ssim_truth", "SSIM to the ground truth", "", 3, True, ssim_truth),
@@ -103,7 +103,7 @@ FIRST_COLUMNS = (
 _NOT_OF_THE_EDIT = ("psnr_truth_source", "psnr_truth_source_recon")
 
 
-def truth_metrics() -> list[Metric]:
+def truth_metrics() -> list[Metric[Measured]]:
     """The benchmark's metrics on Critters, in the order of rows."""
     of_edits = [metric for metric in edit_metrics() if metric.name not in _NOT_OF_THE_EDIT]
     return [*of_edits, *TRUTH_METRICS.values()]

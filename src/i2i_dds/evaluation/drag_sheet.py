@@ -23,9 +23,11 @@ def ranked(rows: Sequence[DragRow]) -> list[DragRow]:
     By the gain in PSNR to the truth where that is known, else by DragDiffusion's distance.
     """
     done = [row for row in rows if not row.error]
-    if all(not math.isnan(row.psnr_truth) for row in done):
-        return sorted(done, key=lambda row: row.psnr_truth_source - row.psnr_truth)
-    return sorted(done, key=lambda row: row.md_dragdiffusion)
+    if all(not math.isnan(row.number("psnr_truth")) for row in done):
+        return sorted(
+            done, key=lambda row: row.number("psnr_truth_source") - row.number("psnr_truth")
+        )
+    return sorted(done, key=lambda row: row.number("md_dragdiffusion"))
 
 
 def contact_sheet(rows: Sequence[DragRow], pictures: Path) -> Image.Image | None:
@@ -69,7 +71,7 @@ def histogram(rows: Sequence[DragRow], path: Path) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
-    distances = [row.md_dragdiffusion for row in rows if not row.error]
+    distances = [row.number("md_dragdiffusion") for row in rows if not row.error]
     figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
     axes.hist(distances, bins=min(20, max(5, len(distances) // 3)), color="#2a5cdc")
     axes.axvline(sum(distances) / len(distances), color="#e42830", label="mean over items")
@@ -85,10 +87,14 @@ def _strip(path: Path) -> Image.Image:
         return picture.convert("RGB")
 
 
+def _gain(row: DragRow) -> float:
+    """Of the result over the untouched picture, in PSNR to the truth."""
+    return row.number("psnr_truth") - row.number("psnr_truth_source")
+
+
 def _numbers(row: DragRow) -> str:
-    found = [f"distance {row.md_dragdiffusion:.1f} px"]
-    if not math.isnan(row.psnr_truth):
-        gain = row.psnr_truth - row.psnr_truth_source
-        found += [f"PSNR to truth {row.psnr_truth:.1f} dB ({gain:+.1f})"]
-        found += ["arrived" if row.arrived else "did not arrive"]
-    return ", ".join(found)
+    words = [f"distance {row.number('md_dragdiffusion'):.1f} px"]
+    if not math.isnan(_gain(row)):
+        words += [f"PSNR to truth {row.number('psnr_truth'):.1f} dB ({_gain(row):+.1f})"]
+        words += ["arrived" if row.number("arrived") else "did not arrive"]
+    return ", ".join(words)

@@ -7,34 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from i2i_dds.evaluation.aggregate import mean
+from i2i_dds.evaluation.drag_metric import DRAG_METRICS, MeasuredDrag
 from i2i_dds.evaluation.drags import DragRow
+from i2i_dds.evaluation.metric import Metric
 from i2i_dds.evaluation.tables import Column, markdown_of_cells
 
-_MEANS = (
-    "arrived",
-    "arrived_source",
-    "within_cell",
-    "score",
-    "psnr_truth",
-    "psnr_truth_source",
-    "psnr_source",
-    "outside_equal",
-    "image_fidelity",
-)
-
-_COLUMNS = (
-    Column("items", "n", 0),
-    Column("failed", "failed", 0),
-    Column("arrived", "arrived", 0, percent=True),
-    Column("arrived, source", "arrived_source", 0, percent=True),
-    Column("most alike within a cell", "within_cell", 0, percent=True),
-    Column("correlation there", "score", 2),
-    Column("PSNR to truth, dB", "psnr_truth"),
-    Column("of the source, dB", "psnr_truth_source"),
-    Column("PSNR to source, dB", "psnr_source"),
-    Column("image fidelity", "image_fidelity", 3),
-    Column("distance, DragDiffusion's, px", "md_dragdiffusion"),
-    Column("distance, RegionDrag's, x 100", "md_regiondrag"),
+_COUNTS = (Column("items", "n", 0), Column("failed", "failed", 0))
+_COSTS = (
     Column("seconds an item", "seconds_per_item"),
     Column("and for its LoRA", "lora_seconds_per_item"),
     Column("UNet evaluations an item", "evaluations_per_item", 0),
@@ -70,7 +49,8 @@ def drag_metrics(
 
 def summary_table(metrics: Mapping[str, Any]) -> str:
     """The numbers of :func:`drag_metrics` in Markdown: a row for all items, one for each kind."""
-    shown = [column for column in _COLUMNS if metrics.get(column.key) is not None]
+    columns = (*_COUNTS, *map(_column, DRAG_METRICS.values()), *_COSTS)
+    shown = [column for column in columns if metrics.get(column.key) is not None]
     lines = []
     for name, part in {"all": metrics, **metrics.get("kinds", {})}.items():
         lines.append([name, *(_cell(column, part.get(column.key)) for column in shown)])
@@ -82,12 +62,20 @@ def _kind(rows: Sequence[DragRow]) -> dict[str, Any]:
 
 
 def _means(rows: Sequence[DragRow]) -> dict[str, float | None]:
-    found = {name: mean(getattr(row, name) for row in rows) for name in _MEANS}
-    pairs = sum(row.pairs for row in rows)
-    pooled = math.fsum(row.md_dragdiffusion * row.pairs for row in rows)
-    found["md_dragdiffusion"] = pooled / pairs if pairs else None
-    found["md_regiondrag"] = mean(row.md_regiondrag for row in rows)
-    return found
+    return {name: _mean(rows, metric) for name, metric in DRAG_METRICS.items()}
+
+
+def _mean(rows: Sequence[DragRow], metric: Metric[MeasuredDrag]) -> float | None:
+    values = [row.number(metric.name) for row in rows]
+    if not metric.weight:
+        return mean(values)
+    weights = [getattr(row, metric.weight) for row in rows]
+    total = math.fsum(value * weight for value, weight in zip(values, weights, strict=True))
+    return total / sum(weights) if any(weights) else None
+
+
+def _column(metric: Metric[MeasuredDrag]) -> Column:
+    return Column(metric.title, metric.name, metric.digits, percent=metric.fraction)
 
 
 def _cell(column: Column, value: float | None) -> str:

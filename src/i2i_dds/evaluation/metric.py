@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -90,9 +90,13 @@ class Measured:
         return torch.full((len(self.x),), _NAN)
 
 
+Subject = TypeVar("Subject")
+"""What a metric is a function of."""
+
+
 @dataclass(frozen=True)
-class Metric:
-    """A number of each edit.
+class Metric(Generic[Subject]):
+    """A number of each edit, or of each drag.
 
     Attributes:
         name: In files, in the keys of loggers and in tables.
@@ -100,9 +104,11 @@ class Metric:
         unit: Of the number, "" if it has none.
         digits: After the point, where it is printed.
         higher_is_better: None where it does not tell a better edit from a worse one.
-        function: The values (B,) of a batch, NaN where they are unknown.
+        function: The values (B,) of a batch of edits, or one drag's (), NaN where unknown.
         derived: Whether it follows from other metrics. ``rows.csv`` then leaves it out, and other
             files have it last.
+        fraction: Whether tables write it in percent.
+        weight: Column whose values weigh the rows in a mean; "" weighs all the same.
     """
 
     name: str
@@ -110,8 +116,10 @@ class Metric:
     unit: str
     digits: int
     higher_is_better: bool | None
-    function: Callable[[Measured], Tensor]
+    function: Callable[[Subject], Tensor]
     derived: bool = False
+    fraction: bool = False
+    weight: str = ""
 
     @property
     def title(self) -> str:
@@ -119,7 +127,7 @@ class Metric:
         return f"{self.label}, {self.unit}" if self.unit else self.label
 
 
-def measure(metrics: Iterable[Metric], measured: Measured) -> list[dict[str, float]]:
+def measure(metrics: Iterable[Metric[Measured]], measured: Measured) -> list[dict[str, float]]:
     """The values of each picture, by name.
 
     Args:
@@ -175,7 +183,15 @@ def psnr_backdrop(measured: Measured) -> Tensor:
     return psnr(measured.x, measured.x_recon, 1 - measured.mask)
 
 
-METRICS: dict[str, Metric] = {
+def _sharpness(measured: Measured) -> Tensor:
+    return sharpness(measured.x)
+
+
+def _sharpness_source(measured: Measured) -> Tensor:
+    return sharpness(measured.x_src)
+
+
+METRICS: dict[str, Metric[Measured]] = {
     metric.name: metric
     for metric in (
         Metric("success", "success", "", 3, True, success),
@@ -199,21 +215,21 @@ METRICS: dict[str, Metric] = {
             psnr_truth_source_recon,
         ),
         Metric("psnr_backdrop", "background PSNR", "dB", 2, True, psnr_backdrop),
-        Metric("sharpness", "sharpness", "", 4, True, lambda measured: sharpness(measured.x)),
+        Metric("sharpness", "sharpness", "", 4, True, _sharpness),
         Metric(
             "sharpness_source",
             "sharpness of the source",
             "",
             4,
             None,
-            lambda measured: sharpness(measured.x_src),
+            _sharpness_source,
         ),
     )
 }
 """Those of every edit, by name, in the order of tables. Read it when it is used: it may grow."""
 
 
-def edit_metrics() -> list[Metric]:
+def edit_metrics() -> list[Metric[Measured]]:
     """Those of every edit in the order of files: what is derived comes last."""
     return sorted(METRICS.values(), key=lambda metric: metric.derived)
 

@@ -49,7 +49,7 @@ def clip_edited(measured: Measured) -> Tensor:
     return pie.clip_edited(measured.x, mask, measured.prompts, clip)
 
 
-PIE_METRICS: dict[str, Metric] = {
+PIE_METRICS: dict[str, Metric[Measured]] = {
     metric.name: metric
     for metric in (
         Metric(

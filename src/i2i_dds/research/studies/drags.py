@@ -53,7 +53,7 @@ def run(settings: DraggingSettings, context: StudyContext) -> StudyResult:
             request = request_of(truth.item, teacher, None, "error")
             dragged, _ = drag_picture(changed, teacher, request, settings.seed, context.lora)
             done.append((truth, dragged))
-        row = drag_row(done, teacher.vae_scale_factor)
+        row = drag_row(done)
         rows.append({"varied": setting, "value": value, **row})
         context.on_progress(len(rows), len(asked))
     columns = list(dict.fromkeys(name for row in rows for name in row))
