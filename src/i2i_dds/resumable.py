@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-
-import torch
 
 from i2i_dds.distributed import gather, get_rank_and_world_size
 from i2i_dds.errors import UserError
@@ -109,14 +106,3 @@ def clear_halves(folder: Path) -> None:
     """
     for half in folder.rglob(".*.partial-*"):  # as `i2i_dds.runs.replacing` names them
         half.unlink(missing_ok=True)
-
-
-@contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Within it, torch computes on so many threads of the CPU; None leaves it as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if count is None else count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

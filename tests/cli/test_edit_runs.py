@@ -15,7 +15,7 @@ from PIL import Image
 from i2i_dds.cli.app import INCOMPLETE
 from i2i_dds.cli.edit import main
 from i2i_dds.critters import render, scenes
-from i2i_dds.resumable import cpu_threads
+from i2i_dds.threads import cpu_threads
 
 TOLD = ("image=photos", "prompt.target=a lion", "batch_size=2", "steps=2")
 TIMES = {"seconds", "seconds_per_image"}

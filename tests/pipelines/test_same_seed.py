@@ -9,8 +9,8 @@ import torch
 
 from i2i_dds import EditPipeline
 from i2i_dds.critters import render, scenes
-from i2i_dds.resumable import cpu_threads
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+from i2i_dds.threads import cpu_threads
 
 EDITORS = ["zero_shot", "cycle_sde", "sdedit"]
 Edit = Callable[..., tuple[list[torch.Tensor], np.ndarray]]

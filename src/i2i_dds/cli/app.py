@@ -23,7 +23,9 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from i2i_dds.checks import Rule, integer
 from i2i_dds.cli.arguments import checked, quote_text
+from i2i_dds.cli.checks import check
 from i2i_dds.cli.commands import program
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.family import name_family
@@ -36,8 +38,15 @@ from i2i_dds.progress import notify
 from i2i_dds.redaction import printable, redact, redact_line, redact_override
 from i2i_dds.signals import Stopped, hearing, second_ends
 from i2i_dds.teacher.presets import config_dir
+from i2i_dds.threads import AUTO, cpu_threads
 
 Job = Callable[[DictConfig], "Path | tuple[Path, float | None] | Incomplete"]
+
+_THREADS = Rule(
+    "a whole number of at least 1, auto (the cores that are free), or null (all cores)",
+    lambda value: value in (None, AUTO) or integer(min=1).accepts(value),
+    (AUTO,),
+)
 
 INCOMPLETE = 3
 """Exit code of a command that did all but what could not be read."""
@@ -225,7 +234,7 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
                 redact_hydra_files()
                 _say_whose_settings(cfg)
                 say_leftovers(run_dir().parent, *([Path(cfg.out).parent] if cfg.get("out") else []))
-                with disk_errors(run_dir()):
+                with disk_errors(run_dir()), cpu_threads(_threads(cfg)):
                     result = job(cfg)
         finally:
             _remove_if_empty(run_dir())
@@ -238,6 +247,13 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
         return metric
 
     return task
+
+
+def _threads(cfg: DictConfig) -> int | str | None:
+    """Those that are asked for; of a command that computes nothing, None."""
+    if "threads" in cfg:
+        check(cfg, {"threads": _THREADS})
+    return cfg.get("threads")
 
 
 def _say_whose_settings(cfg: DictConfig) -> None:

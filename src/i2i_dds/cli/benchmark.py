@@ -35,7 +35,6 @@ _RULES = {
     "dino": optional(text()),
     "batch_size": integer(min=1),
     "pictures": integer(min=0),
-    "threads": optional(integer(min=1)),
     "sweep": optional(several(text())),
     "sweep_values": optional(several(number())),
     "sweep_default": optional(number()),
@@ -65,10 +64,9 @@ def main(cfg: DictConfig) -> Path:
     check(cfg, _RULES, typed={"data": "benchmark"})
     from i2i_dds.distributed import process_group
     from i2i_dds.research.benchmark.run import Benchmark
-    from i2i_dds.resumable import cpu_threads
 
     known = _known(cfg)
-    with cpu_threads(cfg.threads), process_group() as (rank, _):
+    with process_group() as (rank, _):
         data = _set(cfg, build(cfg, "teacher"))
         bench = Benchmark(
             folder=run_dir(),

@@ -24,7 +24,6 @@ _RULES = {
     "n": optional(integer(min=1)),
     "split": choice("train", "val", "test"),
     "kinds": several(choice("head", "accessory", "ear")),
-    "threads": optional(integer(min=1)),
     "features.teacher": optional(text()),
     "features.t": integer(min=0),
     "features.block": integer(min=0),
@@ -44,10 +43,10 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.distributed import on_rank_zero, process_group
     from i2i_dds.pipelines.drag import first_timestep
     from i2i_dds.research.drag_benchmark import DragBenchmark, drag_meter
-    from i2i_dds.resumable import check_same, cpu_threads, run_resumable
+    from i2i_dds.resumable import check_same, run_resumable
 
     drag, lora = build(cfg, "drag"), lora_of(cfg)
-    with cpu_threads(cfg.threads), process_group() as (rank, _):
+    with process_group() as (rank, _):
         teacher = build(cfg, "teacher")
         items = _items(cfg, teacher)
         features = {key: value for key, value in cfg.features.items() if key != "teacher"}

@@ -57,7 +57,7 @@ _T_MAX = {"t_max": integer(min=1, max=1000)}
 _TYPED = {"student": "student_path"}
 """As typed -> the config's key: ``student`` is also a group of ``conf/``."""
 
-_FREE = ("out", "paths")
+_FREE = ("out", "paths", "threads")
 """Settings that may differ when a run goes on."""
 
 
