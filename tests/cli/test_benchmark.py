@@ -23,6 +23,7 @@ from i2i_dds.tasks import TaskSet
 
 EDITORS = [
     *("nothing", "sds", "sds_l2", "dds", "dds_descending", "dds_mask", "dds_auto_mask", "cds"),
+    *("pds", "ids", "ssd", "lusd"),
     *("sdedit_ode", "sdedit_sde", "ddim_inversion", "cycle_sde"),
     *("diffedit_ode", "diffedit_sde", "diffedit_cycle_sde", "inpaint_ode", "inpaint_sde"),
 ]
