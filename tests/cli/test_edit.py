@@ -328,8 +328,8 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
         ),
         (("teacher=sd3",), "teacher: 'sd3' is not among its choices (did you mean 'sd"),
         (
-            ("score=dss",),
-            "score: 'dss' is not among its choices (did you mean 'sds'?); give one of",
+            ("score=sdss",),
+            "score: 'sdss' is not among its choices (did you mean 'sds'?); give one of",
         ),
         (
             ("score=sds_l2", "score.lambda_l2=-1"),

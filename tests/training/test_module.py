@@ -63,12 +63,12 @@ def test_dds_training_moves_each_source_by_the_difference_of_the_modes(
 def test_a_relative_of_dds_takes_its_place(
     module, student, trainer, batches, two_modes, score
 ) -> None:
-    """Each leads the sources from the one mode to the other, most of the way."""
+    """Each leads the sources towards the other mode; PDS holds them halfway."""
     net, x = student(two_modes, ONE), sources()
     settings = {"guidance": ScalarSchedule(1, 1), "identity": ScalarSchedule(0.02, 0, 0.5)}
     trainer(100).fit(module(two_modes, net, score=score, **settings), batches(x, "0", "1"))
     z = net(x, torch.zeros(len(x), dtype=torch.long)).detach()
-    assert (z - x).mean() > 0.5
+    assert (z - x).mean() > 0.3
 
 
 def test_a_score_that_follows_a_descent_is_refused(module) -> None:
