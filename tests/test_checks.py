@@ -33,7 +33,11 @@ from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.editing.stopping import AgreementStop
 from i2i_dds.errors import UserError
 from i2i_dds.scores.cds import CDS
+from i2i_dds.scores.ids import IDS
+from i2i_dds.scores.lusd import LUSD
+from i2i_dds.scores.pds import PDS
 from i2i_dds.scores.sds_l2 import SDSL2
+from i2i_dds.scores.ssd import SSD
 from i2i_dds.training.schedules import ScalarSchedule
 
 RULES: list[tuple[Rule, list, list]] = [
@@ -114,6 +118,10 @@ NUMBERS = {
     CosineScale: {"high", "low", "t_end"},
     CDS: {"lambda_contrastive", "patches", "temperature"},
     SDSL2: {"lambda_l2"},
+    PDS: {"stride", "scale"},
+    IDS: {"iterations", "lambda_fpr"},
+    SSD: {"lambda_trajectory", "lambda_enhancement", "lambda_identity"},
+    LUSD: {"lambda_l2", "std_start", "std_end", "speed", "threshold", "momentum"},
     UniformTimesteps: {"t_min", "t_max"},
     DescendingTimesteps: {"t_min", "t_max"},
     LowVarianceTimesteps: {"t_min", "t_max"},

@@ -66,7 +66,7 @@ def test_citation_is_of_this_version(repository: Path, project: dict) -> None:
     readme = read(repository / "README.md")
     assert f"Version {i2i_dds.__version__}, {project['license']}" in readme
     urls = [reference["url"] for reference in citation["references"]]
-    assert len(urls) == 3 and all(url in readme for url in urls)
+    assert len(urls) == 7 and all(url in readme for url in urls)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -36,9 +36,13 @@ if TYPE_CHECKING:
     from i2i_dds.pipelines.student import Student
     from i2i_dds.scores.cds import CDS
     from i2i_dds.scores.dds import DDS
-    from i2i_dds.scores.interface import Score, ScoreInput
+    from i2i_dds.scores.ids import IDS
+    from i2i_dds.scores.interface import Descent, Score, ScoreInput
+    from i2i_dds.scores.lusd import LUSD
+    from i2i_dds.scores.pds import PDS
     from i2i_dds.scores.sds import SDS
     from i2i_dds.scores.sds_l2 import SDSL2
+    from i2i_dds.scores.ssd import SSD
     from i2i_dds.tasks import Task, TaskSet
     from i2i_dds.teacher.analytic import GaussianMixtureTeacher
     from i2i_dds.teacher.conditioning import Conditioning
@@ -54,10 +58,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "CDS": "scores.cds",
     "DDS": "scores.dds",
+    "IDS": "scores.ids",
+    "LUSD": "scores.lusd",
+    "PDS": "scores.pds",
     "SDS": "scores.sds",
+    "SSD": "scores.ssd",
     "AutoMask": "editing.automask",
     "Checkpoints": "training.checkpoints",
     "Conditioning": "teacher.conditioning",
+    "Descent": "scores.interface",
     "Drag": "editing.drag",
     "DragOutput": "pipelines.drag",
     "DragPipeline": "pipelines.drag",
@@ -99,10 +108,15 @@ _HOMES = {
 __all__ = [  # noqa: RUF022
     "CDS",
     "DDS",
+    "IDS",
+    "LUSD",
+    "PDS",
     "SDS",
+    "SSD",
     "AutoMask",
     "Checkpoints",
     "Conditioning",
+    "Descent",
     "Drag",
     "DragOutput",
     "DragPipeline",

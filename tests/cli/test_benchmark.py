@@ -23,6 +23,7 @@ from i2i_dds.tasks import TaskSet
 
 EDITORS = [
     *("nothing", "sds", "sds_l2", "dds", "dds_descending", "dds_mask", "dds_auto_mask", "cds"),
+    *("pds", "ids", "ssd", "lusd"),
     *("sdedit_ode", "sdedit_sde", "ddim_inversion", "cycle_sde"),
     *("diffedit_ode", "diffedit_sde", "diffedit_cycle_sde", "inpaint_ode", "inpaint_sde"),
 ]
@@ -71,8 +72,8 @@ def test_every_editor_on_every_kind_of_edit(run, tmp_path: Path) -> None:
     assert list(dict.fromkeys(line["editor"] for line in lines)) == EDITORS
     edits = [*task("edits").names, "all"]
     assert list(dict.fromkeys(line["edit"] for line in lines)) == edits
-    # iterations 3 and 6 of the seven that descend, else one strength
-    assert len(lines) == (17 + 7) * len(edits)
+    # iterations 3 and 6 of the eleven that descend, else one strength
+    assert len(lines) == (21 + 11) * len(edits)
     spent = {(line["editor"], line["strength"]): line["evaluations"] for line in lines}
     assert spent["nothing", ""] == "0.0" and spent["dds", "6"] == "24.0"
     assert (spent["sds", "3"], spent["dds_auto_mask", "3"]) == ("6.0", "52.0")

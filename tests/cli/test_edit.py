@@ -157,6 +157,18 @@ def test_cds_from_command_to_pictures(run) -> None:
         assert item["distance"] != pytest.approx(other["distance"], rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("score", "asked"), [("pds", 4), ("ids", 3 * 2 + 4), ("ssd", 3), ("lusd", 2.5)]
+)
+def test_relatives_of_dds_from_command_to_pictures(run, score, asked) -> None:
+    """What each asks for a picture in a step; LUSD's first step does without attention."""
+    folder = run(*IMAGE, f"score={score}", "score.threshold=0" if score == "lusd" else "seed=1")
+    result = json.loads((folder.folder / "result.json").read_text())
+    assert result["evaluations"] == 2 * 2 * asked
+    assert result["nonfinite"] == 0
+    assert all(item["distance"] > 0 for item in result["items"])
+
+
 def test_pictures_stop_early_each_when_it_is_done(run) -> None:
     arguments = *IMAGE, "score=sds", "steps=40", "editor.stop.window=5", "early_stop=0.5"
     whole = run(*arguments, "early_stop=null", "paths.suffix=-whole").folder
@@ -316,8 +328,8 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
         ),
         (("teacher=sd3",), "teacher: 'sd3' is not among its choices (did you mean 'sd"),
         (
-            ("score=dss",),
-            "score: 'dss' is not among its choices (did you mean 'sds'?); give one of",
+            ("score=sdss",),
+            "score: 'sdss' is not among its choices (did you mean 'sds'?); give one of",
         ),
         (
             ("score=sds_l2", "score.lambda_l2=-1"),
@@ -334,6 +346,13 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
         (
             ("score=cds", "score.lambda_contrastive=-1"),
             "score.lambda_contrastive: -1 is not allowed; give a number of",
+        ),
+        (("score=pds", "score.stride=0"), "score.stride: 0 is not allowed; give a whole number of"),
+        (("score=ids", "score.iterations=-1"), "score.iterations: -1 is not allowed; give a whole"),
+        (("score=lusd", "score.lambda_l2=2"), "score.lambda_l2: 2 is not allowed; give a number"),
+        (
+            (*IMAGE, "score=lusd", "prompt.negative=snow"),
+            "prompt.negative: 'snow' would not be looked at, for score LUSD has no guidance; leave",
         ),
         (("score=cds", "score.patches=1"), "score.patches: 1 is not allowed; give a whole number"),
         (("score=cds", "score.temperature=0"), "score.temperature: 0 is not allowed; give a"),

@@ -10,7 +10,11 @@ from i2i_dds.editing.interface import finish
 from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.ids import IDS
+from i2i_dds.scores.lusd import LUSD
+from i2i_dds.scores.pds import PDS
 from i2i_dds.scores.sds import SDS
+from i2i_dds.scores.ssd import SSD
 
 SIDE = 16
 
@@ -47,7 +51,11 @@ def test_dds_moves_towards_the_target_on_the_exact_teacher(analytic, batch_of):
     assert ((z - analytic.means[1]).flatten(1).norm(dim=1) < 0.1 * before).all()
 
 
-@pytest.mark.parametrize("score", [DDS(), SDS()], ids=["dds", "sds"])
+@pytest.mark.parametrize(
+    "score",
+    [DDS(), SDS(), PDS(), IDS(), SSD(), LUSD(threshold=0.0)],
+    ids=lambda s: type(s).__name__,
+)
 def test_an_item_does_not_depend_on_its_batch(tiny, batch_of, score):
     editor, whole = (
         LatentOptimization(score, steps=4),
@@ -143,6 +151,24 @@ def test_the_score_is_given_both_sides_by_their_names(analytic, batch_of):
         assert inputs.text_src.equal(batch.text_src).all()
         assert torch.equal(inputs.t, done.t) and inputs.guidance_scale == 4.0
         assert inputs.eps.shape == z.shape
+
+
+def test_the_score_is_told_where_the_descent_stands_and_may_remember(analytic, batch_of):
+    batch, progress = batch_of(analytic, "0", "1"), []
+
+    def score(teacher, inputs):
+        seen = inputs.descent.memory.setdefault("seen", torch.zeros(2))
+        assert seen.eq(len(progress)).all()
+        inputs.descent.memory["seen"] = seen + 1
+        progress.append(inputs.descent.progress)
+        return pull(teacher, inputs)
+
+    editor = LatentOptimization(score, steps=5, lr=0.5)
+    finish(editor(analytic, batch))
+    assert progress == [0.0, 0.25, 0.5, 0.75, 1.0]
+    progress.clear()  # another run remembers nothing
+    finish(replace(editor, steps=1)(analytic, batch))
+    assert progress == [0.0]
 
 
 def test_stop_holds_the_items_that_are_done_and_ends_with_the_last(analytic, batch_of):

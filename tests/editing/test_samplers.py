@@ -14,8 +14,11 @@ from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.errors import UserError
 from i2i_dds.scores.cds import CDS
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.ids import IDS
+from i2i_dds.scores.pds import PDS
 from i2i_dds.scores.sds import SDS
 from i2i_dds.scores.sds_l2 import SDSL2
+from i2i_dds.scores.ssd import SSD
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
 EDITORS = [
@@ -62,8 +65,9 @@ def test_outside_the_mask_the_latent_is_the_sources_to_the_bit(tiny, batch_of, e
     [
         *EDITORS,
         *(LatentOptimization(score, steps=2) for score in (DDS(), SDS(), SDSL2(0.1), CDS())),
+        *(LatentOptimization(score, steps=2) for score in (PDS(), IDS(), SSD())),
     ],
-    ids=[*NAMES, "dds", "sds", "sds_l2", "cds"],
+    ids=[*NAMES, "dds", "sds", "sds_l2", "cds", "pds", "ids", "ssd"],
 )
 def test_every_editor_is_led_away_from_a_negative_prompt(tiny, batch_of, editor):
     def edited(negative: str | None, target: str = "a lion") -> torch.Tensor:

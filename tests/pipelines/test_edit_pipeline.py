@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 import i2i_dds
-from i2i_dds import DDS, EditPipeline, Student, UserError, example_picture
+from i2i_dds import DDS, IDS, EditPipeline, Student, UserError, example_picture
 from i2i_dds.cli.app import choices_of, config_dir
 from i2i_dds.cli.edit import main
 from i2i_dds.cli.keys import build
@@ -73,6 +73,19 @@ def test_commands_and_python_have_the_same_presets(teacher: str) -> None:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("edit", [f"teacher={teacher}"])
     assert cfg.teacher.presets == presets_for(cfg.teacher.path)
+
+
+def test_a_score_by_name_takes_what_the_presets_have_for_it() -> None:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        for teacher in ("pocket", "sd15"):
+            presets = presets_for(teacher)
+            for name in ("pds", "ids", "ssd", "lusd"):
+                editor, _ = build_editor("zero_shot", presets, score=name)
+                cfg = compose("edit", [f"teacher={teacher}", f"score={name}"])
+                assert build(cfg, "score") == editor.score
+    changed = {**presets_for("pocket"), "scores": {"ids": {"iterations": 7}}}
+    editor, _ = build_editor("zero_shot", changed, score="ids")
+    assert editor.score == IDS(iterations=7)
 
 
 def test_every_kind_of_picture_gives_the_same_result(pipe: EditPipeline) -> None:

@@ -3,8 +3,12 @@ import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from i2i_dds.errors import UserError
+from i2i_dds.scores.ids import IDS
 from i2i_dds.scores.interface import ScoreInput
+from i2i_dds.scores.lusd import LUSD
+from i2i_dds.scores.pds import PDS
 from i2i_dds.scores.sds import SDS
+from i2i_dds.scores.ssd import SSD
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 from i2i_dds.training.checkpoints import Checkpoints
@@ -53,6 +57,23 @@ def test_dds_training_moves_each_source_by_the_difference_of_the_modes(
     z = net(x, torch.zeros(len(x), dtype=torch.long)).detach()
     assert (z - (x + 1)).square().mean().sqrt() < 0.1
     assert training.nonfinite == 0
+
+
+@pytest.mark.parametrize("score", [PDS(scale=5.0), IDS(), SSD()], ids=["pds", "ids", "ssd"])
+def test_a_relative_of_dds_takes_its_place(
+    module, student, trainer, batches, two_modes, score
+) -> None:
+    """Each leads the sources towards the other mode; PDS holds them halfway."""
+    net, x = student(two_modes, ONE), sources()
+    settings = {"guidance": ScalarSchedule(1, 1), "identity": ScalarSchedule(0.02, 0, 0.5)}
+    trainer(100).fit(module(two_modes, net, score=score, **settings), batches(x, "0", "1"))
+    z = net(x, torch.zeros(len(x), dtype=torch.long)).detach()
+    assert (z - x).mean() > 0.3
+
+
+def test_a_score_that_follows_a_descent_is_refused(module) -> None:
+    with pytest.raises(UserError, match="^score: LUSD follows the same pictures from step to step"):
+        module(score=LUSD())
 
 
 def test_sds_takes_its_place(module, student, trainer, batches, two_modes) -> None:

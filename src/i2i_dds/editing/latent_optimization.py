@@ -20,7 +20,7 @@ from i2i_dds.diffusion.timesteps import TimestepSampler, UniformTimesteps
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
-from i2i_dds.scores.interface import Score, ScoreInput
+from i2i_dds.scores.interface import Descent, Score, ScoreInput
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
 
@@ -74,6 +74,7 @@ def edit(
     z, descend = z_src.clone(), _descent(z_src, lr, optimizer)
     active = torch.ones(len(z), 1, 1, 1, dtype=torch.bool, device=z.device)
     free = active if mask is None else active & (mask.to(z) > 0)
+    memory: dict[str, Tensor] = {}
     for step in range(steps):
         t = timesteps(step, steps, generators)
         eps = randn(generators, z.shape[1:], z.dtype, z.device)
@@ -86,6 +87,7 @@ def edit(
             eps=eps,
             guidance_scale=guidance,
             text_neg=text_neg,
+            descent=Descent(progress=step / max(1, steps - 1), memory=memory),
         )
         grad = guarded(score(teacher, inputs), mask)
         z = torch.where(free & active, descend(z, grad.value), z)

@@ -100,7 +100,8 @@ class EditPipeline:
             num_inference_steps: Steps of descent, or of the way from noise to picture.
             strength: How far up a sampler goes, in (0, 1].
             lr: Step of the descent.
-            score: Of the descent: "dds", "sds", "cds", "sds_l2", or a score.
+            score: Of the descent: "dds", "sds", "sds_l2", "cds", "pds", "ids", "ssd", "lusd", or
+                a score.
             sampler: "cycle_sde", "sde" or "ode".
             timesteps: Of the descent: "uniform", "descending", "stratified", "low_variance".
             size: At which pictures are edited; None is their own, or the nearest the VAE allows.

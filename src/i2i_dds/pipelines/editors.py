@@ -16,9 +16,13 @@ from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.errors import UserError
 from i2i_dds.scores.cds import CDS
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.ids import IDS
 from i2i_dds.scores.interface import Score
+from i2i_dds.scores.lusd import LUSD
+from i2i_dds.scores.pds import PDS
 from i2i_dds.scores.sds import SDS
 from i2i_dds.scores.sds_l2 import SDSL2
+from i2i_dds.scores.ssd import SSD
 from i2i_dds.teacher.presets import Presets
 
 EDITORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -37,12 +41,17 @@ STUDENT = "student"
 """The command's name for a trained student, which in Python is a class of its own,
 :class:`i2i_dds.pipelines.student.Student`."""
 
-SCORES: Mapping[str, Callable[[], Score]] = {
+SCORES: Mapping[str, Callable[..., Score]] = {
     "dds": DDS,
     "sds": SDS,
     "cds": CDS,
     "sds_l2": lambda: SDSL2(0.1),
+    "pds": PDS,
+    "ids": IDS,
+    "ssd": SSD,
+    "lusd": LUSD,
 }
+"""By name. Each is called with what the presets' block ``scores`` has for it."""
 
 _ARGUMENTS = {
     "guidance_scale": "guidance",
@@ -99,7 +108,10 @@ def build_editor(name: str, presets: Presets, **arguments: Any) -> tuple[Editor,
             )
         settings[key] = value
     with called(AS_ARGUMENTS):
-        editor = _BUILDERS[family](dict(settings))
+        given = dict(settings)
+        if family == "zero_shot":
+            given["score"] = _score(given.get("score", "dds"), presets)
+        editor = _BUILDERS[family](given)
     if family == "zero_shot":
         settings.setdefault("score", "dds")
     else:
@@ -111,9 +123,16 @@ def check_guides(editor: Any, negatives: Sequence[str], argument: str = "negativ
     """Refuses negative prompts that nothing would look at.
 
     Raises:
-        UserError: The editor does not guide: it has no scale of guidance, or one of 1.
+        UserError: The editor does not guide: it has no scale of guidance, or one of 1, or its score
+            asks without.
     """
     given = next((words for words in negatives if words), None)
+    score = getattr(editor, "score", None)
+    if given is not None and not getattr(score, "guided", True):
+        raise UserError(
+            f"{argument}: {given!r} would not be looked at, for score {type(score).__name__} has "
+            "no guidance; leave it out, or give another score"
+        )
     if given is not None and getattr(editor, "guidance", 1) == 1:
         raise UserError(
             f"{argument}: {given!r} would not be looked at, for this editor guides by no scale "
@@ -125,14 +144,18 @@ def _zero_shot(settings: dict[str, Any]) -> Editor:
     sampler = timestep_sampler(
         settings.pop("timesteps"), settings.pop("t_min"), settings.pop("t_max")
     )
-    score = settings.pop("score", "dds")
-    if isinstance(score, str):
-        if score not in SCORES:
-            raise UserError(f"score: {score!r} is not allowed; give one of {', '.join(SCORES)}")
-        score = SCORES[score]()
-    elif isinstance(score, type):
+    return LatentOptimization(timesteps=sampler, **settings)
+
+
+def _score(score: Any, presets: Presets) -> Score:
+    """A score by its name, with what the presets have for it, or the one that is given."""
+    if isinstance(score, type):
         raise UserError(f"score: {score.__name__} is a class; give {score.__name__}()")
-    return LatentOptimization(score=score, timesteps=sampler, **settings)
+    if not isinstance(score, str):
+        return score
+    if score not in SCORES:
+        raise UserError(f"score: {score!r} is not allowed; give one of {', '.join(SCORES)}")
+    return SCORES[score](**presets.get("scores", {}).get(score, {}))
 
 
 _BUILDERS = {

@@ -143,6 +143,26 @@ TABLES: Mapping[str, Table] = {
             Column("day to night", "psnr_truth_gain", where={"edit": "day2night"}),
         ],
     ),
+    "scores": Lines(
+        file="scores/table.csv",
+        rows={
+            "DDS": {"editor": "dds", "strength": 20},
+            "IDS": {"editor": "ids", "strength": 20},
+            "SSD": {"editor": "ssd", "strength": 20},
+            "PDS": {"editor": "pds", "strength": 20},
+            "LUSD": {"editor": "lusd", "strength": 20},
+            "DDS, 10 steps": {"editor": "dds", "strength": 10},
+        },
+        where={"edit": "all"},
+        columns=[
+            Column("success", "success", digits=0, percent=True, spread=True),
+            Column("PSNR gain, dB", "psnr_truth_gain", spread=True),
+            Column("background PSNR, dB", "psnr_backdrop", spread=True),
+            Column("attributes kept", "kept", digits=2),
+            Column("s", "seconds", digits=2),
+            Column("NFE", "evaluations", digits=0),
+        ],
+    ),
     "iterations": Lines(
         file="analysis/iterations.csv",
         rows={

@@ -11,6 +11,7 @@ from i2i_dds.checks import check_fields, checked, choice, integer, number
 from i2i_dds.errors import UserError
 from i2i_dds.scores.contrast import at, generators_of, patch_nce, pick
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.graph import copied
 from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.weights import Weight, constant
 from i2i_dds.teacher.conditioning import Conditioning
@@ -87,20 +88,9 @@ class CDS:
     def _slope(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
         """``h w dL/dz``, (B, C, h, w). Summed over items, whose losses do not share anything."""
         height, width = inputs.z_tgt.shape[-2:]
-        # Tensors made in inference mode, as Lightning's validation does, cannot be in a graph;
-        # their copies can.
         with torch.inference_mode(False), torch.enable_grad():
             leaf = inputs.z_tgt.detach().clone().requires_grad_()
-            copies = replace(
-                inputs,
-                z_tgt=leaf,
-                z_src=inputs.z_src.clone(),
-                text_tgt=inputs.text_tgt.clone(),
-                text_src=inputs.text_src.clone(),
-                t=inputs.t.clone(),
-                eps=inputs.eps.clone(),
-            )
-            loss = self.structure_loss(teacher, copies)
+            loss = self.structure_loss(teacher, replace(copied(inputs), z_tgt=leaf))
             # h w goes in before the derivative: in half precision that lifts it off the smallest
             # numbers there are.
             (slope,) = torch.autograd.grad(height * width * loss.sum(), leaf)

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
 
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Descent:
+    """Where a descent stands that moves the same latents from step to step.
+
+    Attributes:
+        progress: 0 at its first step, 1 at its last.
+        memory: What a score keeps from one step to the next, by names of its own.
+    """
+
+    progress: float
+    memory: dict[str, Tensor] = field(default_factory=dict)
+
+
+NO_DESCENT = (
+    "score: {} follows the same pictures from step to step, which training a student does not; "
+    "give another score"
+)
+"""With the name of a score that needs a descent."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,6 +44,8 @@ class ScoreInput:
         eps: Noise, shared by both sides, (B, C, h, w).
         guidance_scale: Scale s of classifier-free guidance, one number or (B,).
         text_neg: What guidance leads away from, of B rows or one; None is the empty prompt.
+        descent: Where the descent stands; None where each step has other latents, as a student's
+            training has. Only LUSD looks at it.
     """
 
     z_tgt: Tensor
@@ -34,6 +56,7 @@ class ScoreInput:
     eps: Tensor
     guidance_scale: float | Tensor
     text_neg: Conditioning | None = None
+    descent: Descent | None = None
 
 
 class Score(Protocol):

@@ -82,6 +82,10 @@ class GaussianMixtureTeacher:
     @torch.no_grad()
     def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The exact expected noise; arguments as in the interface."""
+        return self.noise_with_graph(z_t, t, text)
+
+    def noise_with_graph(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        """The same with a graph back to z_t, where gradients are on."""
         self.nfe += len(z_t)
         alpha = self.process.alpha(t, z_t).reshape(-1, 1)
         sigma = self.process.sigma(t, z_t)

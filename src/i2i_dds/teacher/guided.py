@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from i2i_dds.diffusion.guidance import classifier_free_guidance
 from i2i_dds.teacher.conditioning import Conditioning
-from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.interface import DifferentiableTeacher, Teacher
 
 
 @torch.no_grad()
@@ -40,6 +40,30 @@ def predict_guided(
     Returns:
         One tensor (B, C, h, w) per branch.
     """
+    return _predict(teacher, teacher.predict_noise, noisy, texts, t, guidance, negative)
+
+
+def predict_guided_with_graph(
+    teacher: DifferentiableTeacher,
+    noisy: Sequence[Tensor],
+    texts: Sequence[Conditioning],
+    t: Tensor,
+    guidance: float | Tensor,
+    negative: Conditioning | None = None,
+) -> tuple[Tensor, ...]:
+    """:func:`predict_guided` with a graph back to the noisy latents, where gradients are on."""
+    return _predict(teacher, teacher.noise_with_graph, noisy, texts, t, guidance, negative)
+
+
+def _predict(
+    teacher: Teacher,
+    ask: Callable[[Tensor, Tensor, Conditioning], Tensor],
+    noisy: Sequence[Tensor],
+    texts: Sequence[Conditioning],
+    t: Tensor,
+    guidance: float | Tensor,
+    negative: Conditioning | None,
+) -> tuple[Tensor, ...]:
     if len(noisy) != len(texts):
         raise ValueError(f"{len(noisy)} branches of latents but {len(texts)} of texts")
     branches, batch = len(noisy), len(noisy[0])
@@ -47,15 +71,13 @@ def predict_guided(
     cond = Conditioning.cat([text.expand(batch) for text in texts])
     t_all = t.to(z_t.device).repeat(branches)
     if not isinstance(guidance, Tensor) and guidance == 1:
-        eps = teacher.predict_noise(z_t, t_all, cond)
+        eps = ask(z_t, t_all, cond)
         return _one_answer(z_t.chunk(branches), cond.chunk(branches), eps.chunk(branches))
 
     like = cond.embeddings
     uncond = teacher.embed([""]) if negative is None else negative
     uncond = uncond.to(like.device, like.dtype).expand(batch).repeat(branches)
-    eps = teacher.predict_noise(
-        torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), Conditioning.cat([uncond, cond])
-    )
+    eps = ask(torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), Conditioning.cat([uncond, cond]))
     eps_uncond, eps_cond = eps.chunk(2)
     scale = guidance.repeat(branches) if isinstance(guidance, Tensor) else guidance
     guided = classifier_free_guidance(eps_uncond, eps_cond, scale)

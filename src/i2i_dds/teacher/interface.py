@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -71,6 +72,45 @@ class Teacher(Protocol):
 
     def to(self, device: torch.device | str) -> Teacher:
         """Moves it, in place, and returns it."""
+        ...
+
+
+@runtime_checkable
+class DifferentiableTeacher(Teacher, Protocol):
+    """A teacher whose answer can be differentiated; IDS wants one."""
+
+    def noise_with_graph(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        """As :meth:`predict_noise`, with a graph back to z_t where gradients are on."""
+        ...
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Where a network looks, as a mean over heads and layers; B items.
+
+    Attributes:
+        cross: How much each place looks at each token, (B, L, h', w').
+        own: How much each place looks at each place, (B, h''w'', h''w''), rows summing to 1.
+        own_size: (h'', w'').
+    """
+
+    cross: Tensor
+    own: Tensor
+    own_size: tuple[int, int]
+
+
+@runtime_checkable
+class AttentionMapTeacher(Teacher, Protocol):
+    """A teacher that shows where its cross- and self-attention look; LUSD wants one."""
+
+    def attention_maps(self, z_t: Tensor, t: Tensor, text: Conditioning) -> AttentionMaps:
+        """The maps of one pass: cross-attention coarser than self-attention.
+
+        Args:
+            z_t: Noisy latents, (B, C, h, w).
+            t: Timesteps, long (B,).
+            text: Of the prompts, B rows.
+        """
         ...
 
 

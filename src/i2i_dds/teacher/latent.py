@@ -157,6 +157,10 @@ class LatentTeacher(ABC):
     @torch.no_grad()
     def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The noise in z_t, (B, C, h, w); arguments as in the interface."""
+        return self.noise_with_graph(z_t, t, text)
+
+    def noise_with_graph(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        """The same with a graph back to z_t, where gradients are on."""
         self.nfe += len(z_t)
         output = self._forward(z_t, t, text)
         return self.process.to_eps(output, z_t.to(self._device), t.to(self._device))

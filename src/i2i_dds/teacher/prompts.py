@@ -63,7 +63,10 @@ class PromptEncoder:
 
     @torch.no_grad()
     def __call__(self, prompts: list[str]) -> Conditioning:
-        """Embeddings (B, L, D) of B prompts; words beyond the last token are reported once."""
+        """``embeddings`` (B, L, D) and ``tokens`` (B, L) of B prompts.
+
+        Words beyond the last token are reported once.
+        """
         for prompt in prompts:
             if not is_text(prompt):
                 raise UserError(f"prompt: {prompt!r:.60} holds half a character; give whole ones")
@@ -79,7 +82,8 @@ class PromptEncoder:
         # A mask only where the model was trained with one (as Stable Diffusion 1 and 2 were not).
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
         mask = tokens.attention_mask.to(ids.device) if masked else None
-        return Conditioning(self.text_encoder(ids, attention_mask=mask).last_hidden_state)
+        embeddings = self.text_encoder(ids, attention_mask=mask).last_hidden_state
+        return Conditioning(embeddings, tokens=ids)
 
     def _report_lost_words(self, prompt: str) -> None:
         ids = self.tokenizer(prompt, truncation=False, verbose=False).input_ids

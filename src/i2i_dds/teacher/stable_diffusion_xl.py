@@ -81,7 +81,10 @@ class StableDiffusionXLTeacher(UNetTeacher):
 
     @torch.no_grad()
     def _encode_prompts(self, prompts: list[str]) -> Conditioning:
-        """``embeddings`` (B, 77, D) and ``pooled`` (B, D'); diffusers warns of lost words."""
+        """``embeddings`` (B, 77, D), ``pooled`` (B, D') and ``tokens`` (B, 77).
+
+        Diffusers warns of lost words.
+        """
         words: Any = prompts
         embeddings, _, pooled, _ = self._pipeline.encode_prompt(
             words, device=self._device, do_classifier_free_guidance=False
@@ -90,7 +93,15 @@ class StableDiffusionXLTeacher(UNetTeacher):
             empty = torch.tensor([not prompt for prompt in prompts], device=self._device)
             embeddings = embeddings.masked_fill(empty[:, None, None], 0)
             pooled = pooled.masked_fill(empty[:, None], 0)
-        return Conditioning(embeddings, pooled=pooled)
+        tokens = self._pipeline.tokenizer_2(
+            prompts,
+            padding="max_length",
+            max_length=embeddings.shape[1],
+            truncation=True,
+            return_tensors="pt",
+        )
+        ids = tokens.input_ids.to(self._device)
+        return Conditioning(embeddings, pooled=pooled, tokens=ids)
 
     def _added(self, z_t: Tensor, text: Conditioning) -> dict[str, Tensor]:
         size = [side * self.vae_scale_factor for side in z_t.shape[-2:]]

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from i2i_dds.errors import UserError
+from i2i_dds.teacher.attention import attention_of, mean_map, sizes_below
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.hooks import outputs_of
+from i2i_dds.teacher.interface import AttentionMaps
 from i2i_dds.teacher.latent import LatentTeacher
 
 _BLOCKS = {"up": "up_blocks.", "all": ""}
@@ -46,6 +48,31 @@ class UNetTeacher(LatentTeacher):
         with outputs_of(layers) as outputs:
             self._forward(z_t, t, text)
         return outputs
+
+    @torch.no_grad()
+    def attention_maps(self, z_t: Tensor, t: Tensor, text: Conditioning) -> AttentionMaps:
+        """Cross-attention at a quarter of the latents' side, self-attention at half of it.
+
+        Where the UNet has none of that size, the next coarser one, else the next finer.
+
+        Raises:
+            UserError: It has no layer of cross- or of self-attention.
+        """
+        layers = {
+            ending: [m for name, m in self.unet.named_modules() if name.endswith(ending)]
+            for ending in (".attn1", ".attn2")
+        }
+        if not all(layers.values()):
+            raise UserError(
+                "score: this UNet lacks cross- or self-attention; give score.attention=false"
+            )
+        self.nfe += len(z_t)
+        with attention_of([*layers[".attn1"], *layers[".attn2"]]) as found:
+            self._forward(z_t, t, text)
+        sizes = sizes_below(z_t.shape[-2:])
+        own, own_size = mean_map([found[m] for m in layers[".attn1"]], sizes, halvings=1)
+        cross, size = mean_map([found[m] for m in layers[".attn2"]], sizes, halvings=2)
+        return AttentionMaps(cross.transpose(1, 2).unflatten(2, size), own, own_size)
 
     @torch.no_grad()
     def features(self, z_t: Tensor, t: Tensor, text: Conditioning, block: int) -> Tensor:

@@ -17,7 +17,7 @@ from i2i_dds.diffusion.timesteps import TimestepSampler
 from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import gradient_to_loss, guarded
-from i2i_dds.scores.interface import Score, ScoreInput
+from i2i_dds.scores.interface import NO_DESCENT, Score, ScoreInput
 from i2i_dds.student.edit import edit_with_student
 from i2i_dds.student.load import student_config
 from i2i_dds.student.unet import EditUNet
@@ -50,8 +50,9 @@ class EditTraining(LightningModule):
     Args:
         student: What is trained.
         teacher: Who is asked.
-        score: DDS, or SDS as the ablation. Here as in what follows, None is what ``train.py``
-            has, see :mod:`i2i_dds.training.defaults`.
+        score: DDS, or another; one that follows the same pictures from step to step (LUSD) is
+            refused. Here as in what follows, None is what ``train.py`` has, see
+            :mod:`i2i_dds.training.defaults`.
         optimizer: Called with the student's parameters.
         scheduler: Called with (optimizer, steps=<optimizer steps of the whole training>).
         guidance: s, or one value throughout.
@@ -80,6 +81,8 @@ class EditTraining(LightningModule):
         self._teacher = NoDeepCopy(teacher)
         self._cache = NoDeepCopy(TeacherCache(cache_mb))
         self.score = score or DDS()
+        if getattr(self.score, "needs_descent", False):
+            raise UserError(NO_DESCENT.format(type(self.score).__name__))
         self.guidance = _schedule(default_guidance(teacher) if guidance is None else guidance)
         self.identity = _schedule(default_identity() if identity is None else identity)
         self.timesteps = timesteps or default_timesteps(teacher)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from i2i_dds.checks import as_list, check_fields, checked, integer, number, several
 from i2i_dds.diffusion.timesteps import DescendingTimesteps, UniformTimesteps
@@ -17,8 +18,13 @@ from i2i_dds.errors import UserError
 from i2i_dds.research.benchmark.method import ITERATIONS, Method
 from i2i_dds.scores.cds import CDS
 from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.ids import IDS
+from i2i_dds.scores.interface import Score
+from i2i_dds.scores.lusd import LUSD
+from i2i_dds.scores.pds import PDS
 from i2i_dds.scores.sds import SDS
 from i2i_dds.scores.sds_l2 import SDSL2
+from i2i_dds.scores.ssd import SSD
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class MethodSettings:
         t0_main: The one in tables.
         sampler_steps: Of the whole way; t0 of them are taken.
         threshold: Of the masks that are found, in (0, 1).
+        scores: The settings of ``pds``, ``ids``, ``ssd`` and ``lusd``, by the score's name, where
+            they are not its own defaults.
     """
 
     guidance: float = checked(number(min=0))
@@ -52,6 +60,7 @@ class MethodSettings:
     t0_main: float = checked(number(above=0, max=1))
     sampler_steps: int = checked(integer(min=1))
     threshold: float = checked(number(above=0, below=1))
+    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -90,7 +99,12 @@ def methods(settings: MethodSettings) -> dict[str, Method]:
     def inpaint(sampler: str) -> Method:
         return Method(Inpaint(sampler, s.sampler_steps, s.guidance), masked=True)
 
+    def scored(score: Callable[..., Score], name: str) -> LatentOptimization:
+        return replace(descent, score=score(**s.scores.get(name, {})))
+
     dds = descends(descent)
+    # Its gradients follow the progress, so that a shorter run is another run.
+    lusd = Method(scored(LUSD, "lusd"), "steps", s.iterations, s.iterations_main)
     # Coarse timesteps first; a shorter run is another run.
     descending = replace(descent, timesteps=DescendingTimesteps(s.t_min, s.t_max))
     return {
@@ -102,6 +116,10 @@ def methods(settings: MethodSettings) -> dict[str, Method]:
         "dds_mask": replace(dds, masked=True),
         "dds_auto_mask": replace(dds, automask=found),
         "cds": descends(replace(descent, score=CDS(s.lambda_contrastive))),
+        "pds": descends(scored(PDS, "pds")),
+        "ids": descends(scored(IDS, "ids")),
+        "ssd": descends(scored(SSD, "ssd")),
+        "lusd": lusd,
         "sdedit_ode": samples(sdedit("ode")),
         "sdedit_sde": samples(sdedit("sde")),
         "ddim_inversion": samples(inversion("ode")),
