@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from i2i_dds.diffusion.process import Process, RectifiedFlow, VariancePreserving
     from i2i_dds.editing.automask import AutoMask
     from i2i_dds.editing.drag import Drag
-    from i2i_dds.editing.flowedit import FlowEdit
     from i2i_dds.editing.inpaint import Inpaint
     from i2i_dds.editing.inversion import Inversion
     from i2i_dds.editing.latent_optimization import LatentOptimization
+    from i2i_dds.editing.path_delta import FlowEdit, PathDelta
     from i2i_dds.editing.sdedit import SDEdit
     from i2i_dds.errors import UserError
     from i2i_dds.evaluation.grid import grid
@@ -86,7 +86,8 @@ _HOMES = {
     "Scene": "critters",
     "Score": "scores.interface",
     "ScoreInput": "scores.interface",
-    "FlowEdit": "editing.flowedit",
+    "FlowEdit": "editing.path_delta",
+    "PathDelta": "editing.path_delta",
     "FluxTeacher": "teacher.flux",
     "StableDiffusion3Teacher": "teacher.stable_diffusion3",
     "StableDiffusionXLTeacher": "teacher.stable_diffusion_xl",
@@ -137,6 +138,7 @@ __all__ = [  # noqa: RUF022
     "Score",
     "ScoreInput",
     "FlowEdit",
+    "PathDelta",
     "FluxTeacher",
     "StableDiffusion3Teacher",
     "StableDiffusionXLTeacher",

@@ -25,6 +25,7 @@ EDITORS = [
     *("nothing", "sds", "sds_l2", "dds", "dds_descending", "dds_mask", "dds_auto_mask", "cds"),
     *("pds", "ids", "ssd", "lusd"),
     *("sdedit_ode", "sdedit_sde", "ddim_inversion", "cycle_sde"),
+    *("flowedit", "drfs", "edit_friendly"),
     *("diffedit_ode", "diffedit_sde", "diffedit_cycle_sde", "inpaint_ode", "inpaint_sde"),
 ]
 COLUMNS = [
@@ -73,13 +74,16 @@ def test_every_editor_on_every_kind_of_edit(run, tmp_path: Path) -> None:
     edits = [*task("edits").names, "all"]
     assert list(dict.fromkeys(line["edit"] for line in lines)) == edits
     # iterations 3 and 6 of the eleven that descend, else one strength
-    assert len(lines) == (21 + 11) * len(edits)
+    assert len(lines) == (24 + 11) * len(edits)
     spent = {(line["editor"], line["strength"]): line["evaluations"] for line in lines}
     assert spent["nothing", ""] == "0.0" and spent["dds", "6"] == "24.0"
     assert (spent["sds", "3"], spent["dds_auto_mask", "3"]) == ("6.0", "52.0")
     # Of 5 steps t0 = 0.6 takes 3: two rows each, or four with a source, or three with a way up.
     used = [spent[name, "0.6"] for name in ("sdedit_sde", "cycle_sde", "ddim_inversion")]
     assert used == ["6.0", "12.0", "9.0"]
+    # With 1 as the source's scale its side is not asked without the prompt.
+    used = [spent[name, "0.6"] for name in ("flowedit", "drfs", "edit_friendly")]
+    assert used == ["9.0"] * 3
     nothing = [line for line in lines if line["editor"] == "nothing"]
     assert {line["success"] for line in nothing if line["edit"] != "all"} <= {"0.0", "1.0"}
     assert all(float(line["psnr_truth_gain"]) == 0 for line in nothing)

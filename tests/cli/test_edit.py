@@ -369,6 +369,10 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
             "sampler: 'sde' is not what editor=ddim_inversion is; leave it out, or give editor=inv",
         ),
         (
+            ("editor=flowedit", "eta=1"),
+            "eta: 1 is not what editor=flowedit is; leave it out, or give editor=path_delta",
+        ),
+        (
             (*IMAGE, "prompt.negative=snow", "guidance=1"),
             "prompt.negative: 'snow' would not be looked at, for this editor guides by no scale",
         ),

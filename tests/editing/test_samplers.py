@@ -5,11 +5,11 @@ import torch
 
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.editing.automask import AutoMask
-from i2i_dds.editing.flowedit import FlowEdit
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import EditBatch, finish
 from i2i_dds.editing.inversion import Inversion
 from i2i_dds.editing.latent_optimization import LatentOptimization
+from i2i_dds.editing.path_delta import PathDelta
 from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.errors import UserError
 from i2i_dds.scores.cds import CDS
@@ -29,10 +29,15 @@ EDITORS = [
     SDEdit("ode", 6, 0.7, 2.0),
     Inpaint("sde", 6, 2.0),
     Inpaint("ode", 6, 2.0),
-    FlowEdit("fresh", 6, 0.7, 2.0, 2.0),
-    FlowEdit("one", 6, 0.7, 2.0, 1.5),
+    PathDelta("fresh", 6, 0.7, 2.0, 2.0),
+    PathDelta("one", 6, 0.7, 2.0, 1.5),
+    PathDelta("path", 6, 0.7, 2.0, 1.5, eta=1.0),
+    PathDelta("fresh", 6, 0.7, 2.0, 1.5, eta=1.0),
+    PathDelta("fresh", 6, 0.7, 2.0, 1.5, shift=1.0),
 ]
 NAMES = [f"{type(one).__name__}-{getattr(one, 'sampler', None) or one.noise}" for one in EDITORS]
+ALONE = PathDelta("fresh", 6, 0.7, 2.0, 1.5, t_free=0.4)
+"""Its last steps have no source, and so no delta."""
 
 
 def upper_half(n: int, side: int) -> torch.Tensor:
@@ -49,7 +54,7 @@ def test_an_item_comes_out_the_same_in_every_batch(tiny, batch_of, editor):
     torch.testing.assert_close(together[1:2], single, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("editor", EDITORS, ids=NAMES)
+@pytest.mark.parametrize("editor", [*EDITORS, ALONE], ids=[*NAMES, "alone"])
 def test_outside_the_mask_the_latent_is_the_sources_to_the_bit(tiny, batch_of, editor):
     batch = batch_of(tiny, "a cat", "a lion", side=4, mask=upper_half(2, 4))
     steps = list(editor(tiny, batch))

@@ -115,7 +115,7 @@ def _run(
 
 def _editor(cfg: DictConfig) -> Any:
     """The editor, and before it is built, what its name does not go with."""
-    from i2i_dds.pipelines.editors import EDITORS, STUDENT, check_guides
+    from i2i_dds.pipelines.editors import EDITORS, STUDENT, check_guides, general
 
     name = str(HydraConfig.get().runtime.choices["editor"])
     if name != STUDENT and cfg.student_path is not None:
@@ -126,7 +126,7 @@ def _editor(cfg: DictConfig) -> Any:
         if cfg[key] != value:
             raise UserError(
                 f"{key}: {cfg[key]!r} is not what editor={name} is; "
-                f"leave it out, or give editor={EDITORS[name][0]}"
+                f"leave it out, or give editor={general(name)}"
             )
     with called({"student_path": "student"}):
         editor = build(cfg, "editor")

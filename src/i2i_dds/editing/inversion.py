@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from i2i_dds.checks import check_fields, checked, choice, integer, number
 from i2i_dds.editing.interface import EditBatch, EditStep
+from i2i_dds.editing.path_delta import PathDelta
 from i2i_dds.editing.sampling import ETA, edit_steps
-from i2i_dds.editing.sde import cycle, denoise, forward_path, invert
+from i2i_dds.editing.sde import denoise, forward_path, invert
 from i2i_dds.teacher.interface import Teacher
 
 
@@ -17,7 +18,8 @@ class Inversion:
     """Up to t0 along a path that knows its way back, down under the target's prompt.
 
     - "cycle_sde": up by the forward SDE, down beside that path by deltas (Nie et al., ICLR 2024;
-      CycleDiffusion, Wu & De la Torre 2023, is the same without a mask).
+      CycleDiffusion, Wu & De la Torre 2023, is the same without a mask). It is the path-delta
+      editor on that path, at eta = 1.
     - "ode": up by DDIM inversion under the source's prompt, down by DDIM.
     - "sde": up by the forward SDE, down by a reverse SDE with fresh noise, which forgets the path;
       what the other two are measured against.
@@ -43,41 +45,27 @@ class Inversion:
 
     def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
         """Edits a batch, one step at a time."""
+        if self.sampler == "cycle_sde":
+            return PathDelta(
+                "path", self.steps, self.t0, self.guidance, guidance_src=None, eta=1.0
+            )(teacher, batch)
         pairs = teacher.process.pairs(self.steps, self.t0)
         if self.sampler == "ode":
             path = invert(
-                teacher,
-                batch.z_src,
-                batch.text_src,
-                pairs,
-                self.guidance_up,
-                batch.text_neg,
+                teacher, batch.z_src, batch.text_src, pairs, self.guidance_up, batch.text_neg
             )
         else:
             path = forward_path(teacher.process, batch.z_src, pairs, batch.generators)
-        if self.sampler == "cycle_sde":
-            run = cycle(
-                teacher,
-                y=path[0],
-                path=path,
-                text_src=batch.text_src,
-                text_tgt=batch.text_tgt,
-                pairs=pairs,
-                guidance=self.guidance,
-                mask=batch.mask,
-                negative=batch.text_neg,
-            )
-        else:
-            run = denoise(
-                teacher,
-                y=path[0],
-                text=batch.text_tgt,
-                pairs=pairs,
-                guidance=self.guidance,
-                eta=ETA[self.sampler],
-                generators=batch.generators,
-                path=path,
-                mask=batch.mask,
-                negative=batch.text_neg,
-            )
+        run = denoise(
+            teacher,
+            y=path[0],
+            text=batch.text_tgt,
+            pairs=pairs,
+            guidance=self.guidance,
+            eta=ETA[self.sampler],
+            generators=batch.generators,
+            path=path,
+            mask=batch.mask,
+            negative=batch.text_neg,
+        )
         return edit_steps(batch, len(pairs), run)

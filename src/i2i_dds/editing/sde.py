@@ -160,6 +160,7 @@ def cycle(
     mask: Tensor | None = None,
     eps_src: Sequence[Tensor] | None = None,
     negative: Conditioning | None = None,
+    guidance_src: Scale | None = None,
 ) -> Iterator[SamplerStep]:
     """Cycle-SDE: carries y down beside the recorded path of its source, by deltas.
 
@@ -173,12 +174,13 @@ def cycle(
         text_src: What the source shows, of B rows or one.
         text_tgt: What y shall show, of B rows or one.
         pairs: The steps, downwards.
-        guidance: Scale of classifier-free guidance, on both sides.
+        guidance: Scale of classifier-free guidance.
         eta: 1 is the paper's; 0 makes the delta of two ODEs.
         mask: (B or 1, 1, h, w) in [0, 1]; where it is 0, y is the path, to the bit.
         eps_src: What :func:`source_predictions` returned. The teacher is then asked about y alone,
             and the source comes back up to rounding.
         negative: What guidance leads away from, of B rows or one; None is the empty prompt.
+        guidance_src: Scale of the source's side; None is the other's.
 
     Yields:
         One :class:`SamplerStep` a step.
@@ -186,8 +188,8 @@ def cycle(
     y = blend(y, path[0], mask)
     for i, (t, t_prev) in enumerate(pairs):
         if eps_src is None:
-            texts = [text_tgt, text_src]
-            eps, eps_x = _ask(teacher, [y, path[i]], texts, t, guidance, negative)
+            noisy, texts = (y, path[i]), (text_tgt, text_src)
+            eps, eps_x = predict_pair(teacher, noisy, texts, t, guidance, guidance_src, negative)
         else:
             (eps,) = _ask(teacher, [y], [text_tgt], t, guidance, negative)
             eps_x = eps_src[i]
@@ -237,6 +239,39 @@ def source_predictions(
         (eps,) = predict_guided(teacher, [noisy], [texts], times, scale)
         found += eps.chunk(len(part))
     return found
+
+
+def predict_pair(
+    teacher: Teacher,
+    noisy: tuple[Tensor, Tensor],
+    texts: tuple[Conditioning, Conditioning],
+    t: int,
+    guidance: Scale,
+    guidance_src: Scale | None = None,
+    negative: Conditioning | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What the teacher says about both sides, in one forward pass where they have one scale.
+
+    Args:
+        teacher: Who answers.
+        noisy: Latents at t, of the target and of the source, each (B, C, h, w).
+        texts: What they shall show and what they show, of B rows or one.
+        t: Timestep.
+        guidance: Scale of classifier-free guidance of the target.
+        guidance_src: Of the source; None is the target's.
+        negative: What guidance leads away from, of B rows or one; None is the empty prompt.
+
+    Returns:
+        ``eps_hat`` of the target and of the source, each (B, C, h, w).
+    """
+    scale = scale_at(guidance, t)
+    scale_src = scale if guidance_src is None else scale_at(guidance_src, t)
+    if scale == scale_src:
+        eps, eps_src = _ask(teacher, noisy, texts, t, scale, negative)
+        return eps, eps_src
+    (eps,) = _ask(teacher, noisy[:1], texts[:1], t, scale, negative)
+    (eps_src,) = _ask(teacher, noisy[1:], texts[1:], t, scale_src, negative)
+    return eps, eps_src
 
 
 def blend(y: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:

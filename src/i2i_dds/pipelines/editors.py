@@ -7,11 +7,11 @@ from typing import Any
 
 from i2i_dds.checks import called
 from i2i_dds.diffusion.timesteps import timestep_sampler
-from i2i_dds.editing.flowedit import FlowEdit
 from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import Editor
 from i2i_dds.editing.inversion import Inversion
 from i2i_dds.editing.latent_optimization import LatentOptimization
+from i2i_dds.editing.path_delta import PathDelta
 from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.errors import UserError
 from i2i_dds.scores.cds import CDS
@@ -32,10 +32,20 @@ EDITORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ddim_inversion": ("inversion", {"sampler": "ode"}),
     "diffedit": ("inversion", {}),
     "sdedit": ("sdedit", {}),
-    "flowedit": ("flowedit", {}),
+    "path_delta": ("flowedit", {}),
+    "flowedit": ("flowedit", {"eta": 0.0, "shift": None}),
+    "drfs": ("drfs", {}),
+    "edit_friendly": ("edit_friendly", {"eta": 1.0, "shift": None}),
     "inpaint": ("inpaint", {}),
 }
 """Name -> whose presets it takes, and what its name fixes."""
+
+
+def general(name: str) -> str:
+    """The editor with the same settings of which its name fixes none."""
+    family = EDITORS[name][0]
+    return "path_delta" if family == name else family
+
 
 STUDENT = "student"
 """The command's name for a trained student, which in Python is a class of its own,
@@ -72,6 +82,8 @@ _TAKEN = {
     "inversion": ("guidance", "steps", "t0", "sampler"),
     "sdedit": ("guidance", "steps", "t0", "sampler"),
     "flowedit": ("guidance", "steps", "t0"),
+    "drfs": ("guidance", "steps", "t0", "lr"),
+    "edit_friendly": ("guidance", "steps", "t0"),
     "inpaint": ("guidance", "steps", "sampler"),
 }
 
@@ -162,6 +174,8 @@ _BUILDERS = {
     "zero_shot": _zero_shot,
     "inversion": lambda settings: Inversion(**settings),
     "sdedit": lambda settings: SDEdit(**settings),
-    "flowedit": lambda settings: FlowEdit(**settings),
+    "flowedit": lambda settings: PathDelta(**settings),
+    "drfs": lambda settings: PathDelta(**settings),
+    "edit_friendly": lambda settings: PathDelta(**settings),
     "inpaint": lambda settings: Inpaint(**settings),
 }

@@ -1,4 +1,29 @@
-"""Delta Denoising Score (Hertz et al., ICCV 2023)."""
+"""Delta Denoising Score (Hertz et al., ICCV 2023), of noise predictors and of flows.
+
+A rectified flow noises by ``z_t = (1 - t) z + t eps``, and its network predicts ``v = eps - z``.
+Eliminating z or eps between the two,
+
+    eps = z_t + (1 - t) v,        z = z_t - t v,
+
+so that ``eps_hat = z_t + (1 - t) v_hat`` and ``z0_hat = z_t - t v_hat``. Source and target share t
+and eps, by which ``z_t - z_src_t = (1 - t) (z - z_src)``. The epsilon form of the gradient is then
+
+    eps_hat_tgt - eps_hat_src = (z_t - z_src_t) + (1 - t) (v_hat_tgt - v_hat_src)
+                              = (1 - t) [(v_hat_tgt - v_hat_src) + (z - z_src)].
+
+It differs from the velocity form ``v_hat_tgt - v_hat_src`` by the factor ``1 - t`` and by the term
+``z - z_src``. The term is there because a flow's network is told the truth ``v = eps - z``, of
+which the sides share eps and not z. Residuals against the truth share all of it:
+
+    (v_hat_tgt - v_tgt) - (v_hat_src - v_src) = (v_hat_tgt - v_hat_src) + (z - z_src)
+                                              = w(t) (eps_hat_tgt - eps_hat_src),
+
+with ``w(t) = 1 / (1 - t)``, :func:`i2i_dds.scores.weights.velocity_units`. So DDS with that weight
+is the delta of a flow's own residuals. Without ``z - z_src``, the bare difference of velocities
+pulls the edit away from the source: where both predictions are right it is ``-(z - z_src)``, and
+not 0. FlowEdit asks about another point, ``x_t + (z - z_src)``, where that difference is right
+(:mod:`i2i_dds.editing.delta_step`).
+"""
 
 from __future__ import annotations
 

@@ -29,3 +29,12 @@ def clean_units(process: Process, t: Tensor, like: Tensor) -> Tensor:
     measures it in the units of the latent itself.
     """
     return process.sigma(t, like) / process.alpha(t, like)
+
+
+def velocity_units(process: Process, t: Tensor, like: Tensor) -> Tensor:
+    """``w = 1 + sigma_t / alpha_t``: the gradient becomes one of a flow's residuals.
+
+    Of a rectified flow this is ``1 / (1 - t)``, see :mod:`i2i_dds.scores.dds`. Of other processes
+    it is the same at the flow time ``sigma_t / (alpha_t + sigma_t)``.
+    """
+    return 1 + process.sigma(t, like) / process.alpha(t, like)

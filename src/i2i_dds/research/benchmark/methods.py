@@ -13,6 +13,7 @@ from i2i_dds.editing.inpaint import Inpaint
 from i2i_dds.editing.interface import Editor
 from i2i_dds.editing.inversion import Inversion
 from i2i_dds.editing.latent_optimization import LatentOptimization
+from i2i_dds.editing.path_delta import PathDelta
 from i2i_dds.editing.sdedit import SDEdit
 from i2i_dds.errors import UserError
 from i2i_dds.research.benchmark.method import ITERATIONS, Method
@@ -43,6 +44,7 @@ class MethodSettings:
         t0: How far up the samplers go, in (0, 1].
         t0_main: The one in tables.
         sampler_steps: Of the whole way; t0 of them are taken.
+        guidance_src: Of the source's side of FlowEdit and its like.
         threshold: Of the masks that are found, in (0, 1).
         scores: The settings of ``pds``, ``ids``, ``ssd`` and ``lusd``, by the score's name, where
             they are not its own defaults.
@@ -59,6 +61,7 @@ class MethodSettings:
     t0: Sequence[float] = checked(several(number(above=0, max=1)))
     t0_main: float = checked(number(above=0, max=1))
     sampler_steps: int = checked(integer(min=1))
+    guidance_src: float = checked(number(min=0))
     threshold: float = checked(number(above=0, below=1))
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -96,6 +99,10 @@ def methods(settings: MethodSettings) -> dict[str, Method]:
     def inversion(sampler: str) -> Inversion:
         return Inversion(sampler, s.sampler_steps, s.t0_main, s.guidance)
 
+    def path_delta(**chosen: Any) -> Method:
+        editor = PathDelta("fresh", s.sampler_steps, s.t0_main, s.guidance, s.guidance_src)
+        return samples(replace(editor, **chosen))
+
     def inpaint(sampler: str) -> Method:
         return Method(Inpaint(sampler, s.sampler_steps, s.guidance), masked=True)
 
@@ -124,6 +131,9 @@ def methods(settings: MethodSettings) -> dict[str, Method]:
         "sdedit_sde": samples(sdedit("sde")),
         "ddim_inversion": samples(inversion("ode")),
         "cycle_sde": samples(inversion("cycle_sde")),
+        "flowedit": path_delta(),
+        "drfs": path_delta(shift=1.0),
+        "edit_friendly": path_delta(eta=1.0),
         "diffedit_ode": replace(samples(inversion("ode")), automask=found),
         "diffedit_sde": replace(samples(inversion("sde")), automask=found),
         "diffedit_cycle_sde": replace(samples(inversion("cycle_sde")), automask=found),
