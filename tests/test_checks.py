@@ -43,7 +43,7 @@ from i2i_dds.training.schedules import ScalarSchedule
 RULES: list[tuple[Rule, list, list]] = [
     (integer(min=1), [1, 7], [0, -1, 1.0, True, "1", None]),
     (integer(min=1, max=3), [1, 3], [4]),
-    (number(above=0), [0.1, 2], [0, -1.0, float("nan"), float("inf"), "0.1", False]),
+    (number(above=0), [0.1, 2], [0, -1.0, float("nan"), float("inf"), "0.1", False, 10**400]),
     (number(min=0, max=1), [0, 0.5, 1], [1.1, -0.1]),
     (number(above=0, below=1), [0.01, 0.99], [0, 1, -0.1, 1.1]),
     (flag(), [True, False], [0, 1, "true"]),

@@ -113,14 +113,22 @@ def number(
     return Rule(
         "a number" + _bounds(min, max) + " and".join(ends),
         lambda value: (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and math.isfinite(value)
+            is_number(value)
             and _inside(value, min, max)
             and (above is None or value > above)
             and (below is None or value < below)
         ),
     )
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, which a float can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits, as JSON may have
+        return False
 
 
 def flag() -> Rule:

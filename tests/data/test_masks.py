@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from i2i_dds.data import decoding
 from i2i_dds.data.images import load_mask
 from i2i_dds.data.masks import as_mask
 from i2i_dds.errors import UserError
@@ -163,3 +164,14 @@ def test_a_jpeg(tmp_path: Path, said) -> None:
     big = Image.fromarray(np.kron(BOX, np.ones((32, 32), np.uint8)) * 255)
     mask = np.array(saved(big, tmp_path / "m.jpg", quality=60))
     assert np.abs(mask - np.asarray(big).astype(int)).mean() < 2 and not said.text
+
+
+def test_levels_are_brought_to_8_bits_some_rows_at_a_time_as_all_at_once(monkeypatch) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (7, 5)).astype(np.uint16)
+    whole = (values / 257).round()
+    for at_once in (1, 11, 10**6):
+        monkeypatch.setattr(decoding, "_AT_ONCE", at_once)
+        assert np.array_equal(np.asarray(decoding.to_8_bits(values, 65535)), whole)
+    assert np.asarray(decoding.to_8_bits(np.array([[0.0, 0.5, 2.0]]), 1)).tolist() == [
+        [0, 128, 255]
+    ]

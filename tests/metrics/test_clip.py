@@ -1,3 +1,5 @@
+import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ from i2i_dds.critters import caption, render, scenes
 from i2i_dds.data.images import to_tensor
 from i2i_dds.errors import UserError
 from i2i_dds.metrics.clip import Clip
+from i2i_dds.pocket import directory
 
 CATS = scenes("val", 6, species="cat")
 
@@ -94,3 +97,20 @@ def test_the_frechet_distance_is_that_of_two_gaussians(clip):
 def test_a_folder_without_a_clip_is_refused(tmp_path):
     with pytest.raises(UserError, match="clip: .* holds no CLIP; give pocket"):
         Clip.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        ("preprocessor_config.json", {"image_mean": [0.5, 0.5, 10**400]}, "has image_mean"),
+        ("preprocessor_config.json", {"image_std": [0.5, 0.5, 0]}, "has image_std"),
+        ("tokenizer_config.json", {"pad_token": None}, "without a token to pad with"),
+    ],
+)
+def test_a_clip_whose_numbers_or_marks_are_none_is_refused(tmp_path, file, changes, message):
+    folder = tmp_path / "clip"
+    shutil.copytree(directory() / "clip", folder)
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(UserError, match=f"clip: .*{message}"):
+        Clip.load(folder)

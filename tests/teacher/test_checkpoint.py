@@ -206,6 +206,12 @@ def test_a_scheduler_of_another_process_is_refused(copy) -> None:
         load(copy)
 
 
+def test_a_number_of_hundreds_of_digits_is_refused(copy) -> None:
+    edit_json(copy / "scheduler" / "scheduler_config.json", beta_start=10**400)
+    with pytest.raises(UserError, match="^scheduler.beta_start: 1000"):
+        load(copy)
+
+
 def test_a_config_that_names_kernels_of_the_hub_downloads_none(copy) -> None:
     edit_json(copy / "text_encoder" / "config.json", _attn_implementation="evil/kernels")
     assert load(copy).text_encoder.config._attn_implementation == "sdpa"

@@ -24,6 +24,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 MOST_PIXELS = 178_956_970
 """Of one picture, what Pillow takes for no bomb: as RGB half a gigabyte."""
 
+_AT_ONCE = 2**22
+"""Pixels that are brought to 8 bits at a time."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _NEEDED = (b"tRNS", b"eXIf")
 """Chunks of a PNG beside the critical ones: transparency, and which side is up."""
@@ -90,13 +93,25 @@ def upright(image: Image.Image) -> Image.Image:
 def to_rgb(image: Image.Image, ground: str) -> Image.Image:
     """8-bit RGB of any mode, transparency laid over the color `ground`."""
     if image.mode.startswith("I"):  # 16-bit gray
-        levels = np.asarray(image, dtype=np.float32) / 257
-        return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+        return to_8_bits(np.asarray(image), white=65535).convert("RGB")
     if has_alpha(image):
         image = image.convert("RGBA")
         under = Image.new("RGBA", image.size, ground)
         return Image.alpha_composite(under, image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def to_8_bits(values: np.ndarray, white: float) -> Image.Image:
+    """Levels (H, W) of any kind as 8-bit gray, those at least ``white`` as 255.
+
+    Taken some rows at a time: a large picture in float32 would take many times its own memory.
+    """
+    levels = np.empty(values.shape, np.uint8)
+    step = max(1, _AT_ONCE // max(1, values.shape[1]))
+    for top in range(0, len(values), step):
+        part = values[top : top + step].astype(np.float32) * (255 / white)
+        levels[top : top + step] = part.round().clip(0, 255)
+    return Image.fromarray(levels)
 
 
 def has_alpha(image: Image.Image) -> bool:

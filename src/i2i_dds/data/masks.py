@@ -11,9 +11,9 @@ import logging
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
-from i2i_dds.data.decoding import has_alpha, to_rgb
+from i2i_dds.data.decoding import has_alpha, to_8_bits, to_rgb
 from i2i_dds.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -99,12 +99,13 @@ def _deep(values: np.ndarray, called: str) -> Image.Image:
     peak = 1 if fractions else 255 if high <= 255 else 65535
     if peak == 255:
         log.warning("%s has 16 bits, of which 8 are used; 255 is read as white", called)
-    levels = np.round(values.astype(np.float32) * (255 / peak)).clip(0, 255)
-    return full_range(Image.fromarray(levels.astype(np.uint8)), called)
+    return full_range(to_8_bits(values, white=peak), called)
 
 
 def _gray(image: Image.Image, called: str) -> Image.Image:
     """The mask's levels; of one color on black, white where that color is."""
+    if image.mode in ("1", "L") and not has_alpha(image):
+        return image.convert("L")
     shown = to_rgb(image, "black")
     if image.mode == "P" and _alike(image, shown):
         raise UserError(f"{called} has a palette that shows all its labels alike; {_WANTED}")
@@ -113,15 +114,22 @@ def _gray(image: Image.Image, called: str) -> Image.Image:
             f"{called} is painted in black on a transparent ground, which stays as black does; "
             f"{_WANTED}"
         )
-    pixels = np.asarray(shown)
+    darkest, brightest = _extremes(shown)
     colors: list[Any] = [color for _, color in shown.getcolors(2) or []]  # none of more
     bright = [color for color in colors if any(color)]
     if len(bright) == 1 and min(bright[0]) < max(bright[0]):
         log.warning("%s has the color %s on black; that is read as white", called, bright[0])
-        return Image.fromarray((pixels.max(2) > 0).astype(np.uint8) * np.uint8(255))
-    if int((pixels.max(2) - pixels.min(2)).max()) > _GRAY:
+        return brightest.point([0] + [255] * 255)
+    if any(ImageChops.subtract(brightest, darkest).histogram()[_GRAY + 1 :]):
         raise UserError(f"{called} has colors, as labels or photographs have; {_WANTED}")
     return shown.convert("L")
+
+
+def _extremes(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """The least and the greatest channel of each pixel of an RGB picture."""
+    red, green, blue = image.split()
+    darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
+    return darkest, ImageChops.lighter(ImageChops.lighter(red, green), blue)
 
 
 def _alike(image: Image.Image, shown: Image.Image) -> bool:

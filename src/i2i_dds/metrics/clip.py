@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from transformers import CLIPModel, CLIPTokenizer
 
+from i2i_dds.checks import is_number
 from i2i_dds.errors import UserError
 from i2i_dds.pocket import directory
 from i2i_dds.reading import expanded, read_object
@@ -153,6 +154,8 @@ def _read(folder: Path) -> tuple[Any, Any]:
         raise UserError(f"{called} has a tokenizer of more tokens than its text tower; {advice}")
     if len(tokenizer) <= MARKS:  # what transformers makes, without a word, of absent files
         raise UserError(f"{called} is not complete (no tokenizer files); {advice}")
+    if tokenizer.pad_token is None:
+        raise UserError(f"{called} has a tokenizer without a token to pad with; {advice}")
     return model, tokenizer
 
 
@@ -162,7 +165,7 @@ def _channels(about: dict[str, Any], name: str, folder: Path) -> list[float]:
     if (
         not isinstance(values, list)
         or len(values) != 3
-        or not all(isinstance(value, int | float) for value in values)
+        or not all(map(is_number, values))
         or (name == "image_std" and 0 in values)
     ):
         raise UserError(f"clip: '{folder}' has {name} {values!r:.60}; give {_WANTED}")

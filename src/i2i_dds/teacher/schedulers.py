@@ -7,12 +7,12 @@ that solve the discrete process of Stable Diffusion, each with its own defaults 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import diffusers
 
+from i2i_dds.checks import is_number
 from i2i_dds.diffusion.process import MOST_TIMESTEPS, VariancePreserving
 from i2i_dds.errors import UserError
 
@@ -85,16 +85,16 @@ def _defaults(name: str) -> dict[str, Any]:
 def _check(values: Mapping[str, Any]) -> None:
     """Refuses numbers that no schedule has."""
     steps = values["num_train_timesteps"]
-    if not _is_number(steps) or steps != int(steps) or not 1 <= steps <= MOST_TIMESTEPS:
+    if not is_number(steps) or steps != int(steps) or not 1 <= steps <= MOST_TIMESTEPS:
         _refuse("num_train_timesteps", steps, f"a whole number from 1 to {MOST_TIMESTEPS}")
     for key in ("beta_start", "beta_end"):
-        if not _is_number(values[key]) or not 0 < values[key] < 1:
+        if not is_number(values[key]) or not 0 < values[key] < 1:
             _refuse(key, values[key], "a number between 0 and 1")
     betas = values["trained_betas"]
     if betas is not None and not (
         isinstance(betas, list)
         and len(betas) == steps
-        and all(_is_number(beta) and 0 <= beta <= 1 for beta in betas)
+        and all(is_number(beta) and 0 <= beta <= 1 for beta in betas)
     ):
         _refuse("trained_betas", betas, f"num_train_timesteps = {steps} numbers from 0 to 1")
     zero = values["rescale_betas_zero_snr"]
@@ -105,10 +105,6 @@ def _check(values: Mapping[str, Any]) -> None:
             "scheduler.rescale_betas_zero_snr: true goes with v_prediction, for at the last "
             "timestep the noise says nothing of the picture; use a teacher trained so"
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _refuse(key: str, value: Any, allowed: str) -> None:
