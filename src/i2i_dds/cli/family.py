@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from i2i_dds.checks import called
 from i2i_dds.errors import UserError
 from i2i_dds.reading import expanded
-from i2i_dds.teacher.families import FAMILIES, INDEX, POCKETS, family_of, pipeline_in
+from i2i_dds.teacher.families import INDEX, POCKETS, families, family_of, pipeline_in
 
 _AUTO = "teacher=auto"
 _PATH = "teacher.path="
@@ -36,7 +36,7 @@ def _choice(path: str) -> str:
         return path
     index = expanded(path) / INDEX
     if not index.is_file():
-        choices = ", ".join(f"teacher={family.choice}" for family in FAMILIES)
+        choices = ", ".join(f"teacher={choice}" for choice in families())
         raise UserError(
             f"teacher.path: '{path}' holds no {INDEX} that tells {_AUTO} its family; "
             f"give a folder in diffusers' format, or one of {choices}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -12,7 +13,10 @@ from torch import Tensor
 from i2i_dds.checks import optional, require, text
 from i2i_dds.diffusion.process import Process
 from i2i_dds.errors import UserError
+from i2i_dds.teacher.checkpoint import Checkpoint, Parts
 from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.families import families
+from i2i_dds.teacher.folders import read_checkpoint
 from i2i_dds.teacher.loading import COPY_AGAIN
 from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
 from i2i_dds.teacher.presets import Presets, presets_for
@@ -71,9 +75,8 @@ class LatentTeacher(ABC):
     choice: ClassVar[str]
     """The file of ``conf/teacher`` whose presets are the family's."""
 
-    read_parts: ClassVar[Callable[..., dict[str, Any]]]
-    """What a family is made of, by the names of its arguments; takes a path, a type, a revision,
-    whether only local files are read, a variant, and options of its own."""
+    read: ClassVar[Callable[..., Parts]]
+    """From a checkpoint, and options of the family's own, to what its class takes."""
 
     @classmethod
     def load(
@@ -85,6 +88,7 @@ class LatentTeacher(ABC):
         variant: str | None = None,
         local_files_only: bool | None = None,
         presets: Mapping[str, Any] | None = None,
+        pipelines: Sequence[str] | None = None,
         **options: Any,
     ) -> Self:
         """Loads safetensors weights.
@@ -98,6 +102,8 @@ class LatentTeacher(ABC):
                 has none, those that it has.
             local_files_only: True never downloads.
             presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
+            pipelines: Names of diffusers' pipelines whose folders are taken; None is those of
+                the family.
             **options: Of the family alone, see its class.
 
         Raises:
@@ -107,7 +113,14 @@ class LatentTeacher(ABC):
             require(name, value, optional(text()))
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
-        parts = cls.read_parts(path, dtype, revision, local_files_only, variant, **options)
+
+        def read(source: str, cached: bool) -> Parts:
+            return cls.read(Checkpoint(source, dtype, revision, variant, cached), **options)
+
+        family = families()[cls.choice]
+        if pipelines is not None:
+            family = replace(family, pipelines=tuple(pipelines))
+        parts = read_checkpoint(path, family, revision, local_files_only, read, variant)
         presets = presets_for(path, cls.choice) if presets is None else presets
         return cls(**parts, device=device, dtype=dtype, presets=presets)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from i2i_dds.teacher.families import SD, family_of, pipeline_in
+from i2i_dds.teacher.families import families, family_of, pipeline_in
 from i2i_dds.teacher.folders import index_of, locate
 from i2i_dds.teacher.interface import Teacher
 
@@ -26,6 +25,5 @@ def load_teacher(path: str = "pocket", **options: Any) -> Teacher:
     if index is None and not options.get("local_files_only"):
         index = index_of(source, revision, local_files_only=False)
     # Where there is none to be had, a family's own loading says why.
-    family = SD if index is None else family_of(pipeline_in(index), path)
-    module, _, name = family.teacher.partition(":")
-    return getattr(import_module(f"i2i_dds.teacher.{module}"), name).load(path, **options)
+    family = families()["sd15"] if index is None else family_of(pipeline_in(index), path)
+    return family.load(path, **options)
