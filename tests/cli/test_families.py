@@ -10,6 +10,8 @@ from i2i_dds.cli.train import main as train
 from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_sdxl import build_random_sdxl
+from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+from tests.teacher.single_files import sd_file
 
 FEW = [
     *("trainer.max_steps=1", "trainer.val_check_interval=1", "trainer.log_every_n_steps=1"),
@@ -78,3 +80,17 @@ def test_a_student_is_trained_on_it(typed, sd3, sdxl, flux, teacher) -> None:
     metrics = json.loads((done.folder / "metrics.json").read_text())
     assert metrics["steps"] == 1
     assert metrics["nonfinite"] == 0
+
+
+def test_a_single_file_edits(typed, tmp_path) -> None:
+    folder = build_random_stable_diffusion(tmp_path / "sd", "tiny")
+    file = sd_file(folder, tmp_path / "model.safetensors")
+    teacher = ("teacher=auto", f"teacher.path={file}")
+    few = ("steps=1", "n=1", "task=cat2lion")
+    done = typed(edit, *teacher, f"teacher.config={folder}", *few)
+    config = json.loads((done.folder / "result.json").read_text())["config"]
+    assert config["teacher"]["config"] == str(folder)
+    assert config["guidance"] == 7.5
+    done = typed(edit, *teacher, "teacher.config=none", *few)
+    assert done.code == 2
+    assert "teacher.config: 'none' is no folder in diffusers' format" in done.sentence

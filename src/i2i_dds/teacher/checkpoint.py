@@ -29,6 +29,8 @@ from i2i_dds.teacher.loading import (
     refusing_damage,
 )
 from i2i_dds.teacher.part_checks import check_distances, check_parts
+from i2i_dds.teacher.shipped_configs import is_shipped, shipped_tokenizer
+from i2i_dds.teacher.single_weights import SingleFile
 
 Parts = dict[str, Any]
 
@@ -52,6 +54,8 @@ class Checkpoint:
         variant: Of the weights' files, such as "fp16"; None is the plain ones, or where a folder
             has none, those that it has.
         cached: Whether only local files are read.
+        file: The single file that the weights are in; ``source`` then has the configs, and the
+            parts that the file lacks.
     """
 
     source: str
@@ -59,6 +63,7 @@ class Checkpoint:
     revision: str | None = None
     variant: str | None = None
     cached: bool = True
+    file: SingleFile | None = None
 
     @property
     def index(self) -> dict[str, Any]:
@@ -70,9 +75,20 @@ class Checkpoint:
         return content_of(self.source, self.revision, self.cached)
 
     def has(self, part: str) -> bool:
-        """Whether the index names a class for a part: ``[null, null]`` stands for none."""
+        """Whether the index names a class for a part: ``[null, null]`` stands for none.
+
+        A single file and the configs beside it may both be without its weights.
+        """
         names = self.index.get(part)
-        return isinstance(names, list) and bool(names) and bool(names[0])
+        named = isinstance(names, list) and bool(names) and bool(names[0])
+        if self.file is None or not named:
+            return named
+        return bool(self.file.of(part)[1]) or any(Path(self.source, part).glob("*.safetensors"))
+
+    @property
+    def called(self) -> str:
+        """What the user called it."""
+        return self.source if self.file is None else self.file.path
 
     def scheduler(self) -> Mapping[str, Any]:
         """The config of the scheduler, with the name of its class."""
@@ -81,13 +97,15 @@ class Checkpoint:
 
     def network(self, kind: Any, part: str) -> Any:
         """The network of a class in a part, every weight accounted for; see :func:`load_whole`."""
+        if self.file is not None and self.file.of(part)[1]:
+            return self.file.network(kind, part, self.source, self.dtype, self._where)
         options: dict[str, Any] = {"torch_dtype": self.dtype}
         if PreTrainedModel in kind.__mro__:
             options = {"dtype": self.dtype, "attn_implementation": ATTENTION}
         return load_whole(
             kind,
             self.source,
-            self._called(part),
+            self._part(part),
             subfolder=part,
             variant=self.variant or weights_variant(self.source),
             **options,
@@ -116,11 +134,16 @@ class Checkpoint:
             FileNotFoundError: The tokenizer is absent, which transformers tells as damage.
         """
         part, encoder = f"tokenizer{suffix}", f"text_encoder{suffix}"
+        if is_shipped(self.source):
+            raise UserError(
+                f"config: no tokenizer of T5 ships, which '{self.called}' wants; give a folder "
+                "with the tokenizers of its model" + (", or t5=false" if suffix == "_3" else "")
+            )
         if Path(self.source).is_dir() and not (Path(self.source) / part).is_dir():
             raise FileNotFoundError(f"no tokenizer files found in folder {part}")
         tokenizer = self._tokenizer(AutoTokenizer, part, trust_remote_code=False)
         network = self.network(T5EncoderModel, encoder)
-        check_distances(self._called(encoder), network.config)
+        check_distances(self._part(encoder), network.config)
         return {part: tokenizer, encoder: network}
 
     def checked(self, parts: Parts, clip_lengths: bool = True) -> Parts:
@@ -134,7 +157,7 @@ class Checkpoint:
         Raises:
             UserError: They do not.
         """
-        check_parts(self.source, parts, clip_lengths)
+        check_parts(self.called, parts, clip_lengths)
         return parts
 
     def refuse_misfits(self, network: str, pairs: Mapping[str, tuple[Any, Any]]) -> None:
@@ -150,13 +173,15 @@ class Checkpoint:
         for what, (wanted, has) in pairs.items():
             if wanted != has:
                 raise UserError(
-                    f"path: the {network} of '{self.source}' takes {what} {wanted} and its other "
+                    f"path: the {network} of '{self.called}' takes {what} {wanted} and its other "
                     f"parts give {has}; give a plain text-to-image model whose parts belong "
                     "together"
                 )
 
     def _tokenizer(self, kind: Any, part: str, **options: Any) -> Any:
-        called = self._called(part)
+        if is_shipped(self.source):
+            return shipped_tokenizer(Path(self.source, part))
+        called = self._part(part)
         check_config(self.source, called, name=TOKENIZER_CONFIG, subfolder=part, **self._where)
         with refusing_damage(called):
             return kind.from_pretrained(self.source, subfolder=part, **options, **self._where)
@@ -165,5 +190,5 @@ class Checkpoint:
     def _where(self) -> dict[str, Any]:
         return {"revision": self.revision, "local_files_only": self.cached}
 
-    def _called(self, part: str) -> str:
+    def _part(self, part: str) -> str:
         return f"path: {part} of '{self.source}'"

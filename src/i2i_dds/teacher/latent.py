@@ -16,11 +16,11 @@ from i2i_dds.errors import UserError
 from i2i_dds.teacher.checkpoint import Checkpoint, Parts
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.families import families
-from i2i_dds.teacher.folders import read_checkpoint
 from i2i_dds.teacher.loading import COPY_AGAIN
 from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
 from i2i_dds.teacher.presets import Presets, presets_for
 from i2i_dds.teacher.prompts import PromptCache
+from i2i_dds.teacher.requests import Request, read_teacher
 
 Self = TypeVar("Self", bound="LatentTeacher")
 
@@ -89,12 +89,14 @@ class LatentTeacher(ABC):
         local_files_only: bool | None = None,
         presets: Mapping[str, Any] | None = None,
         pipelines: Sequence[str] | None = None,
+        config: str | None = None,
         **options: Any,
     ) -> Self:
         """Loads safetensors weights.
 
         Args:
-            path: The name of a shipped teacher, a folder in diffusers' format, or a hub id.
+            path: The name of a shipped teacher, a folder in diffusers' format, a hub id, or a
+                single ``.safetensors`` file as the model's makers publish it.
             device: See the class.
             dtype: See the class.
             revision: Branch, tag or commit of a hub id.
@@ -104,23 +106,29 @@ class LatentTeacher(ABC):
             presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
             pipelines: Names of diffusers' pipelines whose folders are taken; None is those of
                 the family.
+            config: Of a single file: what else the model is made of. The name of a config that
+                ships, a folder in diffusers' format, which has the parts that the file lacks, or
+                a hub id; None is the one that ships for what the file holds.
             **options: Of the family alone, see its class.
 
         Raises:
             UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
         """
-        for name, value in {"revision": revision, "variant": variant}.items():
+        texts = {"revision": revision, "variant": variant, "config": config}
+        for name, value in texts.items():
             require(name, value, optional(text()))
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
-
-        def read(source: str, cached: bool) -> Parts:
-            return cls.read(Checkpoint(source, dtype, revision, variant, cached), **options)
-
         family = families()[cls.choice]
         if pipelines is not None:
             family = replace(family, pipelines=tuple(pipelines))
-        parts = read_checkpoint(path, family, revision, local_files_only, read, variant)
+
+        def read(checkpoint: Checkpoint) -> Parts:
+            return cls.read(checkpoint, **options)
+
+        parts = read_teacher(
+            Request(path, family, dtype, revision, variant, local_files_only, config), read
+        )
         presets = presets_for(path, cls.choice) if presets is None else presets
         return cls(**parts, device=device, dtype=dtype, presets=presets)
 

@@ -38,7 +38,7 @@ def read_sd3(checkpoint: Checkpoint, t5: bool = True, t5_tokens: int | None = No
     if t5 and checkpoint.has("text_encoder_3"):
         parts |= checkpoint.t5("_3")
     checkpoint.checked({**parts, "vae": vae})
-    _check_widths(checkpoint.source, {**parts, "vae": vae})
+    _check_widths(checkpoint.called, {**parts, "vae": vae})
     tokens = index.get(T5_TOKENS, 256) if t5_tokens is None else t5_tokens
     return {
         "vae": vae,

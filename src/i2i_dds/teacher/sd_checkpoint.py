@@ -22,7 +22,7 @@ def read_sd(checkpoint: Checkpoint) -> Parts:
         "vae": checkpoint.network(AutoencoderKL, "vae"),
         "unet": checkpoint.network(UNet2DConditionModel, "unet"),
     }
-    _check_plain_text_to_image(checkpoint.source, parts)
+    _check_plain_text_to_image(checkpoint.called, parts)
     return checkpoint.checked(parts, clip_lengths=False)
 
 

@@ -23,7 +23,7 @@ def read_sdxl(checkpoint: Checkpoint) -> Parts:
     index = checkpoint.index
     if index.get("requires_aesthetics_score"):
         raise UserError(
-            f"path: '{checkpoint.source}' is the refiner of Stable Diffusion XL, which finishes "
+            f"path: '{checkpoint.called}' is the refiner of Stable Diffusion XL, which finishes "
             "another model's pictures; give the base model"
         )
     parts = {

@@ -26,12 +26,14 @@ from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_sdxl import build_random_sdxl
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+from i2i_dds.teacher.single_file import layout_of
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
 from i2i_dds.teacher.stable_diffusion_xl import StableDiffusionXLTeacher
 from i2i_dds.training.checkpoints import newest_checkpoint
 from tests.security.fuzz import mutations as m
 from tests.security.fuzz.targets import BOTH, Target
+from tests.teacher.single_files import sd_file
 
 WEIGHTS = (m.safetensors_changed, m.safetensors_changed, m.bytes_changed)
 UNET = {
@@ -78,6 +80,17 @@ def _flux(folder: Path) -> None:
 
 def _read_flux(folder: Path) -> None:
     FluxTeacher.load(str(folder / "m"), device="cpu").embed(["a cat"])
+
+
+def _single(folder: Path) -> None:
+    build_random_stable_diffusion(folder / "m", "tiny")
+    sd_file(folder / "m", folder / "single.safetensors")
+
+
+def _read_single(folder: Path) -> None:
+    file = folder / "single.safetensors"
+    layout_of(file)
+    StableDiffusionTeacher.load(str(file), device="cpu", config=str(folder / "m"))
 
 
 def _part(name: str, kind: str, prepare: Any, read: Any, mutators: Any) -> Target:
@@ -195,6 +208,10 @@ MODELS = (
     *_many(
         *("FLUX", _flux, _read_flux, "model_index.json", "scheduler/scheduler_config.json"),
         *("transformer/config.json", "vae/config.json", "text_encoder_2/config.json"),
+    ),
+    Target(
+        *("single file", "single.safetensors"),
+        *(lambda f: [(f / "single.safetensors").read_bytes()], _read_single, WEIGHTS, _single),
     ),
     Target(
         *("Lightning checkpoint", "a.ckpt", _checkpoint, _read_checkpoint),
