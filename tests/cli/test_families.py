@@ -91,6 +91,9 @@ def test_a_single_file_edits(typed, tmp_path) -> None:
     config = json.loads((done.folder / "result.json").read_text())["config"]
     assert config["teacher"]["config"] == str(folder)
     assert config["guidance"] == 7.5
+    again = f"teacher.vae={folder}", f"teacher.config={folder}", "teacher.lora=[a.safetensors:0.5]"
+    done = typed(edit, *teacher, *again, *few)
+    assert "teacher.lora: 'a.safetensors' is no file" in done.sentence
     done = typed(edit, *teacher, "teacher.config=none", *few)
     assert done.code == 2
     assert "teacher.config: 'none' is no folder in diffusers' format" in done.sentence

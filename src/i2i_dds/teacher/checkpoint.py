@@ -28,6 +28,7 @@ from i2i_dds.teacher.loading import (
     load_whole,
     refusing_damage,
 )
+from i2i_dds.teacher.other_vae import load_other_vae
 from i2i_dds.teacher.part_checks import check_distances, check_parts
 from i2i_dds.teacher.shipped_configs import is_shipped, shipped_tokenizer
 from i2i_dds.teacher.single_weights import SingleFile
@@ -56,6 +57,8 @@ class Checkpoint:
         cached: Whether only local files are read.
         file: The single file that the weights are in; ``source`` then has the configs, and the
             parts that the file lacks.
+        vae: Another autoencoder than its own; see :func:`load_other_vae`.
+        local_files_only: Whether that is never downloaded.
     """
 
     source: str
@@ -64,6 +67,8 @@ class Checkpoint:
     variant: str | None = None
     cached: bool = True
     file: SingleFile | None = None
+    vae: str | None = None
+    local_files_only: bool = False
 
     @property
     def index(self) -> dict[str, Any]:
@@ -97,6 +102,9 @@ class Checkpoint:
 
     def network(self, kind: Any, part: str) -> Any:
         """The network of a class in a part, every weight accounted for; see :func:`load_whole`."""
+        if part == "vae" and self.vae is not None:
+            own = (self.source, self.dtype, self._where)
+            return load_other_vae(kind, self.vae, *own, self.local_files_only)
         if self.file is not None and self.file.of(part)[1]:
             return self.file.network(kind, part, self.source, self.dtype, self._where)
         options: dict[str, Any] = {"torch_dtype": self.dtype}

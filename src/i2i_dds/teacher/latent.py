@@ -10,9 +10,10 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from i2i_dds.checks import optional, require, text
+from i2i_dds.checks import as_list, optional, require, several, text
 from i2i_dds.diffusion.process import Process
 from i2i_dds.errors import UserError
+from i2i_dds.teacher.added_loras import add_loras
 from i2i_dds.teacher.checkpoint import Checkpoint, Parts
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.families import families
@@ -90,6 +91,8 @@ class LatentTeacher(ABC):
         presets: Mapping[str, Any] | None = None,
         pipelines: Sequence[str] | None = None,
         config: str | None = None,
+        vae: str | None = None,
+        lora: str | Sequence[str] | None = None,
         **options: Any,
     ) -> Self:
         """Loads safetensors weights.
@@ -109,14 +112,19 @@ class LatentTeacher(ABC):
             config: Of a single file: what else the model is made of. The name of a config that
                 ships, a folder in diffusers' format, which has the parts that the file lacks, or
                 a hub id; None is the one that ships for what the file holds.
+            vae: Another autoencoder: its folder, one with a folder ``vae``, a hub id, or a single
+                file.
+            lora: Files of LoRA weights, each as "path:scale", or "path" for a scale of 1. They
+                are added to the weights for good.
             **options: Of the family alone, see its class.
 
         Raises:
             UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
         """
-        texts = {"revision": revision, "variant": variant, "config": config}
+        texts = {"revision": revision, "variant": variant, "config": config, "vae": vae}
         for name, value in texts.items():
             require(name, value, optional(text()))
+        require("lora", lora, optional(several(text())))
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
         family = families()[cls.choice]
@@ -127,10 +135,15 @@ class LatentTeacher(ABC):
             return cls.read(checkpoint, **options)
 
         parts = read_teacher(
-            Request(path, family, dtype, revision, variant, local_files_only, config), read
+            Request(path, family, dtype, revision, variant, local_files_only, config, vae), read
         )
         presets = presets_for(path, cls.choice) if presets is None else presets
-        return cls(**parts, device=device, dtype=dtype, presets=presets)
+        teacher = cls(**parts, device=device, dtype=dtype, presets=presets)
+        added = [] if lora is None else as_list(lora)
+        add_loras(
+            added, families()[cls.choice].pipelines[0], teacher.network, teacher.text_encoders
+        )
+        return teacher
 
     @property
     def device(self) -> torch.device:

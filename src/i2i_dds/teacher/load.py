@@ -19,7 +19,8 @@ def load_teacher(path: str = "pocket", **options: Any) -> Teacher:
         path: "pocket", "pocket_flow", a folder in diffusers' format, a hub id, or a
             ``.safetensors`` file.
         **options: ``device``, ``dtype``, ``revision``, ``variant``, ``local_files_only``,
-            ``presets``, ``config``; and those that the family's own ``load`` has.
+            ``presets``, ``config``, ``vae``, ``lora``; and those that the family's own
+            ``load`` has.
 
     Raises:
         UserError: Nothing usable is there, or a model of a family that is not supported.

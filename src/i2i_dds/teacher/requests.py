@@ -33,6 +33,7 @@ class Request:
         variant: Of the weights' files.
         local_files_only: True never downloads.
         config: Of a single file.
+        vae: Another autoencoder than the checkpoint's own.
     """
 
     path: str
@@ -42,6 +43,12 @@ class Request:
     variant: str | None = None
     local_files_only: bool | None = None
     config: str | None = None
+    vae: str | None = None
+
+    def checkpoint(self, source: str, cached: bool, file: SingleFile | None = None) -> Checkpoint:
+        """What is asked for, at a folder or hub id, with the weights in a file or not."""
+        others = (self.revision, self.variant, cached, file, self.vae, bool(self.local_files_only))
+        return Checkpoint(source, self.dtype, *others)
 
 
 def read_teacher(request: Request, read: Callable[[Checkpoint], Parts]) -> Parts:
@@ -59,8 +66,7 @@ def read_teacher(request: Request, read: Callable[[Checkpoint], Parts]) -> Parts
         )
 
     def read_folder(source: str, cached: bool) -> Parts:
-        where = (request.revision, request.variant, cached)
-        return read(Checkpoint(source, request.dtype, *where))
+        return read(request.checkpoint(source, cached))
 
     wanted = (request.family, request.revision, request.local_files_only)
     return read_checkpoint(request.path, *wanted, read_folder, request.variant)
@@ -78,7 +84,7 @@ def _read_file(request: Request, read: Callable[[Checkpoint], Parts]) -> Parts:
 
     def read_beside(source: str, cached: bool) -> Parts:
         try:
-            return read(Checkpoint(source, request.dtype, cached=cached, file=file))
+            return read(request.checkpoint(source, cached, file))
         except (OSError, SafetensorError) as error:
             if not Path(source).is_dir():
                 raise

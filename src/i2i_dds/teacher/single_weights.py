@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from i2i_dds.errors import UserError
 from i2i_dds.reading import expanded
+from i2i_dds.teacher.folders import NETWORKS
 from i2i_dds.teacher.loading import (
     ATTENTION,
     check_config,
@@ -103,7 +104,7 @@ class SingleFile:
         called = f"path: {part} of '{self.path}'"
         check_config(source, called, DOWNLOAD_AGAIN, subfolder=part, **where)
         prefix, names = self.of(part)
-        weights = self._tensors(called, names, "" if prefix else NETWORK)
+        weights = self._tensors(called, names, NETWORK if part in NETWORKS and not prefix else "")
         with refusing_damage(called, DOWNLOAD_AGAIN), quiet_loading():
             if PreTrainedModel in kind.__mro__:
                 return _transformers(kind, part, source, called, prefix, weights, dtype, where)
