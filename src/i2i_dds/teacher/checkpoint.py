@@ -134,7 +134,7 @@ class Checkpoint:
             raise FileNotFoundError(f"no tokenizer files found in folder {part}")
         return {part: tokenizer, encoder: self.network(kind, encoder)}
 
-    def t5(self, suffix: str = "") -> Parts:
+    def t5(self, suffix: str = "", kind: Any = T5EncoderModel) -> Parts:
         """A T5's tokenizer and encoder, in the folders that end with ``suffix``.
 
         Raises:
@@ -150,7 +150,7 @@ class Checkpoint:
         if Path(self.source).is_dir() and not (Path(self.source) / part).is_dir():
             raise FileNotFoundError(f"no tokenizer files found in folder {part}")
         tokenizer = self._tokenizer(AutoTokenizer, part, trust_remote_code=False)
-        network = self.network(T5EncoderModel, encoder)
+        network = self.network(kind, encoder)
         check_distances(self._part(encoder), network.config)
         return {part: tokenizer, encoder: network}
 
