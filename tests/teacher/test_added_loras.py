@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from i2i_dds import load_teacher
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.added_loras import parse_lora
+from i2i_dds.teacher.aura_flow import build_random_aura_flow
 from i2i_dds.teacher.families import families
 from i2i_dds.teacher.fingerprint import fingerprint
 from i2i_dds.teacher.random_flux import build_random_flux
@@ -22,7 +23,12 @@ def tiny_flux_folder(tmp_path_factory):
     return build_random_flux(tmp_path_factory.mktemp("flux") / "tiny", "tiny")
 
 
-@pytest.fixture(params=["sd", "sdxl", "sd3", "flux"])
+@pytest.fixture(scope="session")
+def tiny_aura_flow_folder(tmp_path_factory):
+    return build_random_aura_flow(tmp_path_factory.mktemp("aura_flow") / "tiny")
+
+
+@pytest.fixture(params=["sd", "sdxl", "sd3", "flux", "aura_flow"])
 def folder(request):
     name = {"sd": "tiny_folder"}.get(request.param, f"tiny_{request.param}_folder")
     return str(request.getfixturevalue(name))

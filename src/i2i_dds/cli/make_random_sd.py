@@ -13,6 +13,7 @@ FAMILIES = {
     "sd": ("random_weights:build_random_stable_diffusion", "sd15", ("prediction_type",)),
     "sdxl": ("random_sdxl:build_random_sdxl", "tiny", ()),
     "sd3": ("random_sd3:build_random_sd3", "tiny", ("t5",)),
+    "aura_flow": ("aura_flow:build_random_aura_flow", "tiny", ()),
     "flux": ("random_flux:build_random_flux", "tiny", ()),
 }
 """What ``family`` takes -> what writes it in ``i2i_dds.teacher``, what size it has where none is
