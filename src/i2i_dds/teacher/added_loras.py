@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,9 @@ def add_loras(entries: Sequence[str], pipeline: str, network: Any, encoders: Seq
 
 def _add(file: Path, scale: float, pipeline: str, learning: dict[str, Any]) -> None:
     pipe = _pipeline(pipeline, learning)
-    try:
-        with quiet_loading():
-            pipe.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name=_ADAPTER)
-            state = pipe.lora_state_dict(str(file.parent), weight_name=file.name)
-    except Exception as error:  # any: the libraries parse names and shapes out of the file
-        raise UserError(
-            f"lora: '{file}' does not fit a {pipeline} ({first_line(error):.200}); "
-            "give a LoRA of the teacher's own family"
-        ) from error
+    with _refusing_misfits(file, pipeline), quiet_loading():
+        pipe.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name=_ADAPTER)
+        state = pipe.lora_state_dict(str(file.parent), weight_name=file.name)
     weights = state[0] if isinstance(state, tuple) else state
     layers = sum(bool(_HALF.search(name)) for name in weights)
     fitting = sum(_adapted(network) for network in learning.values())
@@ -88,16 +83,29 @@ def _add(file: Path, scale: float, pipeline: str, learning: dict[str, Any]) -> N
             "give a LoRA of the teacher's own family"
         )
     adapted = [name for name, network in learning.items() if _adapted(network)]
-    if scale != 0:
-        pipe.fuse_lora(adapted, lora_scale=scale, adapter_names=[_ADAPTER])
-    pipe.unload_lora_weights()
+    with _refusing_misfits(file, pipeline), quiet_loading():
+        if scale != 0:
+            pipe.fuse_lora(adapted, lora_scale=scale, adapter_names=[_ADAPTER])
+        pipe.unload_lora_weights()
+
+
+@contextmanager
+def _refusing_misfits(file: Path, pipeline: str) -> Iterator[None]:
+    """Within it, what the libraries raise for names and shapes in the file ends in one sentence."""
+    try:
+        yield
+    except Exception as error:  # any: whichever of diffusers, peft and transformers has
+        raise UserError(
+            f"lora: '{file}' does not fit a {pipeline} ({first_line(error):.200}); "
+            "give a LoRA of the teacher's own family"
+        ) from error
 
 
 def _pipeline(name: str, learning: dict[str, Any]) -> Any:
-    kind = getattr(diffusers, name)
-    parts = inspect.signature(kind.__init__).parameters
-    wanted = [part for part, one in parts.items() if one.default is inspect.Parameter.empty]
     with quiet_loading():
+        kind = getattr(diffusers, name)
+        parts = inspect.signature(kind.__init__).parameters
+        wanted = [part for part, one in parts.items() if one.default is inspect.Parameter.empty]
         return kind(**{part: learning.get(part) for part in wanted if part != "self"})
 
 

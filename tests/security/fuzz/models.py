@@ -20,6 +20,7 @@ from i2i_dds.metrics.judge import Judge
 from i2i_dds.student.build import new_student
 from i2i_dds.student.load import check_resumable, load_student, read_checkpoint, student_config
 from i2i_dds.tasks import Task, TaskSet
+from i2i_dds.teacher.aura_flow import AuraFlowTeacher, build_random_aura_flow
 from i2i_dds.teacher.families import family_of, pipeline_in
 from i2i_dds.teacher.flux import FluxTeacher
 from i2i_dds.teacher.random_flux import build_random_flux
@@ -91,6 +92,24 @@ def _read_single(folder: Path) -> None:
     file = folder / "single.safetensors"
     layout_of(file)
     StableDiffusionTeacher.load(str(file), device="cpu", config=str(folder / "m"))
+
+
+def _added_lora(folder: Path) -> None:
+    build_random_stable_diffusion(folder / "m", "tiny")
+    _lora(folder)
+
+
+def _read_added_lora(folder: Path) -> None:
+    file = folder / "a.safetensors"
+    StableDiffusionTeacher.load(str(folder / "m"), device="cpu", lora=[f"{file}:0.5"])
+
+
+def _aura_flow(folder: Path) -> None:
+    build_random_aura_flow(folder / "m")
+
+
+def _read_aura_flow(folder: Path) -> None:
+    AuraFlowTeacher.load(str(folder / "m"), device="cpu").embed(["a cat"])
 
 
 def _part(name: str, kind: str, prepare: Any, read: Any, mutators: Any) -> Target:
@@ -234,6 +253,11 @@ MODELS = (
         *("judge", _judge, lambda f: load_judge(f / "m"), "config.json"),
         "diffusion_pytorch_model.safetensors",
     ),
+    *_many(
+        *("AuraFlow", _aura_flow, _read_aura_flow, "model_index.json"),
+        *("transformer/config.json", "vae/config.json", "text_encoder/config.json"),
+    ),
+    Target("added LoRA", "a.safetensors", _lora_file, _read_added_lora, WEIGHTS, _added_lora),
     Target("LoRA", "a.safetensors", _lora_file, _read_lora, WEIGHTS, _lora),
     Target(
         *("LoRA's JSON", "about", lambda f: [(f / "about").read_bytes()], _read_lora_json),
