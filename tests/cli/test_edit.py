@@ -453,4 +453,4 @@ def test_help_lists_the_groups_that_concern_it_alone(run) -> None:
     groups = text.partition("Groups and their choices\n")[2].partition("\n\n")[0].splitlines()
     named = [line.partition(":")[0] for line in groups]
     assert named == ["editor", "paths", "score", "task", "teacher", "timesteps"]
-    assert "teacher: auto, flux, pocket, pocket_flow, sd15, sd21, sd35, sdxl" in groups
+    assert "teacher: aura_flow, auto, flux, pocket, pocket_flow, sd15, sd21, sd35, sdxl" in groups

@@ -7,9 +7,12 @@ import pytest
 from i2i_dds.cli.edit import main as edit
 from i2i_dds.cli.make_random_sd import main as make_random_sd
 from i2i_dds.cli.train import main as train
+from i2i_dds.teacher.aura_flow import build_random_aura_flow
 from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_sdxl import build_random_sdxl
+from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+from tests.teacher.single_files import sd_file
 
 FEW = [
     *("trainer.max_steps=1", "trainer.val_check_interval=1", "trainer.log_every_n_steps=1"),
@@ -38,6 +41,7 @@ def sdxl(tmp_path_factory) -> str:
         (("family=sdxl",), "sdxl", 5.0),
         (("family=sd3", "t5=true"), "sd35", 4.5),
         (("family=flux",), "flux", 1.0),
+        (("family=aura_flow",), "aura_flow", 3.5),
     ],
 )
 def test_random_weights_are_written_and_edit(typed, tmp_path, made, teacher, guidance) -> None:
@@ -71,10 +75,32 @@ def flux(tmp_path_factory) -> str:
     return str(build_random_flux(folder, "tiny"))
 
 
-@pytest.mark.parametrize("teacher", ["sdxl", "sd35", "flux"])
-def test_a_student_is_trained_on_it(typed, sd3, sdxl, flux, teacher) -> None:
-    path = {"sdxl": sdxl, "sd35": sd3, "flux": flux}[teacher]
+@pytest.fixture(scope="session")
+def aura_flow(tmp_path_factory) -> str:
+    return str(build_random_aura_flow(tmp_path_factory.mktemp("aura_flow") / "tiny"))
+
+
+@pytest.mark.parametrize("teacher", ["sdxl", "sd35", "flux", "aura_flow"])
+def test_a_student_is_trained_on_it(typed, sd3, sdxl, flux, aura_flow, teacher) -> None:
+    path = {"sdxl": sdxl, "sd35": sd3, "flux": flux, "aura_flow": aura_flow}[teacher]
     done = typed(train, *FEW, "task=cat2lion", f"teacher={teacher}", f"teacher.path={path}")
     metrics = json.loads((done.folder / "metrics.json").read_text())
     assert metrics["steps"] == 1
     assert metrics["nonfinite"] == 0
+
+
+def test_a_single_file_edits(typed, tmp_path) -> None:
+    folder = build_random_stable_diffusion(tmp_path / "sd", "tiny")
+    file = sd_file(folder, tmp_path / "model.safetensors")
+    teacher = ("teacher=auto", f"teacher.path={file}")
+    few = ("steps=1", "n=1", "task=cat2lion")
+    done = typed(edit, *teacher, f"teacher.config={folder}", *few)
+    config = json.loads((done.folder / "result.json").read_text())["config"]
+    assert config["teacher"]["config"] == str(folder)
+    assert config["guidance"] == 7.5
+    again = f"teacher.vae={folder}", f"teacher.config={folder}", "teacher.lora=[a.safetensors:0.5]"
+    done = typed(edit, *teacher, *again, *few)
+    assert "teacher.lora: 'a.safetensors' is no file" in done.sentence
+    done = typed(edit, *teacher, "teacher.config=none", *few)
+    assert done.code == 2
+    assert "teacher.config: 'none' is no folder in diffusers' format" in done.sentence

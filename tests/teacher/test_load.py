@@ -37,7 +37,7 @@ def test_a_family_that_is_not_supported_is_named(tiny_folder, tmp_path):
     folder = shutil.copytree(tiny_folder, tmp_path / "copy")
     index = folder / "model_index.json"
     index.write_text(json.dumps({"_class_name": "KolorsPipeline"}))
-    with pytest.raises(UserError, match="is a KolorsPipeline; give one of StableDiffusionPipeline"):
+    with pytest.raises(UserError, match="is a KolorsPipeline; give one of AuraFlowPipeline, Flux"):
         load_teacher(str(folder))
 
 

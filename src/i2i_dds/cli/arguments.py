@@ -23,7 +23,8 @@ from i2i_dds.reading import is_text
 _WRITTEN = "options are written key=value"
 _HAS_KEY = re.compile(r"~|\+{0,2}[^=+]+=")
 INPUTS = (
-    *("teacher.path", "teacher.revision", "teacher.variant"),
+    *("teacher.path", "teacher.revision", "teacher.variant", "teacher.config"),
+    *("teacher.vae", "teacher.lora"),
     *("image", "mask", "item", "ckpt", "ckpt_path", "judge", "clip", "dino"),
     *("root", "path", "prompts", "folder", "data.folder", "features.teacher"),
 )

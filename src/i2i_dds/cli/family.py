@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from i2i_dds.checks import called
 from i2i_dds.errors import UserError
 from i2i_dds.reading import expanded
-from i2i_dds.teacher.families import FAMILIES, INDEX, POCKETS, family_of, pipeline_in
+from i2i_dds.teacher.families import INDEX, POCKETS, families, family_of, pipeline_in
+from i2i_dds.teacher.single_file import is_weights_file, layout_of
 
 _AUTO = "teacher=auto"
 _PATH = "teacher.path="
@@ -34,12 +35,15 @@ def name_family(arguments: Sequence[str]) -> list[str]:
 def _choice(path: str) -> str:
     if path in POCKETS:
         return path
+    if is_weights_file(path):
+        with called({"path": "teacher.path"}):
+            return layout_of(path).choice
     index = expanded(path) / INDEX
     if not index.is_file():
-        choices = ", ".join(f"teacher={family.choice}" for family in FAMILIES)
+        choices = ", ".join(f"teacher={choice}" for choice in families())
         raise UserError(
             f"teacher.path: '{path}' holds no {INDEX} that tells {_AUTO} its family; "
-            f"give a folder in diffusers' format, or one of {choices}"
+            f"give a folder in diffusers' format or a .safetensors file, or one of {choices}"
         )
     with called({"path": "teacher.path"}):
         return family_of(pipeline_in(index), path).choice

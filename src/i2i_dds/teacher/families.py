@@ -1,4 +1,4 @@
-"""What kinds of models there are, told by a checkpoint's ``model_index.json``.
+"""What kinds of models there are: each is a file of ``conf/teacher`` that lists ``pipelines``.
 
 Nothing heavy is imported here: the commands look before they compose their settings.
 """
@@ -6,11 +6,16 @@ Nothing heavy is imported here: the commands look before they compose their sett
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from i2i_dds.errors import UserError
 from i2i_dds.reading import read_object
+from i2i_dds.teacher.presets import config_dir
 
 INDEX = "model_index.json"
 
@@ -23,55 +28,32 @@ class Family:
     """One kind of model.
 
     Attributes:
-        teacher: The class that loads it, as ``module:name`` in ``i2i_dds.teacher``.
         choice: The file of ``conf/teacher`` with its presets, what ``teacher=`` takes.
+        target: What loads it, as the file's ``_target_`` has it.
         pipelines: Those of diffusers that may hold its networks: text to image comes first.
     """
 
-    teacher: str
     choice: str
+    target: str
     pipelines: tuple[str, ...]
 
+    def load(self, path: str, **options: Any) -> Any:
+        """The teacher at ``path``; see :meth:`LatentTeacher.load`."""
+        kind, _, method = self.target.rpartition(".")
+        module, _, name = kind.rpartition(".")
+        return getattr(getattr(import_module(module), name), method)(path, **options)
 
-SD = Family(
-    "stable_diffusion:StableDiffusionTeacher",
-    "sd15",
-    (
-        *("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
-        *("StableDiffusionInpaintPipeline", "StableDiffusionControlNetPipeline"),
-        *("StableDiffusionPAGPipeline", "StableDiffusionSAGPipeline"),
-        *("StableDiffusionPipelineSafe", "StableDiffusionDiffEditPipeline"),
-        *("StableDiffusionPanoramaPipeline", "StableDiffusionAttendAndExcitePipeline"),
-        "CycleDiffusionPipeline",
-    ),
-)
-SDXL = Family(
-    "stable_diffusion_xl:StableDiffusionXLTeacher",
-    "sdxl",
-    (
-        *("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
-        *("StableDiffusionXLInpaintPipeline", "StableDiffusionXLControlNetPipeline"),
-        *("StableDiffusionXLPAGPipeline", "StableDiffusionXLAdapterPipeline"),
-    ),
-)
-SD3 = Family(
-    "stable_diffusion3:StableDiffusion3Teacher",
-    "sd35",
-    (
-        *("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
-        *("StableDiffusion3InpaintPipeline", "StableDiffusion3ControlNetPipeline"),
-        "StableDiffusion3PAGPipeline",
-    ),
-)
-FLUX = Family(
-    "flux:FluxTeacher",
-    "flux",
-    (
-        *("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
-        "FluxControlNetPipeline",
-    ),
-)
-FAMILIES = (SD, SDXL, SD3, FLUX)
+
+@cache
+def families() -> dict[str, Family]:
+    """Every family by its ``choice``."""
+    found = {}
+    for file in sorted((config_dir() / "teacher").glob("*.yaml")):
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if "pipelines" in content:
+            pipelines = tuple(content["pipelines"])
+            found[file.stem] = Family(file.stem, content["_target_"], pipelines)
+    return found
 
 
 def family_of(pipeline: str, path: str) -> Family:
@@ -84,10 +66,10 @@ def family_of(pipeline: str, path: str) -> Family:
     Raises:
         UserError: It is none that is supported.
     """
-    for family in FAMILIES:
+    for family in families().values():
         if pipeline in family.pipelines:
             return family
-    known = ", ".join(family.pipelines[0] for family in FAMILIES)
+    known = ", ".join(family.pipelines[0] for family in families().values())
     raise UserError(f"path: '{path}' is a {pipeline:.60}; give one of {known}")
 
 
@@ -99,7 +81,7 @@ def check_family(pipeline: str, path: str, wanted: Family) -> None:
     """
     if pipeline in wanted.pipelines:
         return
-    other = [family for family in FAMILIES if pipeline in family.pipelines]
+    other = [family for family in families().values() if pipeline in family.pipelines]
     advice = f"give a {wanted.pipelines[0]}" + (f", or teacher={other[0].choice}" if other else "")
     raise UserError(f"path: '{path}' is a {pipeline:.60}; {advice}")
 

@@ -14,7 +14,7 @@ from i2i_dds.checks import number, require
 from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.conditioning import Conditioning
-from i2i_dds.teacher.flux_checkpoint import PATCH, flux_cells, load_parts
+from i2i_dds.teacher.flux_checkpoint import PATCH, flux_cells, read_flux
 from i2i_dds.teacher.hooks import outputs_of
 from i2i_dds.teacher.latent import LatentTeacher
 
@@ -43,7 +43,7 @@ class FluxTeacher(LatentTeacher):
     """
 
     choice = "flux"
-    read_parts = staticmethod(load_parts)
+    read = staticmethod(read_flux)
 
     def __init__(
         self,

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
-from i2i_dds.checks import optional, require, text
+from i2i_dds.checks import as_list, optional, require, several, text
 from i2i_dds.diffusion.process import Process
 from i2i_dds.errors import UserError
+from i2i_dds.teacher.added_loras import add_loras
+from i2i_dds.teacher.checkpoint import Checkpoint, Parts
 from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.families import families
 from i2i_dds.teacher.loading import COPY_AGAIN
 from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
 from i2i_dds.teacher.presets import Presets, presets_for
 from i2i_dds.teacher.prompts import PromptCache
+from i2i_dds.teacher.requests import Request, read_teacher
 
 Self = TypeVar("Self", bound="LatentTeacher")
 
@@ -71,9 +76,8 @@ class LatentTeacher(ABC):
     choice: ClassVar[str]
     """The file of ``conf/teacher`` whose presets are the family's."""
 
-    read_parts: ClassVar[Callable[..., dict[str, Any]]]
-    """What a family is made of, by the names of its arguments; takes a path, a type, a revision,
-    whether only local files are read, a variant, and options of its own."""
+    read: ClassVar[Callable[..., Parts]]
+    """From a checkpoint, and options of the family's own, to what its class takes."""
 
     @classmethod
     def load(
@@ -85,12 +89,17 @@ class LatentTeacher(ABC):
         variant: str | None = None,
         local_files_only: bool | None = None,
         presets: Mapping[str, Any] | None = None,
+        pipelines: Sequence[str] | None = None,
+        config: str | None = None,
+        vae: str | None = None,
+        lora: str | Sequence[str] | None = None,
         **options: Any,
     ) -> Self:
         """Loads safetensors weights.
 
         Args:
-            path: The name of a shipped teacher, a folder in diffusers' format, or a hub id.
+            path: The name of a shipped teacher, a folder in diffusers' format, a hub id, or a
+                single ``.safetensors`` file as the model's makers publish it.
             device: See the class.
             dtype: See the class.
             revision: Branch, tag or commit of a hub id.
@@ -98,18 +107,43 @@ class LatentTeacher(ABC):
                 has none, those that it has.
             local_files_only: True never downloads.
             presets: Settings by editor; None is those that ``conf/teacher`` has for ``path``.
+            pipelines: Names of diffusers' pipelines whose folders are taken; None is those of
+                the family.
+            config: Of a single file: what else the model is made of. The name of a config that
+                ships, a folder in diffusers' format, which has the parts that the file lacks, or
+                a hub id; None is the one that ships for what the file holds.
+            vae: Another autoencoder: its folder, one with a folder ``vae``, a hub id, or a single
+                file.
+            lora: Files of LoRA weights, each as "path:scale", or "path" for a scale of 1. They
+                are added to the weights for good.
             **options: Of the family alone, see its class.
 
         Raises:
             UserError: Nothing is there, it cannot be downloaded, or it is another kind of model.
         """
-        for name, value in {"revision": revision, "variant": variant}.items():
+        texts = {"revision": revision, "variant": variant, "config": config, "vae": vae}
+        for name, value in texts.items():
             require(name, value, optional(text()))
+        require("lora", lora, optional(several(text())))
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
-        parts = cls.read_parts(path, dtype, revision, local_files_only, variant, **options)
+        family = families()[cls.choice]
+        if pipelines is not None:
+            family = replace(family, pipelines=tuple(pipelines))
+
+        def read(checkpoint: Checkpoint) -> Parts:
+            return cls.read(checkpoint, **options)
+
+        parts = read_teacher(
+            Request(path, family, dtype, revision, variant, local_files_only, config, vae), read
+        )
         presets = presets_for(path, cls.choice) if presets is None else presets
-        return cls(**parts, device=device, dtype=dtype, presets=presets)
+        teacher = cls(**parts, device=device, dtype=dtype, presets=presets)
+        added = [] if lora is None else as_list(lora)
+        add_loras(
+            added, families()[cls.choice].pipelines[0], teacher.network, teacher.text_encoders
+        )
+        return teacher
 
     @property
     def device(self) -> torch.device:

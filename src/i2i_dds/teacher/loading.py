@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,38 @@ def load_whole(
             source, use_safetensors=True, output_loading_info=True, **options
         )
     mismatched = [name if isinstance(name, str) else name[0] for name in info["mismatched_keys"]]
+    refuse_strangers(called, info["missing_keys"], info["unexpected_keys"], mismatched, advice)
+    return network
+
+
+def refuse_strangers(
+    called: str,
+    missing: Iterable[str],
+    unexpected: Iterable[str],
+    misshapen: Iterable[str],
+    advice: str = COPY_AGAIN,
+) -> None:
+    """Refuses weights that are not those of their network.
+
+    Args:
+        called: Argument and file, with which the sentence begins.
+        missing: Names of tensors that the file lacks.
+        unexpected: Of those that the network has not.
+        misshapen: Of those of another shape.
+        advice: What to give instead, with which it ends.
+
+    Raises:
+        UserError: There are such, other than position ids.
+    """
     for names, has in (
-        (info["missing_keys"], "lacks"),
-        (info["unexpected_keys"], "has, unlike its config.json,"),
-        (mismatched, "has in another shape"),
+        (missing, "lacks"),
+        (unexpected, "has, unlike its config.json,"),
+        (misshapen, "has in another shape"),
     ):
         wrong = sorted(name for name in names if not name.endswith(_IGNORED))
         if wrong:
             count = f"{len(wrong)} tensors, such as {wrong[0]}"
             raise UserError(f"{called} {has} {count}; {advice}")
-    return network
 
 
 def check_sizes(config: Any, called: str, advice: str = COPY_AGAIN, name: str = "") -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from i2i_dds.diffusion.process import Process
-from i2i_dds.teacher.checkpoint import load_parts
 from i2i_dds.teacher.prompts import PromptEncoder
+from i2i_dds.teacher.sd_checkpoint import read_sd
 from i2i_dds.teacher.unet import UNetTeacher
 
 _CELLS = 64
@@ -34,7 +34,7 @@ class StableDiffusionTeacher(UNetTeacher):
     """
 
     choice = "sd15"
-    read_parts = staticmethod(load_parts)
+    read = staticmethod(read_sd)
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.hooks import outputs_of
 from i2i_dds.teacher.latent import LatentTeacher
-from i2i_dds.teacher.sd3_checkpoint import load_parts
+from i2i_dds.teacher.sd3_checkpoint import read_sd3
 from i2i_dds.teacher.sd3_prompts import SD3PromptEncoder
 
 
@@ -35,11 +35,11 @@ class StableDiffusion3Teacher(LatentTeacher):
         presets: Settings by editor; None is those of Stable Diffusion 3.5.
 
     Of :meth:`load` its own are ``t5``, whether T5, the largest part, is loaded where there is one
-    (the network was trained to do without), and ``t5_tokens``, see :func:`load_parts`.
+    (the network was trained to do without), and ``t5_tokens``, see :func:`read_sd3`.
     """
 
     choice = "sd35"
-    read_parts = staticmethod(load_parts)
+    read = staticmethod(read_sd3)
 
     def __init__(
         self,

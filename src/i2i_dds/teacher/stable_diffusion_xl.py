@@ -12,7 +12,7 @@ from torch import Tensor
 from i2i_dds.diffusion.process import Process
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.placement import resolve_device, resolve_dtype
-from i2i_dds.teacher.sdxl_checkpoint import load_parts
+from i2i_dds.teacher.sdxl_checkpoint import read_sdxl
 from i2i_dds.teacher.unet import UNetTeacher
 
 
@@ -38,7 +38,7 @@ class StableDiffusionXLTeacher(UNetTeacher):
     """
 
     choice = "sdxl"
-    read_parts = staticmethod(load_parts)
+    read = staticmethod(read_sdxl)
 
     def __init__(
         self,

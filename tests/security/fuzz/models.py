@@ -20,18 +20,21 @@ from i2i_dds.metrics.judge import Judge
 from i2i_dds.student.build import new_student
 from i2i_dds.student.load import check_resumable, load_student, read_checkpoint, student_config
 from i2i_dds.tasks import Task, TaskSet
+from i2i_dds.teacher.aura_flow import AuraFlowTeacher, build_random_aura_flow
 from i2i_dds.teacher.families import family_of, pipeline_in
 from i2i_dds.teacher.flux import FluxTeacher
 from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_sdxl import build_random_sdxl
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+from i2i_dds.teacher.single_file import layout_of
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
 from i2i_dds.teacher.stable_diffusion_xl import StableDiffusionXLTeacher
 from i2i_dds.training.checkpoints import newest_checkpoint
 from tests.security.fuzz import mutations as m
 from tests.security.fuzz.targets import BOTH, Target
+from tests.teacher.single_files import sd_file
 
 WEIGHTS = (m.safetensors_changed, m.safetensors_changed, m.bytes_changed)
 UNET = {
@@ -78,6 +81,35 @@ def _flux(folder: Path) -> None:
 
 def _read_flux(folder: Path) -> None:
     FluxTeacher.load(str(folder / "m"), device="cpu").embed(["a cat"])
+
+
+def _single(folder: Path) -> None:
+    build_random_stable_diffusion(folder / "m", "tiny")
+    sd_file(folder / "m", folder / "single.safetensors")
+
+
+def _read_single(folder: Path) -> None:
+    file = folder / "single.safetensors"
+    layout_of(file)
+    StableDiffusionTeacher.load(str(file), device="cpu", config=str(folder / "m"))
+
+
+def _added_lora(folder: Path) -> None:
+    build_random_stable_diffusion(folder / "m", "tiny")
+    _lora(folder)
+
+
+def _read_added_lora(folder: Path) -> None:
+    file = folder / "a.safetensors"
+    StableDiffusionTeacher.load(str(folder / "m"), device="cpu", lora=[f"{file}:0.5"])
+
+
+def _aura_flow(folder: Path) -> None:
+    build_random_aura_flow(folder / "m")
+
+
+def _read_aura_flow(folder: Path) -> None:
+    AuraFlowTeacher.load(str(folder / "m"), device="cpu").embed(["a cat"])
 
 
 def _part(name: str, kind: str, prepare: Any, read: Any, mutators: Any) -> Target:
@@ -197,6 +229,10 @@ MODELS = (
         *("transformer/config.json", "vae/config.json", "text_encoder_2/config.json"),
     ),
     Target(
+        *("single file", "single.safetensors"),
+        *(lambda f: [(f / "single.safetensors").read_bytes()], _read_single, WEIGHTS, _single),
+    ),
+    Target(
         *("Lightning checkpoint", "a.ckpt", _checkpoint, _read_checkpoint),
         (m.saved_changed, m.zip_changed, m.bytes_changed),
     ),
@@ -217,6 +253,11 @@ MODELS = (
         *("judge", _judge, lambda f: load_judge(f / "m"), "config.json"),
         "diffusion_pytorch_model.safetensors",
     ),
+    *_many(
+        *("AuraFlow", _aura_flow, _read_aura_flow, "model_index.json"),
+        *("transformer/config.json", "vae/config.json", "text_encoder/config.json"),
+    ),
+    Target("added LoRA", "a.safetensors", _lora_file, _read_added_lora, WEIGHTS, _added_lora),
     Target("LoRA", "a.safetensors", _lora_file, _read_lora, WEIGHTS, _lora),
     Target(
         *("LoRA's JSON", "about", lambda f: [(f / "about").read_bytes()], _read_lora_json),
