@@ -49,7 +49,9 @@ hypothesis.settings.load_profile("default")
 
 def pytest_configure() -> None:
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(min(2, os.cpu_count() or 1))
+        # As many for commands, which would take those that are free, as for Python.
+        os.environ["OMP_NUM_THREADS"] = str(min(2, os.cpu_count() or 1))
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(autouse=True)

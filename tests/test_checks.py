@@ -108,12 +108,21 @@ def test_a_refusal_names_what_the_caller_calls_it() -> None:
 
 
 NUMBERS = {
-    AutoMask: {"threshold", "noises", "t", "guidance", "clip"},
-    Drag: {"steps", "t0", "radius", "alpha", "beta", "drag_step", "guidance", "guidance_t0"},
-    Inpaint: {"steps", "guidance"},
-    Inversion: {"steps", "t0", "guidance", "guidance_up"},
-    SDEdit: {"steps", "t0", "guidance"},
-    LatentOptimization: {"steps", "lr", "guidance"},
+    AutoMask: {"threshold", "num_noise", "t", "guidance_scale", "clip"},
+    Drag: {
+        "steps",
+        "strength",
+        "radius",
+        "alpha",
+        "beta",
+        "drag_step",
+        "guidance_scale",
+        "guidance_scale_end",
+    },
+    Inpaint: {"steps", "guidance_scale"},
+    Inversion: {"steps", "strength", "guidance_scale", "guidance_scale_up"},
+    SDEdit: {"steps", "strength", "guidance_scale"},
+    LatentOptimization: {"steps", "lr", "guidance_scale"},
     LoraSettings: {"rank", "steps", "lr", "batch_size", "alpha", "seed"},
     CosineScale: {"high", "low", "t_end"},
     CDS: {"lambda_contrastive", "patches", "temperature"},

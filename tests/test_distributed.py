@@ -7,14 +7,14 @@ from i2i_dds.errors import UserError
 
 
 def refuse() -> None:
-    raise UserError("t0: no")
+    raise UserError("strength: no")
 
 
 def test_alone_the_first_process_acts_and_its_refusal_is_raised() -> None:
     done = []
     distributed.on_rank_zero(lambda: done.append(1))
     assert done == [1]
-    with pytest.raises(UserError, match="t0: no"):
+    with pytest.raises(UserError, match="strength: no"):
         distributed.on_rank_zero(refuse)
 
 
@@ -24,11 +24,11 @@ def test_every_process_hears_of_the_refusal_before_any_leaves(monkeypatch, rank:
 
     def gather(value: object) -> list[object]:
         told.append(value)
-        return [value if rank == 0 else UserError("t0: no"), None]
+        return [value if rank == 0 else UserError("strength: no"), None]
 
     monkeypatch.setattr(distributed, "get_rank_and_world_size", lambda: (rank, 2))
     monkeypatch.setattr(distributed, "gather", gather)
-    with pytest.raises(UserError, match="t0: no"):
+    with pytest.raises(UserError, match="strength: no"):
         distributed.on_rank_zero(refuse if rank == 0 else pytest.fail)
     assert [type(value) for value in told] == [UserError if rank == 0 else type(None)]
 

@@ -73,8 +73,8 @@ def called(names: Mapping[str, str]) -> Iterator[None]:
 
     ::
 
-        with called({"guidance": "guidance_scale"}):
-            SDEdit(guidance=guidance_scale)
+        with called({"steps": "num_inference_steps"}):
+            SDEdit(steps=num_inference_steps)
 
     Args:
         names: Argument -> the caller's name for it; others stay as they are.

@@ -78,7 +78,7 @@ def test_every_editor_on_every_kind_of_edit(run, tmp_path: Path) -> None:
     spent = {(line["editor"], line["strength"]): line["evaluations"] for line in lines}
     assert spent["nothing", ""] == "0.0" and spent["dds", "6"] == "24.0"
     assert (spent["sds", "3"], spent["dds_auto_mask", "3"]) == ("6.0", "52.0")
-    # Of 5 steps t0 = 0.6 takes 3: two rows each, or four with a source, or three with a way up.
+    # Of 5 steps a strength of 0.6 takes 3: two rows each, four with a source, three with a way up.
     used = [spent[name, "0.6"] for name in ("sdedit_sde", "cycle_sde", "ddim_inversion")]
     assert used == ["6.0", "12.0", "9.0"]
     # With 1 as the source's scale its side is not asked without the prompt.
@@ -152,7 +152,7 @@ def test_every_strength_is_measured_of_the_first_scenes_and_seeds_alone(run, mon
         frontier(lines, *others)
 
     monkeypatch.setattr(pictures, "frontier", kept)
-    settled = ("editors=[sdedit_sde]", "task=cat2lion", "n=2", "t0=[0.2,0.6]", "seeds=[0,1]")
+    settled = ("editors=[sdedit_sde]", "task=cat2lion", "n=2", "strength=[0.2,0.6]", "seeds=[0,1]")
 
     def counts(*arguments: str) -> dict[str, str]:
         lines = table(run(*settled, "batch_size=1", *arguments).folder / "table.csv")
@@ -167,8 +167,8 @@ def test_every_strength_is_measured_of_the_first_scenes_and_seeds_alone(run, mon
 def test_over_another_strength_an_editor_is_otherwise_that_of_the_table(run) -> None:
     varied = "sweep=[dds.guidance,cycle_sde.guidance]", "sweep_values=[1,2]", "sweep_default=2"
     iterations = "iterations=[3,5]", "iterations_main=3"
-    t0 = "t0=[0.4,0.9]", "t0_main=0.4", "sampler_steps=10"
-    done = run("editors=[dds,cycle_sde]", *varied, "task=cat2lion", "n=1", *iterations, *t0)
+    strength = "strength=[0.4,0.9]", "strength_main=0.4", "sampler_steps=10"
+    done = run("editors=[dds,cycle_sde]", *varied, "task=cat2lion", "n=1", *iterations, *strength)
     lines = [line for line in table(done.folder / "table.csv") if line["edit"] == "all"]
     # Rows of the network: at guidance 1 the empty prompt is not asked.
     assert [(line["editor"], line["strength"], line["evaluations"]) for line in lines] == [
@@ -256,10 +256,13 @@ def test_piebenchs_border_is_left_out_of_the_measures_and_not_told_to_editors() 
         (("n=0",), "n: 0 is not allowed; give a whole number of at least 1, or null"),
         (("n=null",), "n: null is not allowed for critters; give a whole number of at least 1"),
         (("setting=long",), "setting: 'long' is not allowed; give one of full, quick"),
-        (("t0=[0]",), "t0: [0] is not allowed; give a number of at most 1 above 0, or a list"),
+        (
+            ("strength=[0]",),
+            "strength: [0] is not allowed; give a number of at most 1 above 0, or a list",
+        ),
         (("iterations=[0]",), "iterations: [0] is not allowed; give a whole number of at least 1"),
         (("threshold=1",), "threshold: 1 is not allowed; give a number above 0 and below 1"),
-        (("t0=[0.5,0.9]",), "t0_main: 0.6 is not allowed; give one of [0.5, 0.9]"),
+        (("strength=[0.5,0.9]",), "strength_main: 0.6 is not allowed; give one of [0.5, 0.9]"),
         (("judge=nowhere",), "judge: 'nowhere' holds no judge; give 'pocket', a folder that"),
         (("clip=nowhere",), "clip: 'nowhere' holds no CLIP; give pocket, or a folder"),
         (("dino=nowhere",), "dino: 'nowhere' holds no ViT"),

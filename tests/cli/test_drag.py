@@ -75,7 +75,7 @@ def test_without_arguments_a_critter_is_dragged(run) -> None:
 
 
 def test_an_own_picture_with_points_and_mask(run) -> None:
-    done = run(*OWN, "mask=mask.png", "t0=0.5", "drag_step=2", "use_lora=false")
+    done = run(*OWN, "mask=mask.png", "strength=0.5", "drag_step=2", "use_lora=false")
     found = result(done.folder)
     assert {path.name for path in done.folder.iterdir()} == FILES
     assert "lora" not in found and "LoRA" not in done.err
@@ -96,14 +96,14 @@ def test_an_own_picture_with_points_and_mask(run) -> None:
 
 
 def test_a_lora_is_trained_once_and_reused(run, tmp_path) -> None:
-    first = run(*OWN, "t0=0.6", "paths.suffix=-a")
-    again = run(*OWN, "t0=0.6", "paths.suffix=-b")
+    first = run(*OWN, "strength=0.6", "paths.suffix=-a")
+    again = run(*OWN, "strength=0.6", "paths.suffix=-b")
     assert result(again.folder)["lora"]["reused"] and "reusing" in again.err
     assert result(again.folder)["lora"]["file"] == result(first.folder)["lora"]["file"]
     pictures = [(done.folder / "dragged.png").read_bytes() for done in (first, again)]
     assert pictures[0] == pictures[1]
     assert len(list((tmp_path / "outputs" / "loras").glob("*.safetensors"))) == 1
-    other = run(*OWN, "t0=0.6", "lora_high=0.5", "paths.suffix=-c")
+    other = run(*OWN, "strength=0.6", "lora_high=0.5", "paths.suffix=-c")
     assert result(other.folder)["lora"]["reused"]
     assert (other.folder / "dragged.png").read_bytes() != pictures[0]
 
@@ -113,7 +113,7 @@ def test_an_items_folder_and_every_way_to_drag(run) -> None:
     ways = [(s, "simultaneous") for s in ("cycle_sde", "sde", "ode")] + [("sde", "sequential")]
     for sampler, order in ways:
         settings = f"sampler={sampler}", f"order={order}", f"paths.suffix=-{sampler}-{order}"
-        done = run("item=bench/bear", "use_lora=false", "guidance_t0=1", *settings)
+        done = run("item=bench/bear", "use_lora=false", "guidance_scale_end=1", *settings)
         found = result(done.folder)
         assert found["name"] == "bear" and found["prompt"] == WORDS["prompt"]
         assert found["handles"] == [[[2, 2], [6, 2]]] and not found["everything_editable"]
@@ -196,8 +196,8 @@ def test_a_real_photograph_from_command_to_pictures(run, pocket) -> None:
         (("item=bench/bear", OWN[0]), "image: 'cat.png' does not go with item"),
         (("item=bench/bear", OWN[2]), "points: [[8, 8, 24, 8], [10, 20, 11, 21]] does not go"),
         (("item=bench",), "item: 'bench' is not whole; wanted are"),
-        (("t0=0",), "t0: 0 is not allowed; give a number of at most 1 above 0"),
-        (("t0=1.01",), "t0: 1.01 is not allowed; give a number of at most 1 above 0"),
+        (("strength=0",), "strength: 0 is not allowed; give a number of at most 1 above 0"),
+        (("strength=1.01",), "strength: 1.01 is not allowed; give a number of at most 1 above 0"),
         (("steps=0",), "steps: 0 is not allowed; give a whole number of at least 1"),
         (("steps=1001",), "steps: 1001 is not allowed; give 1 to 1000"),
         (("lora.lr=-1",), "lora.lr: -1 is not allowed; give a number above 0"),
@@ -209,7 +209,7 @@ def test_a_real_photograph_from_command_to_pictures(run, pocket) -> None:
         (("beta=1.5",), "beta: 1.5 is not allowed; give a number from 0 to 1"),
         (("alpha=0",), "alpha: 0 is not allowed; give a number above 0"),
         (("drag_step=0",), "drag_step: 0 is not allowed; give a number above 0"),
-        (("guidance=high",), "guidance: 'high' is not allowed; give a number of at least 0"),
+        (("guidance_scale=high",), "guidance: 'high' is not allowed; give a number of at least 0"),
         (("lora_low=-1",), "lora_low: -1 is not allowed; give a number of at least 0"),
         (("use_lora=maybe",), "use_lora: 'maybe' is not allowed; give true or false"),
         (("kind=tail",), "kind: 'tail' is not allowed; give one of head, accessory, ear"),

@@ -116,8 +116,10 @@ def test_critters_from_command_to_table_and_again(run, tmp_path: Path) -> None:
     assert other.sentence.startswith(
         "error: features.ensemble: 2 is not allowed here: what is in"
     ) and other.sentence.endswith("was made with 1; give that, another out, or remove the folder")
-    typed_key = run("kinds=[head,ear]", "use_lora=false", "t0=0.4")
-    assert typed_key.sentence.startswith("error: t0: 0.4 is not allowed here")  # not drag.t0
+    typed_key = run("kinds=[head,ear]", "use_lora=false", "strength=0.4")
+    assert typed_key.sentence.startswith(
+        "error: strength: 0.4 is not allowed here"
+    )  # not drag.strength
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == there
 
 
@@ -176,8 +178,8 @@ def test_settings_typed_beside_have_folders_of_their_own(typed) -> None:
     more = typed(main, *common, "n=2")
     assert more.folder == first and "1 of 2 items are finished already" in more.err
     assert first.name == "critters-cycle_sde-seed0" and first.parent.parent.name == "drag_bench"
-    other = typed(main, *common, "n=1", "t0=0.4").folder
-    assert other.name == first.name and other != first and "t0=0.4" in other.parent.name
+    other = typed(main, *common, "n=1", "strength=0.4").folder
+    assert other.name == first.name and other != first and "strength=0.4" in other.parent.name
 
 
 def test_distances_in_another_teachers_features(run, tmp_path: Path) -> None:
@@ -266,7 +268,7 @@ def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
         (("split=dev",), "split: 'dev' is not allowed; give one of train, val, test"),
         (("size=30",), "size: 30 is not allowed; give one side, a multiple of 4"),
         (("threads=0",), "threads: 0 is not allowed; give a whole number of at least 1"),
-        (("t0=0",), "t0: 0 is not allowed; give a number of at most 1 above 0"),
+        (("strength=0",), "strength: 0 is not allowed; give a number of at most 1 above 0"),
         (("steps=1001",), "steps: 1001 is not allowed; give 1 to 1000"),
         (("steps=0",), "steps: 0 is not allowed; give a whole number of at least 1"),
         (("sampler=ddim",), "sampler: 'ddim' is not allowed; give one of cycle_sde, sde, ode"),
@@ -274,7 +276,7 @@ def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
         (("features.t=1000",), "features.t: 1000 is not allowed; give 0 to 999, which this"),
         (("features.teacher=nowhere",), "features.teacher: 'nowhere' holds no model_index.json"),
         (("lora_high=-1",), "lora_high: -1 is not allowed; give a number of at least 0"),
-        (("features.noises=2",), "features.noises: no such key"),
+        (("features.num_noise=2",), "features.noises: no such key"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

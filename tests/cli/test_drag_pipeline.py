@@ -31,7 +31,7 @@ def picture(tmp_path) -> str:
 
 @pytest.mark.parametrize("use_lora", [False, True])
 def test_command_and_python_give_the_same_bits(typed, pipe, picture, use_lora: bool) -> None:
-    more = ["steps=4", "t0=0.5", "radius=1", "drag_step=4", "lora.steps=2", "lora.rank=2"]
+    more = ["steps=4", "strength=0.5", "radius=1", "drag_step=4", "lora.steps=2", "lora.rank=2"]
     told = [f"image={picture}", f"prompt={PROMPT}", f"points={POINTS}", f"use_lora={use_lora}"]
     folder = typed(main, *told, *more, "seed=3").folder
     out = pipe(
@@ -86,5 +86,5 @@ def test_the_command_too_takes_a_picture_of_any_size(typed, tmp_path) -> None:
     path = tmp_path / "odd.png"
     render(scenes("val", 1, species="cat")[0], 64).resize((37, 45)).save(path)
     told = [f"image={path}", "prompt=a cat", f"points={POINTS}", "use_lora=false"]
-    folder = typed(main, *told, "steps=4", "t0=0.5", "radius=1").folder
+    folder = typed(main, *told, "steps=4", "strength=0.5", "radius=1").folder
     assert Image.open(folder / "dragged.png").size == (37, 45)

@@ -58,7 +58,7 @@ def test_without_arguments_critters_are_edited(run) -> None:
     assert result["metrics"] == metrics
     assert result["evaluations"] == 4 * 4 * 2  # two branches, with and without prompt, two steps
     assert result["config"]["steps"] == 2 and result["config"]["editor"]["steps"] == 2
-    assert result["config"]["guidance"] == 3.0  # the pocket teacher's own
+    assert result["config"]["guidance_scale"] == 3.0  # the pocket teacher's own
     assert "cat" in result["items"][0]["source"] and "lion" in result["items"][0]["target"]
     assert len(table(folder / "rows.csv")) == 4
     # source, edit, difference, truth
@@ -204,14 +204,14 @@ def test_timesteps_by_name(run, name) -> None:
         (("inversion",), 4 * 2),
         (("inversion", "sampler=ode"), (1 + 2) * 2),
         (("sdedit", "sampler=sde"), 2 * 2),
-        (("inpaint", "mask=scene", "t0"), 2 * 4),
+        (("inpaint", "mask=scene", "strength"), 2 * 4),
         (("diffedit",), 4 * 2 + 4 * 10),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_every_editor_from_command_to_pictures(run, editor, rows) -> None:
-    settings = ["t0=0.5"] if "t0" not in editor else []
-    arguments = [argument for argument in editor[1:] if argument != "t0"]
+    settings = ["strength=0.5"] if "strength" not in editor else []
+    arguments = [argument for argument in editor[1:] if argument != "strength"]
     done = run(f"editor={editor[0]}", *arguments, *settings, "steps=4", "n=2", "animation=true")
     result = json.loads((done.folder / "result.json").read_text())
     assert result["evaluations"] == 2 * rows
@@ -246,12 +246,12 @@ def test_an_empty_mask_holds_nothing_back_and_that_is_said(run, tmp_path, editor
 
 def test_that_no_mask_is_found_is_said(run) -> None:
     same = "prompt.source=a cat", "prompt.target=a cat"
-    done = run("image=photos/cat0.png", *same, "mask=auto", "automask.noises=1")
+    done = run("image=photos/cat0.png", *same, "mask=auto", "automask.num_noise=1")
     assert "mask: none was found for 'cat0', which stays as it is" in done.err
 
 
 def test_dds_in_a_mask_that_it_finds(run) -> None:
-    folder = run("n=2", "mask=auto", "automask.threshold=0.9", "automask.noises=1").folder
+    folder = run("n=2", "mask=auto", "automask.threshold=0.9", "automask.num_noise=1").folder
     result = json.loads((folder / "result.json").read_text())
     assert all(0 < item["mask_share"] < 0.5 for item in result["items"])
     # source, edit, difference, mask, truth
@@ -259,8 +259,8 @@ def test_dds_in_a_mask_that_it_finds(run) -> None:
 
 
 def test_the_scenes_own_mask(run) -> None:
-    free = run("n=2", "paths.suffix=-free", "guidance=50").folder
-    held = run("n=2", "paths.suffix=-held", "guidance=50", "mask=scene").folder
+    free = run("n=2", "paths.suffix=-free", "guidance_scale=50").folder
+    held = run("n=2", "paths.suffix=-held", "guidance_scale=50", "mask=scene").folder
     moved = [float(table(folder / "trajectory.csv")[-1]["distance"]) for folder in (free, held)]
     assert 0 < moved[1] < moved[0]
 
@@ -281,7 +281,7 @@ def test_sizes_as_told(run, tmp_path) -> None:
 def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
     folder = run("teacher=sd15", f"teacher.path={pocket / 'teacher'}", "n=1").folder
     config = json.loads((folder / "result.json").read_text())["config"]
-    assert (config["lr"], config["guidance"]) == (0.0488, 7.5)
+    assert (config["lr"], config["guidance_scale"]) == (0.0488, 7.5)
     assert config["editor"]["timesteps"]["t_min"] == 50
     assert config["automask"]["threshold"] == 0.5
 
@@ -373,7 +373,7 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
             "eta: 1 is not what editor=flowedit is; leave it out, or give editor=path_delta",
         ),
         (
-            (*IMAGE, "prompt.negative=snow", "guidance=1"),
+            (*IMAGE, "prompt.negative=snow", "guidance_scale=1"),
             "prompt.negative: 'snow' would not be looked at, for this editor guides by no scale",
         ),
         (("prompt.negative=[a,b]",), "prompt.negative: ['a', 'b'] is a list, which goes with im"),
@@ -384,7 +384,7 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
         ),
         ((*IMAGE, "teacher.variant=fp8"), "teacher.path: '"),
         (("editor=sdedit", "lr=0.1"), "lr: no such key; allowed here are"),
-        (("editor=sdedit", "t0=1.5"), "t0: 1.5 is not allowed; give a number of at"),
+        (("editor=sdedit", "strength=1.5"), "strength: 1.5 is not allowed; give a number of at"),
         (("editor=sdedit", "sampler=cycle_sde"), "sampler: 'cycle_sde' is not allowed; give one"),
         (
             ("editor=sdeedit",),
@@ -396,7 +396,7 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
         (("automask.threshold=2",), "automask.threshold: 2 is not allowed; give a number"),
         (("steps=0",), "steps: 0 is not allowed; give a whole number of at least 1"),
         (("steps=true",), "steps: True is not allowed; give a whole number of at least 1"),
-        (("guidance=nan",), "guidance: nan is not allowed; give a number of at least 0"),
+        (("guidance_scale=nan",), "guidance: nan is not allowed; give a number of at least 0"),
         (("t_min=-1",), "t_min: -1 is not allowed; give a whole number of at least 0"),
         (("t_max=1001",), "t_max: 1001 is not allowed; give a whole number from 1 to 1000"),
         (("steps=-3",), "steps: -3 is not allowed; give a whole number of at least 1"),

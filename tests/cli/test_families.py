@@ -36,7 +36,7 @@ def sdxl(tmp_path_factory) -> str:
 
 
 @pytest.mark.parametrize(
-    ("made", "teacher", "guidance"),
+    ("made", "teacher", "guidance_scale"),
     [
         (("family=sdxl",), "sdxl", 5.0),
         (("family=sd3", "t5=true"), "sd35", 4.5),
@@ -44,13 +44,15 @@ def sdxl(tmp_path_factory) -> str:
         (("family=aura_flow",), "aura_flow", 3.5),
     ],
 )
-def test_random_weights_are_written_and_edit(typed, tmp_path, made, teacher, guidance) -> None:
+def test_random_weights_are_written_and_edit(
+    typed, tmp_path, made, teacher, guidance_scale
+) -> None:
     folder = tmp_path / "made"
     assert typed(make_random_sd, *made, f"folder={folder}", teacher=False).folder == folder
     few = ("steps=1", "n=1", "task=cat2lion")
     done = typed(edit, f"teacher={teacher}", f"teacher.path={folder}", *few)
     result = json.loads((done.folder / "result.json").read_text())
-    assert result["config"]["guidance"] == guidance  # the family's own
+    assert result["config"]["guidance_scale"] == guidance_scale  # the family's own
     assert len(list((done.folder / "edited").iterdir())) == 1
 
 
@@ -58,7 +60,7 @@ def test_auto_is_the_family_of_the_folder(typed, sd3) -> None:
     done = typed(edit, "teacher=auto", f"teacher.path={sd3}", "steps=1", "n=1", "task=cat2lion")
     config = json.loads((done.folder / "result.json").read_text())["config"]
     assert config["teacher"]["_target_"].endswith("StableDiffusion3Teacher.load")
-    assert config["guidance"] == 4.5
+    assert config["guidance_scale"] == 4.5
 
 
 def test_another_family_is_refused_in_one_sentence(typed, sd3) -> None:
@@ -97,7 +99,7 @@ def test_a_single_file_edits(typed, tmp_path) -> None:
     done = typed(edit, *teacher, f"teacher.config={folder}", *few)
     config = json.loads((done.folder / "result.json").read_text())["config"]
     assert config["teacher"]["config"] == str(folder)
-    assert config["guidance"] == 7.5
+    assert config["guidance_scale"] == 7.5
     again = f"teacher.vae={folder}", f"teacher.config={folder}", "teacher.lora=[a.safetensors:0.5]"
     done = typed(edit, *teacher, *again, *few)
     assert "teacher.lora: 'a.safetensors' is no file" in done.sentence

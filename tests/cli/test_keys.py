@@ -8,17 +8,17 @@ from i2i_dds.errors import UserError
 SDSL2, SDEDIT = "i2i_dds.scores.sds_l2.SDSL2", "i2i_dds.editing.sdedit.SDEdit"
 CONFIG = {
     "steps": "${teacher.presets.sdedit.steps}",
-    "strength": 0.5,
-    "t0": "${strength}",
+    "far": 0.5,
+    "strength": "${far}",
     "score": {"_target_": SDSL2, "lambda_l2": 0.1},
     "editor": {
         "_target_": SDEDIT,
         "sampler": "sde",
         "steps": "${..steps}",
-        "t0": "${t0}",
-        "guidance": "${tenth:${guidance}}",
+        "strength": "${strength}",
+        "guidance_scale": "${tenth:${guidance_scale}}",
     },
-    "guidance": 3.0,
+    "guidance_scale": 3.0,
     "zero_shot": {
         "_target_": "i2i_dds.editing.latent_optimization.LatentOptimization",
         "score": "${..score}",
@@ -34,8 +34,8 @@ CONFIG = {
     [
         ("editor.sampler", "editor.sampler"),  # its own value
         ("editor.steps", "steps"),  # which is a preset, and no key that a user types
-        ("editor.t0", "strength"),  # a chain
-        ("editor.guidance", "editor.guidance"),  # not another's value, but made of it
+        ("editor.strength", "far"),  # a chain
+        ("editor.guidance_scale", "editor.guidance_scale"),  # not another's value, but made of it
         ("zero_shot.lr", "zero_shot.lr"),
         ("zero_shot.score.lambda_l2", "score.lambda_l2"),  # a whole node is another's
         ("callbacks.shown.editor.score.lambda_l2", "score.lambda_l2"),
@@ -52,7 +52,7 @@ def test_typed_key_follows_references(key: str, typed: str | None) -> None:
     ("changed", "node", "message"),
     [
         ("steps=0", "editor", "steps: 0 is not allowed; give a whole number of at least 1"),
-        ("strength=2", "editor", "strength: 2 is not allowed; give"),
+        ("far=2", "editor", "far: 2 is not allowed; give"),
         ("editor.sampler=x", "editor", "editor.sampler: 'x' is not allowed; give one of sde, ode"),
         ("score.lambda_l2=-1", "score", "score.lambda_l2: -1 is not allowed; give"),
         ("score.lambda_l2=-1", "zero_shot", "score.lambda_l2: -1 is not allowed; give"),
@@ -60,7 +60,7 @@ def test_typed_key_follows_references(key: str, typed: str | None) -> None:
     ],
 )
 def test_a_refused_argument_is_named_by_its_key(changed: str, node: str, message: str) -> None:
-    cfg = OmegaConf.create({**CONFIG, "editor": {**CONFIG["editor"], "guidance": 1.0}})
+    cfg = OmegaConf.create({**CONFIG, "editor": {**CONFIG["editor"], "guidance_scale": 1.0}})
     cfg.merge_with_dotlist([changed])
     before = OmegaConf.to_container(cfg, resolve=False)
     with pytest.raises(UserError) as caught:

@@ -92,7 +92,7 @@ def test_other_teachers_take_the_papers_numbers(run, pocket) -> None:
         (("lora.targets=[nothing]",), "lora.targets: ['nothing'] match no layer"),
         (("seed=-1",), "seed: -1 is not allowed; give a whole number of at least 0"),
         (("sample_steps=1001",), "sample_steps: 1001 is not allowed; give 1 to 1000"),
-        (("t0=2",), "t0: 2 is not allowed; give a number of at most 1 above 0"),
+        (("strength=2",), "strength: 2 is not allowed; give a number of at most 1 above 0"),
         (("rnak=4",), "rnak: no such key (did you mean 'rank'?)"),
         (("lora=none",), "lora: 'none' is not among its choices; give one of default"),
     ],

@@ -14,7 +14,7 @@ from i2i_dds.research.studies.students import call_runs
 DESCENTS = {
     "bad_direction": ["SDS", "SDS, guidance 1", "DDS"],
     "iterations": ["DDS", "DDS, early stop", "SDS"],
-    "guidance": ["guidance 1", "guidance 2", "guidance 3", "guidance 5", "guidance 7.5"],
+    "guidance_scale": ["guidance 1", "guidance 2", "guidance 3", "guidance 5", "guidance 7.5"],
     "optimizer": ["plain descent", "momentum 0.9", "Adam, step 0.01", "Adam, step 0.03"],
     "prompts": ["right", "empty", "another scene"],
     "timesteps": ["uniform", "descending", "stratified", "low variance"],
@@ -177,7 +177,7 @@ def test_inpainting_has_a_row_for_each_hole_sampler_and_number_of_steps(run_samp
 
 
 def test_translation_gives_each_editor_the_samplers_it_knows(run_samplers):
-    folder = run_samplers("study=translation", "n=2", "steps=2", "t0=[0.5,1.0]").folder
+    folder = run_samplers("study=translation", "n=2", "steps=2", "strength=[0.5,1.0]").folder
     rows = table(folder)
     assert [(row["editor"], row["sampler"]) for row in rows[::2]] == [
         ("sdedit", "sde"), ("sdedit", "ode"),
@@ -194,14 +194,14 @@ def test_translation_gives_each_editor_the_samplers_it_knows(run_samplers):
 
 def test_dragging_varies_one_setting_at_a_time(run_samplers):
     settings = ("n=2", "n_sensitivity=1", "steps=4", "use_lora=false", "kinds=[head]")
-    values = {"radius": "[1,2]", "t0": "[0.5]", "alpha": "[]", "beta": "[]"}
+    values = {"radius": "[1,2]", "strength": "[0.5]", "alpha": "[]", "beta": "[]"}
     values |= {"drag_step": "[]", "steps": "[]"}
     varied = [f"sensitivity.{key}={value}" for key, value in values.items()]
     folder = run_samplers("study=dragging", *settings, *varied).folder
     rows = table(folder)
     assert [(row["varied"], row["value"], row["n"]) for row in rows] == [
         ("sampler", "cycle_sde", "2"), ("sampler", "sde", "2"), ("sampler", "ode", "2"),
-        ("radius", "1", "1"), ("radius", "2", "1"), ("t0", "0.5", "1"),
+        ("radius", "1", "1"), ("radius", "2", "1"), ("strength", "0.5", "1"),
     ]  # fmt: skip
     assert all(row["outside_equal"] == "1.0" for row in rows)
     assert Image.open(folder / "dragging.png").width > 400
@@ -212,7 +212,7 @@ def test_dragging_varies_one_setting_at_a_time(run_samplers):
     [
         (("study=inpainting", "samplers=[cycle_sde]"), "samplers: ['cycle_sde'] is not allowed"),
         (("study=inpainting", "ratios=[0]"), "ratios: [0] is not allowed; give a number"),
-        (("study=translation", "t0=[1.5]"), "t0: [1.5] is not allowed"),
+        (("study=translation", "strength=[1.5]"), "strength: [1.5] is not allowed"),
         (("study=translation", "samplers=cycle_sde", "editors=sdedit"), "samplers: sdedit has no"),
         (
             ("study=dragging", "+sensitivity.color=[1]", "use_lora=false"),

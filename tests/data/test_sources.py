@@ -89,7 +89,7 @@ def test_teacher_samples_do_not_depend_on_the_batch_size() -> None:
     teacher = GaussianMixtureTeacher(means.expand(2, 3, 2, 2), torch.full((2,), 0.01))
     prompts = [("0", None), ("1", {"species": "cat"}), ("0", None)]
     small, large = (
-        list(teacher_samples(teacher, prompts, 5, 2, steps=10, guidance=1.0, batch_size=size))
+        list(teacher_samples(teacher, prompts, 5, 2, steps=10, guidance_scale=1.0, batch_size=size))
         for size in (2, 8)
     )
     for a, b in zip(small, large, strict=True):

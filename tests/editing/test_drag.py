@@ -11,7 +11,7 @@ from i2i_dds.editing.interface import EditBatch, finish
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 
-QUICK = Drag(steps=5, t0=0.6, radius=1, drag_step=1)
+QUICK = Drag(steps=5, strength=0.6, radius=1, drag_step=1)
 HANDLES = [((1, 1), (3, 1))]
 
 
@@ -82,7 +82,15 @@ def test_an_exact_teacher_carries_a_thing_to_its_target(sampler):
     teacher = GaussianMixtureTeacher(means, 0.3 * torch.ones(side * side, dtype=torch.float64))
     start, end = (2, 3), (6, 5)
     z = means[start[1] * side + start[0]][None] + 0.3 * torch.randn(1, 1, side, side)
-    drag = Drag(sampler, steps=40, t0=0.6, radius=1, drag_step=2, guidance=1, guidance_t0=1)
+    drag = Drag(
+        sampler,
+        steps=40,
+        strength=0.6,
+        radius=1,
+        drag_step=2,
+        guidance_scale=1,
+        guidance_scale_end=1,
+    )
     batch = EditBatch(z, *[teacher.embed([""])] * 2, item_generators(0, [0]))
     dragged = finish(drag(teacher, batch, [(start, end)])).z[0, 0]
     assert (dragged > height / 2).nonzero().tolist() == [[end[1], end[0]]]
@@ -101,7 +109,7 @@ def test_guidance_grows_from_the_clean_end_to_t0():
         ({"radius": -1}, "radius: -1 is not allowed; give a whole number of at least 0"),
         ({"beta": 1.1}, "beta: 1.1 is not allowed; give a number from 0 to 1"),
         ({"drag_step": 0}, "drag_step: 0 is not allowed; give a number above 0"),
-        ({"t0": 0}, "t0: 0 is not allowed"),
+        ({"strength": 0}, "strength: 0 is not allowed"),
         ({"steps": 0}, "steps: 0 is not allowed"),
     ],
 )

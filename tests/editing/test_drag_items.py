@@ -11,7 +11,7 @@ from i2i_dds.editing.drag_items import DragRequest, cell_mask, cells_of, drag_it
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.errors import UserError
 
-DRAG = Drag(steps=4, t0=0.5, radius=1, drag_step=1)
+DRAG = Drag(steps=4, strength=0.5, radius=1, drag_step=1)
 
 
 @pytest.fixture

@@ -203,7 +203,7 @@ def miss(settings: dict, exact: Callable[[float], float], steps: int) -> float:
     teacher = GaussianMixtureTeacher(means, spreads, process=FLOW)
     z = STD * randn(item_generators(1, range(2)), (4, 1, 1), torch.float64)
     texts, chance = (teacher.embed(["0"]), teacher.embed(["1"])), item_generators(0, range(2))
-    editor = PathDelta(steps=steps, t0=0.75, guidance=1.0, guidance_src=None)
+    editor = PathDelta(steps=steps, strength=0.75, guidance_scale=1.0, guidance_scale_src=None)
     moved = finish(replace(editor, **settings)(teacher, EditBatch(z, *texts, chance))).z - z
     start = FLOW.sigma_at(FLOW.pairs(steps, 0.75)[0][0])
     return (moved - exact(start) * SHIFT).abs().max().item()

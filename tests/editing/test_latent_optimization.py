@@ -46,7 +46,7 @@ def test_other_prompts_do_not(tiny, batch_of):
 def test_dds_moves_towards_the_target_on_the_exact_teacher(analytic, batch_of):
     batch = batch_of(analytic, "0", "1")
     batch = replace(batch, z_src=analytic.means[:1].repeat(2, 1, 1, 1))
-    z = finish(LatentOptimization(steps=200, lr=0.05, guidance=1.0)(analytic, batch)).z
+    z = finish(LatentOptimization(steps=200, lr=0.05, guidance_scale=1.0)(analytic, batch)).z
     before = (batch.z_src - analytic.means[1]).flatten(1).norm(dim=1)
     assert ((z - analytic.means[1]).flatten(1).norm(dim=1) < 0.1 * before).all()
 
@@ -144,7 +144,7 @@ def test_the_score_is_given_both_sides_by_their_names(analytic, batch_of):
         asked.append(inputs)
         return pull(teacher, inputs)
 
-    steps = list(LatentOptimization(score, steps=2, lr=0.5, guidance=4.0)(analytic, batch))
+    steps = list(LatentOptimization(score, steps=2, lr=0.5, guidance_scale=4.0)(analytic, batch))
     for inputs, z, done in zip(asked, (batch.z_src, steps[0].z), steps, strict=True):
         assert torch.equal(inputs.z_tgt, z) and torch.equal(inputs.z_src, batch.z_src)
         assert inputs.text_tgt.equal(batch.text_tgt).all()

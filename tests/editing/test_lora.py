@@ -182,7 +182,7 @@ def test_cycle_sde_returns_the_source_to_the_bit(tiny, file, x) -> None:
     pairs = tiny.process.pairs(4, 0.75)
     path = forward_path(tiny.process, z, pairs, item_generators(0, [0]))
     with LoraTeacher(tiny, file, CosineScale()) as learned:
-        *_, last = cycle(learned, path[0], path, text, text, pairs, guidance=3.0)
+        *_, last = cycle(learned, path[0], path, text, text, pairs, guidance_scale=3.0)
     assert torch.equal(last.y, z)
 
 

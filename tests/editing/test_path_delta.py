@@ -66,25 +66,25 @@ def velocity(teacher, z_flow, t: int, text, scale: float) -> torch.Tensor:
 def flowedit(teacher, batch: EditBatch, editor: PathDelta, n_min: int = 0) -> torch.Tensor:
     """Algorithm 1 of Kulikov et al.: Z_FE, n_avg draws each, and n_min steps of Z^tar alone."""
     x_src, z_fe = batch.z_src, batch.z_src.clone()
-    pairs = teacher.process.pairs(editor.steps, editor.t0)
+    pairs = teacher.process.pairs(editor.steps, editor.strength)
     n_max = len(pairs)
     for i, (t, t_next) in zip(range(n_max, 0, -1), pairs, strict=True):
         s, s_next = time(teacher, t), time(teacher, t_next)
         if i > n_min:
-            draws = randn(batch.generators, (editor.noises, 4, 3, 3), torch.float64).unbind(1)
+            draws = randn(batch.generators, (editor.num_noise, 4, 3, 3), torch.float64).unbind(1)
             v_delta = torch.zeros_like(z_fe)
             for n in draws:
                 z_src = (1 - s) * x_src + s * n
                 z_tar = z_fe + z_src - x_src
-                v_tar = velocity(teacher, z_tar, t, batch.text_tgt, editor.guidance)
-                v_src = velocity(teacher, z_src, t, batch.text_src, editor.guidance_src)
+                v_tar = velocity(teacher, z_tar, t, batch.text_tgt, editor.guidance_scale)
+                v_src = velocity(teacher, z_src, t, batch.text_src, editor.guidance_scale_src)
                 v_delta += (v_tar - v_src) / len(draws)
             z_fe = z_fe + (s_next - s) * v_delta
             continue
         if i == n_min:
             n = randn(batch.generators, (4, 3, 3), torch.float64)
             z_tar = z_fe + ((1 - s) * x_src + s * n) - x_src
-        v_tar = velocity(teacher, z_tar, t, batch.text_tgt, editor.guidance)
+        v_tar = velocity(teacher, z_tar, t, batch.text_tgt, editor.guidance_scale)
         z_tar = z_tar + (s_next - s) * v_tar
     return z_tar if n_min else z_fe
 
@@ -94,18 +94,18 @@ def drfs(teacher, batch: EditBatch, editor: PathDelta, lr: list[float]) -> torch
     x_src, x_tgt = batch.z_src, batch.z_src.clone()
     total = editor.steps
     for k, (t, _) in enumerate(teacher.process.pairs(total)):
-        if total - k > len(teacher.process.pairs(total, editor.t0)):
+        if total - k > len(teacher.process.pairs(total, editor.strength)):
             continue
         s = time(teacher, t)
         eta = editor.shift * k / total
         c = eta * s
-        draws = randn(batch.generators, (editor.noises, 4, 3, 3), torch.float64).unbind(1)
+        draws = randn(batch.generators, (editor.num_noise, 4, 3, 3), torch.float64).unbind(1)
         delta = torch.zeros_like(x_tgt)
         for n in draws:
             src_t = (1 - s) * x_src + s * n
             tgt_t = (1 - s) * x_tgt + s * n + c * (x_tgt - x_src)
-            v_tgt = velocity(teacher, tgt_t, t, batch.text_tgt, editor.guidance)
-            v_src = velocity(teacher, src_t, t, batch.text_src, editor.guidance_src)
+            v_tgt = velocity(teacher, tgt_t, t, batch.text_tgt, editor.guidance_scale)
+            v_src = velocity(teacher, src_t, t, batch.text_src, editor.guidance_scale_src)
             delta += (v_tgt - v_src) / len(draws)
         grad = delta + (1 - eta) * (x_tgt - x_src)
         x_tgt = x_tgt - lr[k] * grad
@@ -148,11 +148,11 @@ def solved_noise(teacher, batch: EditBatch, editor: PathDelta, xs, last: bool) -
     path). At the last step there is no noise: y ends at its mean, plus what the source is off
     its own where ``last``.
     """
-    pairs = teacher.process.pairs(editor.steps, editor.t0)
+    pairs = teacher.process.pairs(editor.steps, editor.strength)
     y = xs[0]
     for i, (t, t_prev) in enumerate(pairs):
-        mean_x, std = ddpm(teacher, xs[i], t, t_prev, batch.text_src, editor.guidance_src)
-        mean_y, _ = ddpm(teacher, y, t, t_prev, batch.text_tgt, editor.guidance)
+        mean_x, std = ddpm(teacher, xs[i], t, t_prev, batch.text_src, editor.guidance_scale_src)
+        mean_y, _ = ddpm(teacher, y, t, t_prev, batch.text_tgt, editor.guidance_scale)
         if t_prev == CLEAN:
             return mean_y + (xs[-1] - mean_x if last else 0)
         z = (xs[i + 1] - mean_x) / std
@@ -160,10 +160,10 @@ def solved_noise(teacher, batch: EditBatch, editor: PathDelta, xs, last: bool) -
     raise AssertionError("no last step")
 
 
-@pytest.mark.parametrize("noises", [1, 3])
-@pytest.mark.parametrize("guidance_src", [1.5, 5.5])
-def test_by_default_it_is_the_published_flowedit(teacher, batch, noises, guidance_src):
-    editor = FlowEdit("fresh", 10, 0.7, 5.5, guidance_src, noises)
+@pytest.mark.parametrize("num_noise", [1, 3])
+@pytest.mark.parametrize("guidance_scale_src", [1.5, 5.5])
+def test_by_default_it_is_the_published_flowedit(teacher, batch, num_noise, guidance_scale_src):
+    editor = FlowEdit("fresh", 10, 0.7, 5.5, guidance_scale_src, num_noise)
     expected = flowedit(teacher, anew(batch), editor)
     torch.testing.assert_close(edited(editor, teacher, batch), expected, atol=1e-9, rtol=1e-9)
 
@@ -182,10 +182,10 @@ def test_both_processes_are_tried(teacher, request):
 
 
 @pytest.mark.parametrize("lr", ["hump", "flow", 0.03])
-@pytest.mark.parametrize("noises", [1, 2])
-@pytest.mark.parametrize("t0", [0.7, 1.0])
-def test_with_a_growing_shift_it_is_the_published_drfs(teacher, batch, lr, noises, t0):
-    editor = PathDelta("fresh", 10, t0, 5.5, 1.5, noises, shift=0.8, lr=lr)
+@pytest.mark.parametrize("num_noise", [1, 2])
+@pytest.mark.parametrize("strength", [0.7, 1.0])
+def test_with_a_growing_shift_it_is_the_published_drfs(teacher, batch, lr, num_noise, strength):
+    editor = PathDelta("fresh", 10, strength, 5.5, 1.5, num_noise, shift=0.8, lr=lr)
     times = [time(teacher, t) for t, _ in teacher.process.pairs(10)]
     if lr == "hump":
         rates = hump(times)
@@ -210,7 +210,7 @@ def test_without_a_shift_drfs_is_descent_on_dds(teacher, batch):
         score=DDS(velocity_units),
         steps=len(pairs),
         lr=0.05,
-        guidance=3.0,
+        guidance_scale=3.0,
         timesteps=lambda step, steps, generators: torch.full((2,), pairs[step][0]),
         generators=item_generators(0, range(2)),
     )
@@ -242,7 +242,7 @@ def test_flowedit_is_dds_at_descending_t_with_a_weight(teacher, batch):
         score=DDS(weight),
         steps=len(pairs),
         lr=1.0,
-        guidance=3.0,
+        guidance_scale=3.0,
         timesteps=lambda step, steps, generators: torch.full((2,), pairs[step][0]),
         generators=item_generators(0, range(2)),
     )
@@ -250,11 +250,11 @@ def test_flowedit_is_dds_at_descending_t_with_a_weight(teacher, batch):
     torch.testing.assert_close(found, last.z, atol=1e-10, rtol=1e-10)
 
 
-@pytest.mark.parametrize("guidance_src", [1.5, 3.0])
+@pytest.mark.parametrize("guidance_scale_src", [1.5, 3.0])
 def test_at_eta_one_it_is_edit_friendly_inversion_but_for_the_last_mean(
-    teacher, batch, guidance_src
+    teacher, batch, guidance_scale_src
 ):
-    editor = PathDelta("fresh", 10, 0.7, 3.0, guidance_src, eta=1.0)
+    editor = PathDelta("fresh", 10, 0.7, 3.0, guidance_scale_src, eta=1.0)
     xs, fresh = [], anew(batch)
     for t, _ in teacher.process.pairs(10, 0.7):
         eps = randn(fresh.generators, (4, 3, 3), torch.float64)
@@ -265,20 +265,20 @@ def test_at_eta_one_it_is_edit_friendly_inversion_but_for_the_last_mean(
     expected = solved_noise(teacher, batch, editor, xs, last=True)
     torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
     t, _ = teacher.process.pairs(10)[-1]
-    mean, _ = ddpm(teacher, xs[-2], t, CLEAN, batch.text_src, guidance_src)
+    mean, _ = ddpm(teacher, xs[-2], t, CLEAN, batch.text_src, guidance_scale_src)
     as_published = solved_noise(teacher, batch, editor, xs, last=False)
     torch.testing.assert_close(found - as_published, batch.z_src - mean, atol=1e-9, rtol=1e-9)
 
 
-@pytest.mark.parametrize("guidance_src", [1.5, 3.0])
-def test_beside_a_recorded_path_it_is_cycle_sde(teacher, batch, guidance_src):
-    editor = PathDelta("path", 10, 0.7, 3.0, guidance_src, eta=1.0)
+@pytest.mark.parametrize("guidance_scale_src", [1.5, 3.0])
+def test_beside_a_recorded_path_it_is_cycle_sde(teacher, batch, guidance_scale_src):
+    editor = PathDelta("path", 10, 0.7, 3.0, guidance_scale_src, eta=1.0)
     pairs = teacher.process.pairs(10, 0.7)
     path = forward_path(teacher.process, batch.z_src, pairs, anew(batch).generators)
     expected = solved_noise(teacher, batch, editor, path, last=True)
     found = edited(editor, teacher, batch)
     torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
-    if guidance_src == 3.0:
+    if guidance_scale_src == 3.0:
         assert torch.equal(found, edited(Inversion("cycle_sde", 10, 0.7, 3.0), teacher, batch))
 
 
@@ -286,7 +286,7 @@ def test_beside_a_recorded_path_it_is_cycle_sde(teacher, batch, guidance_src):
     "settings",
     [
         {},
-        {"noise": "one", "noises": 2},
+        {"noise": "one", "num_noise": 2},
         {"noise": "path", "eta": 1.0},
         {"eta": 1.0},
         {"shift": 1.0},
@@ -295,7 +295,7 @@ def test_beside_a_recorded_path_it_is_cycle_sde(teacher, batch, guidance_src):
 )
 def test_a_matched_pair_stays_as_it_is_to_the_bit(teacher, batch, settings):
     same = replace(batch, text_tgt=batch.text_src)
-    editor = PathDelta(steps=10, t0=1.0, guidance=3.0, guidance_src=None)
+    editor = PathDelta(steps=10, strength=1.0, guidance_scale=3.0, guidance_scale_src=None)
     assert torch.equal(edited(replace(editor, **settings), teacher, same), batch.z_src)
 
 
@@ -312,7 +312,7 @@ def test_the_same_noise_can_serve_all_steps(teacher, batch):
     ("settings", "message"),
     [
         ({"noise": "old"}, "noise: 'old' is not allowed; give one of fresh, one, path"),
-        ({"noise": "path", "noises": 2}, "noise: 'path' goes with one draw"),
+        ({"noise": "path", "num_noise": 2}, "noise: 'path' goes with one draw"),
         ({"noise": "path", "shift": 0.5}, "noise: 'path' goes with .* no shift"),
         ({"shift": 1.5}, "shift: 1.5 is not allowed; give a number from 0 to 1, or null"),
         ({"shift": 0.5, "eta": 1.0}, "shift: 0.5 takes no step of a sampler"),
@@ -321,7 +321,7 @@ def test_the_same_noise_can_serve_all_steps(teacher, batch):
             r"lr: 'humps' is not allowed \(did you mean 'hump'\?\); give a number ab",
         ),
         ({"lr": 0}, "lr: 0 is not allowed"),
-        ({"t_free": 0.66}, "t_free: 0.66 is not allowed; give less than t0, 0.66"),
+        ({"t_free": 0.66}, "t_free: 0.66 is not allowed; give less than strength, 0.66"),
         ({"eta": 2}, "eta: 2 is not allowed"),
     ],
 )

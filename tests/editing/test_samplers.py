@@ -88,7 +88,7 @@ def test_every_editor_is_led_away_from_a_negative_prompt(tiny, batch_of, editor)
 
 def test_the_mask_is_found_beside_a_negative_prompt(tiny, batch_of):
     batch = batch_of(tiny, "a cat", "a lion", side=4)
-    finder = AutoMask(noises=2)
+    finder = AutoMask(num_noise=2)
     plain = finder(tiny, replace(batch, generators=item_generators(0, range(2))))
     led = finder(
         tiny,
@@ -151,7 +151,7 @@ def test_the_found_mask_is_where_the_prompts_disagree():
     teacher = GaussianMixtureTeacher(torch.stack([source, target]), torch.tensor([0.3, 0.3]))
     z, same = source[None].repeat(2, 1, 1, 1), teacher.embed(["0"])
     batch = EditBatch(z, same, teacher.embed(["1"]), item_generators(0, range(2)))
-    found = AutoMask(guidance=1.0, clip=20.0)(teacher, batch)
+    found = AutoMask(guidance_scale=1.0, clip=20.0)(teacher, batch)
     assert torch.equal(found.mask, (target != 0).to(z).expand(2, 1, 4, 4))
     assert found.strength.amin() == 0 and found.strength.amax() == 1
     agreed = AutoMask()(teacher, replace(batch, text_tgt=same))
@@ -164,11 +164,14 @@ def test_the_found_mask_is_where_the_prompts_disagree():
         (lambda: Inversion(sampler="ddim"), "sampler: 'ddim' is not allowed; give one of cycle"),
         (lambda: SDEdit(sampler="cycle_sde"), "sampler: 'cycle_sde' is not allowed; give one of s"),
         (lambda: Inpaint(sampler="cycle_sde"), "sampler: 'cycle_sde' is not allowed"),
-        (lambda: SDEdit(t0=0), "t0: 0 is not allowed; give a number of at most 1 above 0"),
-        (lambda: Inversion(t0=1.2), "t0: 1.2 is not allowed"),
+        (
+            lambda: SDEdit(strength=0),
+            "strength: 0 is not allowed; give a number of at most 1 above 0",
+        ),
+        (lambda: Inversion(strength=1.2), "strength: 1.2 is not allowed"),
         (lambda: Inversion(steps=0), "steps: 0 is not allowed; give a whole number of at least 1"),
         (lambda: AutoMask(threshold=1), "threshold: 1 is not allowed; give a number"),
-        (lambda: AutoMask(noises=0), "noises: 0 is not allowed"),
+        (lambda: AutoMask(num_noise=0), "num_noise: 0 is not allowed"),
     ],
 )
 def test_settings_that_make_no_run_are_refused(make, message):

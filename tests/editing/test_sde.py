@@ -135,8 +135,8 @@ def test_the_delta_is_the_papers_solved_noise(analytic, eta):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5])
-def test_nothing_edited_comes_back_bit_for_bit(tiny, dtype, guidance):
+@pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 7.5])
+def test_nothing_edited_comes_back_bit_for_bit(tiny, dtype, guidance_scale):
     parts = {name: deepcopy(getattr(tiny, name)) for name in ("vae", "text_encoder", "unet")}
     tiny = StableDiffusionTeacher(
         **parts, tokenizer=tiny.tokenizer, process=tiny.process, device="cpu", dtype=dtype
@@ -145,7 +145,7 @@ def test_nothing_edited_comes_back_bit_for_bit(tiny, dtype, guidance):
     z = double(3, 4, 4, 4).to(dtype)
     text = tiny.embed(["a cat", "a dog", ""])
     path = forward_path(SCHEDULE, z, pairs, item_generators(0, range(3)))
-    for i, done in enumerate(cycle(tiny, path[0], path, text, text, pairs, guidance)):
+    for i, done in enumerate(cycle(tiny, path[0], path, text, text, pairs, guidance_scale)):
         assert torch.equal(done.y, path[i + 1])
     assert i == 3 and torch.equal(done.y, z)
     edited = last(cycle(tiny, path[0], path, text, tiny.embed(["a lion"]), pairs, 7.5))
@@ -200,7 +200,7 @@ def test_dds_from_high_t_to_low_with_gamma_is_edit_friendly_inversion(analytic):
             score=DDS(gamma),
             steps=len(pairs),
             lr=1.0,
-            guidance=3.0,
+            guidance_scale=3.0,
             timesteps=descending,
             generators=item_generators(0, range(2)),
         )

@@ -26,10 +26,10 @@ def test_features_are_the_mean_of_single_passes(teacher, x):
     text, t = teacher.embed(["a cat"]), 100
     got = unet_features(teacher, x[:1], text, item_generators(0, ["a"]), t, 0, ensemble=3)
     z = teacher.encode(x[:1])
-    noises = randn(item_generators(0, ["a"]), (3, *z.shape[1:]))[0]
+    num_noise = randn(item_generators(0, ["a"]), (3, *z.shape[1:]))[0]
     caught = []
     hook = teacher.unet.up_blocks[0].register_forward_hook(lambda m, i, o: caught.append(o))
-    for eps in noises:
+    for eps in num_noise:
         z_t = teacher.process.mix(z, eps[None], t)
         teacher.unet(z_t, t, encoder_hidden_states=text.embeddings)
     hook.remove()

@@ -65,8 +65,8 @@ def test_the_command_and_python_make_the_same_bits(
     command = np.asarray(Image.open(run / "edited" / "cat.png"))
     assert np.array_equal(np.asarray(out.images[0]), command)
     config = json.loads((run / "result.json").read_text())["config"]
-    preset = presets_for("sd15")[EDITORS[editor][0]]["guidance"]
-    assert config["guidance"] == out.settings["guidance"] == preset
+    preset = presets_for("sd15")[EDITORS[editor][0]]["guidance_scale"]
+    assert config["guidance_scale"] == out.settings["guidance_scale"] == preset
 
 
 @pytest.mark.parametrize("teacher", ["pocket", "sd15", "sd21"])

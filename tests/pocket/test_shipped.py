@@ -94,7 +94,7 @@ def test_a_cat_becomes_a_lion_and_the_backdrop_stays(teacher, judge) -> None:
     tasks = TaskSet([Task("cat2lion", {"cat": "lion"}, source=cat, target=lion)])
     scenes = [SceneEdits(tasks, "val", 6)[i] for i in range(6)]
     items = [EditItem(s["key"], s["key"], s["image"], s["source"], s["target"]) for s in scenes]
-    editor = LatentOptimization(steps=40, lr=0.15, guidance=3.0)
+    editor = LatentOptimization(steps=40, lr=0.15, guidance_scale=3.0)
     (edited,) = edit_items(editor, teacher, items, seed=0, batch_size=6)
     rows = Evaluator(tasks, teacher, judge)(collate(scenes), edited.x)
     found = Evaluation(tuple(rows)).metrics()

@@ -63,7 +63,7 @@ def test_diffusers_draws_what_our_adapter_draws(pretraining):
         output_type="pt",
     ).images
     teacher = StableDiffusionTeacher.load(folder, device="cpu")
-    ours = sample(teacher, [prompt], item_generators(0, [0]), steps=6, guidance=4.0)
+    ours = sample(teacher, [prompt], item_generators(0, [0]), steps=6, guidance_scale=4.0)
     assert (theirs * 2 - 1 - ours).abs().max() < 1e-3
 
 

@@ -15,7 +15,7 @@ from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.sds import SDS
 from i2i_dds.teacher.interface import Teacher
 
-EDITOR = LatentOptimization(lr=0.05, guidance=1.0)
+EDITOR = LatentOptimization(lr=0.05, guidance_scale=1.0)
 
 
 def test_a_trace_is_the_descent_it_looks_at(make_data):
@@ -24,7 +24,7 @@ def test_a_trace_is_the_descent_it_looks_at(make_data):
     assert [numbers["iteration"] for numbers, _ in found] == [0, 2, 5]
     texts = data.embed(["0", "1"]), data.embed(["2", "2"])
     batch = EditBatch(data.z, *texts, item_generators(0, ["a", "b"]))
-    shorter = finish(LatentOptimization(steps=2, lr=0.05, guidance=1.0)(data.teacher, batch))
+    shorter = finish(LatentOptimization(steps=2, lr=0.05, guidance_scale=1.0)(data.teacher, batch))
     assert torch.equal(found[0][1], data.z) and torch.equal(found[1][1], shorter.z)
     numbers = found[1][0]
     assert numbers["drift"] == pytest.approx((shorter.z - data.z).square().mean().sqrt().item())
@@ -40,7 +40,7 @@ def test_gradient_norm_is_the_root_mean_square_of_the_last_step(make_data):
 
 def test_items_that_stopped_stay_and_their_steps_are_counted(make_data):
     stop = LatentOptimization(
-        lr=0.05, guidance=1.0, stop=lambda done: torch.tensor([True, done.step >= 2])
+        lr=0.05, guidance_scale=1.0, stop=lambda done: torch.tensor([True, done.step >= 2])
     )
     (early, z3), (late, z9) = trace(Variant(stop), make_data(), [3, 9])
     assert torch.equal(z3, z9) and early["steps_taken"] == late["steps_taken"] == (1 + 3) / 2

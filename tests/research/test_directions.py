@@ -44,7 +44,7 @@ def test_cosine_by_hand(make_data):
 
 
 def test_norms_are_root_mean_squares_and_of_a_matched_pair_the_delta_has_none(make_data):
-    editor = LatentOptimization(lr=0.05, guidance=1.0)
+    editor = LatentOptimization(lr=0.05, guidance_scale=1.0)
     data = make_data(source=("0", "1"), target=("0", "1"))
     rows = list(norms(data, editor, [0, 2], [300], 3))
     assert [(row["iteration"], row["score"]) for row in rows] == [

@@ -86,11 +86,11 @@ def test_between_gaussians_of_one_spread_the_noise_does_not_matter(exact):
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("guidance", [1.0, 3.0, torch.tensor([1.0, 3.0, 7.5])])
-def test_a_matched_pair_is_zero_to_the_bit(exact, guidance):
+@pytest.mark.parametrize("guidance_scale", [1.0, 3.0, torch.tensor([1.0, 3.0, 7.5])])
+def test_a_matched_pair_is_zero_to_the_bit(exact, guidance_scale):
     text = exact.embed(["0", "1", "2"])
     same = asked(exact, z_src=Z.clone(), text_tgt=text, text_src=text.clone())
-    grad = IDS()(exact, replace(same, guidance_scale=guidance))
+    grad = IDS()(exact, replace(same, guidance_scale=guidance_scale))
     assert torch.equal(grad, torch.zeros_like(Z))
 
 

@@ -42,12 +42,12 @@ def alpha_sigma(teacher):
     return abar.sqrt(), (1 - abar).sqrt()
 
 
-@pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5, torch.tensor([1.0, 3.0, 7.5])])
-def test_dds_is_zero_for_a_matched_pair(teacher, guidance):
+@pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 7.5, torch.tensor([1.0, 3.0, 7.5])])
+def test_dds_is_zero_for_a_matched_pair(teacher, guidance_scale):
     text = teacher.embed(["0", "1", "2"])
-    grad = DDS()(teacher, inputs(text, text.clone(), guidance, z_src=Z.clone()))
+    grad = DDS()(teacher, inputs(text, text.clone(), guidance_scale, z_src=Z.clone()))
     assert torch.equal(grad, torch.zeros_like(Z))
-    sds = SDS()(teacher, inputs(text, text, guidance, z_src=Z))
+    sds = SDS()(teacher, inputs(text, text, guidance_scale, z_src=Z))
     assert sds.abs().max() > 0.1
 
 
@@ -152,8 +152,8 @@ def mixture_noise(teacher, z_t, weights):
     return -sigma * score
 
 
-@pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5])
-def test_closed_form_of_a_mixture_by_autograd_of_its_log_density(teacher, guidance):
+@pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 7.5])
+def test_closed_form_of_a_mixture_by_autograd_of_its_log_density(teacher, guidance_scale):
     alpha, sigma = alpha_sigma(teacher)
     everything, only = [0.2, 0.5, 0.3], {"0,2": [0.2, 0.0, 0.3], "1": [0.0, 0.5, 0.0]}
 
@@ -161,12 +161,12 @@ def test_closed_form_of_a_mixture_by_autograd_of_its_log_density(teacher, guidan
         z_t = alpha * z + sigma * EPS
         uncond = mixture_noise(teacher, z_t, everything)
         cond = mixture_noise(teacher, z_t, only[prompt])
-        return uncond + guidance * (cond - uncond)
+        return uncond + guidance_scale * (cond - uncond)
 
     tgt, src = teacher.embed(["0,2"]), teacher.embed(["1"])
-    sds = SDS()(teacher, inputs(tgt, src, guidance))
+    sds = SDS()(teacher, inputs(tgt, src, guidance_scale))
     torch.testing.assert_close(sds, guided(Z, "0,2") - EPS, atol=1e-9, rtol=1e-9)
-    dds = DDS()(teacher, inputs(tgt, src, guidance))
+    dds = DDS()(teacher, inputs(tgt, src, guidance_scale))
     expected = guided(Z, "0,2") - guided(Z_SRC, "1")
     torch.testing.assert_close(dds, expected, atol=1e-9, rtol=1e-9)
 

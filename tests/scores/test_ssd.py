@@ -67,9 +67,9 @@ def test_ssd_is_the_sum_of_the_authors_code(exact):
     torch.testing.assert_close(found, 2 * grad, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("guidance", [1.0, 3.0, torch.tensor([1.0, 3.0, 7.5])])
-def test_ssd_is_dds_where_the_source_has_no_prompt(exact, guidance):
-    inputs = asked(exact, source="", guidance_scale=guidance)
+@pytest.mark.parametrize("guidance_scale", [1.0, 3.0, torch.tensor([1.0, 3.0, 7.5])])
+def test_ssd_is_dds_where_the_source_has_no_prompt(exact, guidance_scale):
+    inputs = asked(exact, source="", guidance_scale=guidance_scale)
     before = exact.nfe
     found = SSD(weight=sigma2)(exact, inputs)
     assert exact.nfe - before == 3 * 3

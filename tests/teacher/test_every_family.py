@@ -43,9 +43,9 @@ def test_the_delta_of_a_matched_pair_is_zero_to_the_bit(made):
     z = torch.randn(2, teacher.latent_channels, 8, 8)
     text, other = teacher.embed(["a cat", "a dog"]), teacher.embed(["a lion", "a dog"])
     inputs = {"z_tgt": z, "z_src": z, "text_src": text, "t": T, "eps": torch.randn_like(z)}
-    for guidance in (1.0, 5.0):
+    for guidance_scale in (1.0, 5.0):
         matched, changed = (
-            DDS()(teacher, ScoreInput(**inputs, text_tgt=target, guidance_scale=guidance))
+            DDS()(teacher, ScoreInput(**inputs, text_tgt=target, guidance_scale=guidance_scale))
             for target in (text, other)
         )
         assert not matched.any()

@@ -122,8 +122,8 @@ def test_the_prompt_is_what_diffusers_makes_of_it(dev):
 def test_the_distilled_guidance_is_told(dev, schnell):
     z = latents()
 
-    def eps(folder, guidance):
-        teacher = load(folder, distilled_guidance=guidance)
+    def eps(folder, guidance_scale):
+        teacher = load(folder, distilled_guidance=guidance_scale)
         return teacher.predict_noise(z, T, teacher.embed(["a cat", "a dog"]))
 
     assert not torch.equal(eps(dev, 1.0), eps(dev, 7.0))

@@ -37,11 +37,15 @@ def test_all_branches_share_one_pass(teacher, noisy):
     assert teacher.nfe == 8
 
 
-@pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5, torch.tensor([2.0, 5.0])])
-def test_each_branch_is_guided_by_hand(teacher, noisy, guidance):
+@pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 7.5, torch.tensor([2.0, 5.0])])
+def test_each_branch_is_guided_by_hand(teacher, noisy, guidance_scale):
     texts = [teacher.embed(["0", "1"]), teacher.embed(["1"])]
-    found = predict_guided(teacher, noisy, texts, T, guidance)
-    scale = guidance.reshape(2, 1, 1, 1) if isinstance(guidance, torch.Tensor) else guidance
+    found = predict_guided(teacher, noisy, texts, T, guidance_scale)
+    scale = (
+        guidance_scale.reshape(2, 1, 1, 1)
+        if isinstance(guidance_scale, torch.Tensor)
+        else guidance_scale
+    )
     for z_t, prompts, eps in zip(noisy, (["0", "1"], ["1", "1"]), found, strict=True):
         cond = teacher.predict_noise(z_t, T, teacher.embed(prompts))
         uncond = teacher.predict_noise(z_t, T, teacher.embed(["", ""]))
@@ -79,16 +83,16 @@ class Uneven(Counting):
         return eps + 1e-7 * torch.randn(eps.shape, dtype=eps.dtype)
 
 
-@pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5])
-def test_who_asks_the_same_twice_gets_one_answer_whatever_the_kernels_do(noisy, guidance):
+@pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 7.5])
+def test_who_asks_the_same_twice_gets_one_answer_whatever_the_kernels_do(noisy, guidance_scale):
     teacher = Uneven()
     z_t = noisy[0]
     other = torch.stack([z_t[0], noisy[1][1]])  # the second item asks something else
     texts = teacher.embed(["0", "1"])
-    first, second = predict_guided(teacher, [z_t, other], [texts, texts], T, guidance)
+    first, second = predict_guided(teacher, [z_t, other], [texts, texts], T, guidance_scale)
     assert torch.equal(first[0], second[0])
     assert not torch.equal(first[1], second[1])
     first, second = predict_guided(
-        teacher, [z_t, z_t], [texts, texts.take(torch.tensor([1, 0]))], T, guidance
+        teacher, [z_t, z_t], [texts, texts.take(torch.tensor([1, 0]))], T, guidance_scale
     )
     assert not torch.equal(first, second)

@@ -24,8 +24,8 @@ def test_the_index_tells_the_family(tiny_folder, tiny_sdxl_folder, tiny_sd3_fold
 
 def test_each_family_has_its_own_presets(tiny_folder, tiny_sd3_folder):
     sd, sd3 = (load_teacher(str(folder)).presets for folder in (tiny_folder, tiny_sd3_folder))
-    assert sd["zero_shot"]["guidance"] == 7.5
-    assert sd3["zero_shot"]["guidance"] == 4.5
+    assert sd["zero_shot"]["guidance_scale"] == 7.5
+    assert sd3["zero_shot"]["guidance_scale"] == 4.5
 
 
 def test_options_of_a_family_are_passed_on(tiny_sd3_t5_folder):
@@ -51,7 +51,7 @@ def test_the_second_pocket_is_known_by_its_name(tiny_sd3_folder, tmp_path, monke
     monkeypatch.setenv("I2I_DDS_POCKET", str(tmp_path))
     teacher = load_teacher("pocket_flow")
     assert type(teacher) is StableDiffusion3Teacher
-    assert teacher.presets["zero_shot"]["guidance"] == 3.0
+    assert teacher.presets["zero_shot"]["guidance_scale"] == 3.0
 
 
 def test_a_pocket_whose_weights_do_not_ship_says_how_they_are_made():

@@ -18,7 +18,7 @@ def teacher() -> GaussianMixtureTeacher:
 
 def test_samples_land_on_the_prompts_components(teacher: GaussianMixtureTeacher) -> None:
     prompts = ["0"] * 40 + ["1"] * 40 + ["2"] * 40
-    x = sample(teacher, prompts, item_generators(0, range(120)), 100, guidance=1.0, size=1)
+    x = sample(teacher, prompts, item_generators(0, range(120)), 100, guidance_scale=1.0, size=1)
     assert x.shape == (120, 3, 1, 1) and x.dtype == torch.float64
     for part, mean in zip(x.chunk(3), (-2.0, 0.5, 3.0), strict=True):
         # 120 draws of deviation 0.1: the mean within 4 standard errors, plus the solver's error.

@@ -126,7 +126,7 @@ def test_the_delta_is_the_closed_form_and_zero_for_a_matched_pair(teacher) -> No
 @TEACHERS
 def test_another_pooled_vector_alone_is_another_prompt(teacher) -> None:
     batch = batch_of(teacher, "1 0", "1 0.5")
-    z = finish(LatentOptimization(DDS(), steps=300, lr=0.2, guidance=1.0)(teacher, batch)).z
+    z = finish(LatentOptimization(DDS(), steps=300, lr=0.2, guidance_scale=1.0)(teacher, batch)).z
     torch.testing.assert_close(z, batch.z_src + 0.5, atol=1e-3, rtol=0)
 
 
@@ -134,13 +134,13 @@ def test_another_pooled_vector_alone_is_another_prompt(teacher) -> None:
 def test_the_ode_there_and_back_is_the_exact_map_between_gaussians(teacher) -> None:
     """``(z_t - alpha_t m) / sqrt(v_t)`` is constant along the ODE of a Gaussian."""
     batch = batch_of(teacher, "0 0", "1 0.5")
-    editor = Inversion("ode", steps=500, t0=0.6, guidance=1.0, guidance_up=1.0)
+    editor = Inversion("ode", steps=500, strength=0.6, guidance_scale=1.0, guidance_scale_up=1.0)
     z = finish(editor(teacher, batch)).z
     top = teacher.process.pairs(500, 0.6)[0][0]
     alpha, sigma = teacher.process.alpha_at(top), teacher.process.sigma_at(top)
     moved = 1.5 * (1 - STD * alpha / math.sqrt(alpha**2 * STD**2 + sigma**2))
     torch.testing.assert_close(z, batch.z_src + moved, atol=0.02, rtol=0)
-    back = Inversion("cycle_sde", steps=50, t0=0.6, guidance=1.0)
+    back = Inversion("cycle_sde", steps=50, strength=0.6, guidance_scale=1.0)
     same = batch_of(teacher, "1 0.5", "1 0.5")
     assert torch.equal(finish(back(teacher, same)).z, same.z_src)
 
@@ -168,8 +168,8 @@ def test_every_editor_edits_and_leaves_the_rest_alone(teacher, editor) -> None:
 @TEACHERS
 def test_a_mask_is_found_and_a_square_is_dragged(teacher) -> None:
     batch = batch_of(teacher, "0 0", "1 0.5")
-    assert AutoMask(noises=2)(teacher, batch).mask.shape == (2, 1, 8, 8)
-    drag = Drag(steps=10, t0=0.5, radius=1, drag_step=2.0)
+    assert AutoMask(num_noise=2)(teacher, batch).mask.shape == (2, 1, 8, 8)
+    drag = Drag(steps=10, strength=0.5, radius=1, drag_step=2.0)
     assert torch.isfinite(finish(drag(teacher, batch, [((2, 2), (5, 5))])).z).all()
 
 

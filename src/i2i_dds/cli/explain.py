@@ -136,6 +136,17 @@ def _likeness(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()
 
 
+RENAMED = {
+    "t0": "strength",
+    "guidance": "guidance_scale",
+    "guidance_t0": "guidance_scale_end",
+    "guidance_src": "guidance_scale_src",
+    "guidance_up": "guidance_scale_up",
+    "noises": "num_noise",
+}
+"""Last parts of keys that have another name now."""
+
+
 def _unknown_key(error: OmegaConfBaseException, root: Root | None) -> str:
     """Names the key that may have been meant, and the unknown key's neighbors that exist."""
     full_key, parent = str(error.full_key), error.parent_node
@@ -146,6 +157,9 @@ def _unknown_key(error: OmegaConfBaseException, root: Root | None) -> str:
     if not group and root is not None:
         known |= set(root.groups)
     here = [f"{group}.{name}" if group else name for name in sorted(known)]
+    now = RENAMED.get(full_key.rpartition(".")[2])
+    if now in known:
+        return f"{full_key}: no such key any more; give {group}{group and '.'}{now}=<value>"
     hint = meant(nearest_keys(full_key, parent._get_root(), here))
     allowed = f"allowed here are {', '.join(sorted(known))}" if known else f"{group} is one value"
     return f"{full_key}: no such key{hint}; {allowed}"

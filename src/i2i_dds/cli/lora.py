@@ -28,7 +28,7 @@ _RULES = {
     "split": choice("train", "val", "test"),
     "lora_dir": text(),
     "draws": integer(min=1),
-    "t0": number(above=0, max=1),
+    "strength": number(above=0, max=1),
     "sample_steps": integer(min=1),
 }
 
@@ -50,7 +50,7 @@ def main(cfg: DictConfig) -> Path:
     teacher = build(cfg, "teacher")
     subject = _subject(cfg, teacher)
     with called({"steps": "sample_steps"}):
-        end = max(1, teacher.process.pairs(cfg.sample_steps, cfg.t0)[0][0])
+        end = max(1, teacher.process.pairs(cfg.sample_steps, cfg.strength)[0][0])
     scale = replace(scale, t_end=end)
 
     with run_folder(run_dir()) as folder, typed_keys(cfg, "lora"):
@@ -70,7 +70,7 @@ def main(cfg: DictConfig) -> Path:
             scale,
             draws=cfg.draws,
             sample_steps=cfg.sample_steps,
-            t0=cfg.t0,
+            strength=cfg.strength,
             seed=cfg.seed,
         )
         write_lora_run(folder, subject, kept, learned, settings, resolved(cfg))

@@ -73,7 +73,7 @@ def _teacher(cfg: DictConfig, _: dict[str, str]) -> tuple[Iterable[Sample], int]
         seed=cfg.seed,
         size=cfg.size,
         steps=cfg.steps,
-        guidance=cfg.guidance,
+        guidance_scale=cfg.guidance_scale,
         batch_size=cfg.batch_size,
     )
     return samples, cfg.n

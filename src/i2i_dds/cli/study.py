@@ -15,7 +15,7 @@ from i2i_dds.cli.checks import check
 from i2i_dds.progress import notify, progress_bar
 from i2i_dds.research.studies.settings import STUDIES, Study, StudySettings
 
-_PRESETS = ("guidance", "lr", "t_min", "t_max")
+_PRESETS = ("guidance_scale", "lr", "t_min", "t_max")
 """Settings that the teacher's presets have, where a study leaves them open."""
 
 

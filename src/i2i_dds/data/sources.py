@@ -119,7 +119,7 @@ def teacher_samples(
     seed: int = 0,
     size: int = 64,
     steps: int = 30,
-    guidance: float = 4.0,
+    guidance_scale: float = 4.0,
     batch_size: int = 16,
 ) -> Iterator[Sample]:
     """Pictures that the teacher draws, as the DDS paper trains its network on.
@@ -130,7 +130,7 @@ def teacher_samples(
         seed: with a picture's number it makes its noise, whatever the batch size.
         size: side in pixels.
         steps: DDIM steps.
-        guidance: classifier-free guidance.
+        guidance_scale: classifier-free guidance.
         batch_size: pictures per network call.
     """
     if batch_size < 1:
@@ -139,7 +139,7 @@ def teacher_samples(
     while batch := list(islice(stream, batch_size)):
         numbers = range(first, first + len(batch))
         words = [text for text, _ in batch]
-        x = sample(teacher, words, item_generators(seed, numbers), steps, guidance, size)
+        x = sample(teacher, words, item_generators(seed, numbers), steps, guidance_scale, size)
         for number, picture, (text, scene) in zip(numbers, x, batch, strict=True):
             yield Sample(
                 key=f"teacher-{seed}-{number:07d}",

@@ -38,17 +38,17 @@ class AutoMask:
 
     Attributes:
         threshold: Least strength to be edited, in (0, 1).
-        noises: Noises to average over.
+        num_noise: Noises to average over.
         t: Noise level as a fraction of the timesteps, in (0, 1).
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
         clip: Strengths above this many times their mean count as that, so that a few cells do not
             set the scale.
     """
 
     threshold: float = checked(number(above=0, below=1), default=0.5)
-    noises: int = checked(integer(min=1), default=10)
+    num_noise: int = checked(integer(min=1), default=10)
     t: float = checked(number(above=0, below=1), default=0.5)
-    guidance: float = checked(number(min=0), default=7.5)
+    guidance_scale: float = checked(number(min=0), default=7.5)
     clip: float = checked(number(above=0), default=3.0)
 
     def __post_init__(self) -> None:
@@ -59,7 +59,7 @@ class AutoMask:
         """The masks of a batch; noise is drawn from its generators."""
         z, total = batch.z_src, torch.zeros_like(batch.z_src[:, :1])
         t = torch.full((len(z),), round(self.t * (len(teacher.process) - 1)), device=z.device)
-        for _ in range(self.noises):
+        for _ in range(self.num_noise):
             eps = randn(batch.generators, z.shape[1:], z.dtype, z.device)
             inputs = ScoreInput(
                 z_tgt=z,
@@ -68,7 +68,7 @@ class AutoMask:
                 text_src=batch.text_src,
                 t=t,
                 eps=eps,
-                guidance_scale=self.guidance,
+                guidance_scale=self.guidance_scale,
                 text_neg=batch.text_neg,
             )
             delta = guarded(DDS()(teacher, inputs))

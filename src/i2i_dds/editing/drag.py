@@ -1,6 +1,6 @@
 """SDE-Drag (Nie et al., ICLR 2024, section 4): copy and paste in noise, and let the SDE mend it.
 
-A drag of many cells goes in drag steps of a few. In each, the latent is carried up to t0 along a
+A drag of many cells goes in drag steps of a few. In each, the latent is carried up along a
 recorded path, the square round every handle is cut out and pasted one step nearer to its target,
 and the result is carried down beside the path. Outside the mask it is the path at every timestep.
 
@@ -31,26 +31,26 @@ class Drag:
     Attributes:
         sampler: "cycle_sde", the paper's; "sde", which draws fresh noise on the way down; "ode".
         order: "simultaneous" moves all handles in every drag step, "sequential" one after another.
-        steps: Of the whole way from noise to picture; ``t0 * steps`` of them are taken.
-        t0: How far up, in (0, 1].
+        steps: Of the whole way from noise to picture; ``strength * steps`` of them are taken.
+        strength: How far up, in (0, 1].
         radius: Of the square, in cells: 2 radius + 1 is its side.
         alpha: What the square is multiplied with where it is pasted.
         beta: What is left of it where it was, in [0, 1]; the rest is fresh noise.
         drag_step: Cells that a handle goes in one drag step, as nearly as their number allows.
-        guidance: Scale of classifier-free guidance at t = 0.
-        guidance_t0: Scale at t0; it is linear between.
+        guidance_scale: Scale of classifier-free guidance at t = 0.
+        guidance_scale_end: Scale at the top; it is linear between.
     """
 
     sampler: str = checked(choice("cycle_sde", "sde", "ode"), default="cycle_sde")
     order: str = checked(choice("simultaneous", "sequential"), default="simultaneous")
     steps: int = checked(integer(min=1), default=200)
-    t0: float = checked(number(above=0, max=1), default=0.6)
+    strength: float = checked(number(above=0, max=1), default=0.6)
     radius: int = checked(integer(min=0), default=5)
     alpha: float = checked(number(above=0), default=1.1)
     beta: float = checked(number(min=0, max=1), default=0.3)
     drag_step: float = checked(number(above=0), default=2.0)
-    guidance: float = checked(number(min=0), default=1.0)
-    guidance_t0: float = checked(number(min=0), default=3.0)
+    guidance_scale: float = checked(number(min=0), default=1.0)
+    guidance_scale_end: float = checked(number(min=0), default=3.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -72,7 +72,7 @@ class Drag:
         Yields:
             One :class:`EditStep` a reverse step, ``len(pairs)`` of them a drag step.
         """
-        pairs = teacher.process.pairs(self.steps, self.t0)
+        pairs = teacher.process.pairs(self.steps, self.strength)
         drags, z = self.moves(handles), batch.z_src
         for done_before, moves in enumerate(drags):
             path = self._up(teacher, z, batch, pairs)
@@ -91,7 +91,7 @@ class Drag:
     def _down(
         self, teacher: Teacher, y: Tensor, path: list[Tensor], batch: EditBatch, pairs: Pairs
     ) -> Iterator[SamplerStep]:
-        scale = LinearScale(self.guidance, self.guidance_t0, pairs[0][0])
+        scale = LinearScale(self.guidance_scale, self.guidance_scale_end, pairs[0][0])
         if self.sampler == "cycle_sde":
             return cycle(
                 teacher,
@@ -100,7 +100,7 @@ class Drag:
                 text_src=batch.text_tgt,
                 text_tgt=batch.text_tgt,
                 pairs=pairs,
-                guidance=scale,
+                guidance_scale=scale,
                 mask=batch.mask,
             )
         return denoise(
@@ -108,7 +108,7 @@ class Drag:
             y=y,
             text=batch.text_tgt,
             pairs=pairs,
-            guidance=scale,
+            guidance_scale=scale,
             eta=ETA[self.sampler],
             generators=batch.generators,
             path=path,

@@ -25,12 +25,12 @@ class Inpaint:
     Attributes:
         sampler: "sde", beside a forward path, or "ode", beside the picture under one noise.
         steps: From noise to picture.
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
     """
 
     sampler: str = checked(choice("sde", "ode"), default="sde")
     steps: int = checked(integer(min=1), default=50)
-    guidance: float = checked(number(min=0), default=7.5)
+    guidance_scale: float = checked(number(min=0), default=7.5)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -53,7 +53,7 @@ class Inpaint:
             y=y,
             text=batch.text_tgt,
             pairs=pairs,
-            guidance=self.guidance,
+            guidance_scale=self.guidance_scale,
             eta=ETA[self.sampler],
             generators=batch.generators,
             path=path,

@@ -15,7 +15,7 @@ from i2i_dds.teacher.interface import Teacher
 
 @dataclass(frozen=True)
 class Inversion:
-    """Up to t0 along a path that knows its way back, down under the target's prompt.
+    """Up along a path that knows its way back, down under the target's prompt.
 
     - "cycle_sde": up by the forward SDE, down beside that path by deltas (Nie et al., ICLR 2024;
       CycleDiffusion, Wu & De la Torre 2023, is the same without a mask). It is the path-delta
@@ -28,17 +28,17 @@ class Inversion:
 
     Attributes:
         sampler: See above.
-        steps: Of the whole way from noise to picture; ``t0 * steps`` of them are taken.
-        t0: How far up, in (0, 1].
-        guidance: Scale of classifier-free guidance on the way down; Cycle-SDE's source has it too.
-        guidance_up: Of the way up, "ode" only; above 1 it strays from the way back.
+        steps: Of the whole way from noise to picture; ``strength * steps`` of them are taken.
+        strength: How far up, in (0, 1].
+        guidance_scale: Of classifier-free guidance on the way down; Cycle-SDE's source has it too.
+        guidance_scale_up: Of the way up, "ode" only; above 1 it strays from the way back.
     """
 
     sampler: str = checked(choice("cycle_sde", "ode", "sde"), default="cycle_sde")
     steps: int = checked(integer(min=1), default=50)
-    t0: float = checked(number(above=0, max=1), default=0.6)
-    guidance: float = checked(number(min=0), default=7.5)
-    guidance_up: float = checked(number(min=0), default=1.0)
+    strength: float = checked(number(above=0, max=1), default=0.6)
+    guidance_scale: float = checked(number(min=0), default=7.5)
+    guidance_scale_up: float = checked(number(min=0), default=1.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -47,12 +47,17 @@ class Inversion:
         """Edits a batch, one step at a time."""
         if self.sampler == "cycle_sde":
             return PathDelta(
-                "path", self.steps, self.t0, self.guidance, guidance_src=None, eta=1.0
+                "path",
+                self.steps,
+                self.strength,
+                self.guidance_scale,
+                guidance_scale_src=None,
+                eta=1.0,
             )(teacher, batch)
-        pairs = teacher.process.pairs(self.steps, self.t0)
+        pairs = teacher.process.pairs(self.steps, self.strength)
         if self.sampler == "ode":
             path = invert(
-                teacher, batch.z_src, batch.text_src, pairs, self.guidance_up, batch.text_neg
+                teacher, batch.z_src, batch.text_src, pairs, self.guidance_scale_up, batch.text_neg
             )
         else:
             path = forward_path(teacher.process, batch.z_src, pairs, batch.generators)
@@ -61,7 +66,7 @@ class Inversion:
             y=path[0],
             text=batch.text_tgt,
             pairs=pairs,
-            guidance=self.guidance,
+            guidance_scale=self.guidance_scale,
             eta=ETA[self.sampler],
             generators=batch.generators,
             path=path,

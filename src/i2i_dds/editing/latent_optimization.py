@@ -40,7 +40,7 @@ def edit(
     score: Score,
     steps: int,
     lr: float,
-    guidance: float | Tensor,
+    guidance_scale: float | Tensor,
     timesteps: TimestepSampler,
     generators: Sequence[Generator],
     mask: Tensor | None = None,
@@ -58,7 +58,7 @@ def edit(
         score: DDS, SDS or another :class:`Score`.
         steps: Iterations, at least 1.
         lr: The step itself, whatever the resolution.
-        guidance: Scale of classifier-free guidance, one number or (B,).
+        guidance_scale: Scale of classifier-free guidance, one number or (B,).
         timesteps: Draws t.
         generators: One per item; t and eps come from it, so that an item's result does not depend
             on the batch it was in.
@@ -85,7 +85,7 @@ def edit(
             text_src=text_src,
             t=t,
             eps=eps,
-            guidance_scale=guidance,
+            guidance_scale=guidance_scale,
             text_neg=text_neg,
             descent=Descent(progress=step / max(1, steps - 1), memory=memory),
         )
@@ -118,7 +118,7 @@ class LatentOptimization:
         score: DDS, SDS or another :class:`Score`.
         steps: Iterations.
         lr: The step itself.
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
         timesteps: Draws t.
         optimizer: None is plain descent.
         stop: None runs all steps.
@@ -127,7 +127,7 @@ class LatentOptimization:
     score: Score = field(default_factory=DDS)
     steps: int = checked(integer(min=1), default=200)
     lr: float = checked(number(above=0), default=0.0488)
-    guidance: float = checked(number(min=0), default=7.5)
+    guidance_scale: float = checked(number(min=0), default=7.5)
     timesteps: TimestepSampler = field(default_factory=UniformTimesteps)
     optimizer: OptimizerFactory | None = None
     stop: Stop | None = None
@@ -145,7 +145,7 @@ class LatentOptimization:
             score=self.score,
             steps=self.steps,
             lr=self.lr,
-            guidance=self.guidance,
+            guidance_scale=self.guidance_scale,
             timesteps=self.timesteps,
             generators=batch.generators,
             mask=batch.mask,

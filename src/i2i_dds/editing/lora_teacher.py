@@ -35,7 +35,7 @@ class CosineScale:
     Attributes:
         high: Scale at t = 0.
         low: Scale from t_end on.
-        t_end: Timestep that the drag starts from: t0 of the schedule, 0.6 x 1000 in the paper.
+        t_end: Timestep that the drag starts from: the top of its way, 0.6 x 1000 in the paper.
     """
 
     high: float = checked(number(min=0), default=1.0)

@@ -49,12 +49,12 @@ class PathDelta:
     Attributes:
         noise: "fresh", drawn at every step; "one" for all steps; "path", those of the forward SDE,
             recorded before the first step.
-        steps: Of the whole way from noise to picture; ``t0 * steps`` of them are taken.
-        t0: How far up it begins, in (0, 1]; FlowEdit's n_max over its T.
-        guidance: Scale of classifier-free guidance of the target.
-        guidance_src: Of the source; None is the target's. Where both are equal, a matched pair
-            stays as it is, to the bit.
-        noises: Draws over which a step averages; FlowEdit's n_avg.
+        steps: Of the whole way from noise to picture; ``strength * steps`` of them are taken.
+        strength: How far up it begins, in (0, 1]; FlowEdit's n_max over its T.
+        guidance_scale: Scale of classifier-free guidance of the target.
+        guidance_scale_src: Of the source; None is the target's. Where both are equal, a matched
+            pair stays as it is, to the bit.
+        num_noise: Draws over which a step averages; FlowEdit's n_avg.
         eta: Of the sampler's steps, in [0, 1]: 0 is the ODE, 1 the SDE.
         shift: None takes the sampler's steps. A number in [0, 1] takes those of DRFS: 0 is DDS at
             descending t, and 1 without ``ramp`` FlowEdit.
@@ -62,15 +62,15 @@ class PathDelta:
         lr: Of DRFS: "flow", "hump" or a number, see
             :func:`i2i_dds.editing.delta_step.learning_rates`.
         t_free: Over this share of the way, its last, the target goes on alone, as SDEdit does;
-            FlowEdit's n_min over its T. Below ``t0``.
+            FlowEdit's n_min over its T. Below ``strength``.
     """
 
     noise: str = checked(choice("fresh", "one", "path"), default="fresh")
     steps: int = checked(integer(min=1), default=50)
-    t0: float = checked(number(above=0, max=1), default=0.66)
-    guidance: float = checked(number(min=0), default=13.5)
-    guidance_src: float | None = checked(optional(number(min=0)), default=3.5)
-    noises: int = checked(integer(min=1), default=1)
+    strength: float = checked(number(above=0, max=1), default=0.66)
+    guidance_scale: float = checked(number(min=0), default=13.5)
+    guidance_scale_src: float | None = checked(optional(number(min=0)), default=3.5)
+    num_noise: int = checked(integer(min=1), default=1)
     eta: float = checked(number(min=0, max=1), default=0.0)
     shift: float | None = checked(optional(number(min=0, max=1)), default=None)
     ramp: bool = checked(flag(), default=True)
@@ -86,7 +86,7 @@ class PathDelta:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.noise == "path" and (self.noises != 1 or self.shift is not None or self.t_free):
+        if self.noise == "path" and (self.num_noise != 1 or self.shift is not None or self.t_free):
             raise UserError(
                 "noise: 'path' goes with one draw (noises), no shift and no t_free; give fresh"
             )
@@ -94,12 +94,14 @@ class PathDelta:
             raise UserError(
                 f"shift: {self.shift} takes no step of a sampler; give eta and t_free of 0, or null"
             )
-        if self.t_free >= self.t0:
-            raise UserError(f"t_free: {self.t_free} is not allowed; give less than t0, {self.t0}")
+        if self.t_free >= self.strength:
+            raise UserError(
+                f"t_free: {self.t_free} is not allowed; give less than strength, {self.strength}"
+            )
 
     def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
         """Edits a batch, one step at a time."""
-        pairs = teacher.process.pairs(self.steps, self.t0)
+        pairs = teacher.process.pairs(self.steps, self.strength)
         run = self._beside_path if self.noise == "path" else self._beside_draws
         return edit_steps(batch, len(pairs), run(teacher, batch, pairs))
 
@@ -115,8 +117,8 @@ class PathDelta:
             text_src=batch.text_src,
             text_tgt=batch.text_tgt,
             pairs=pairs,
-            guidance=self.guidance,
-            guidance_src=self.guidance_src,
+            guidance_scale=self.guidance_scale,
+            guidance_scale_src=self.guidance_scale_src,
             eta=self.eta,
             mask=batch.mask,
             negative=batch.text_neg,
@@ -154,7 +156,7 @@ class PathDelta:
             y=path[0] + edit,
             text=batch.text_tgt,
             pairs=pairs,
-            guidance=self.guidance,
+            guidance_scale=self.guidance_scale,
             eta=self.eta,
             generators=batch.generators,
             path=path,
@@ -177,7 +179,7 @@ class PathDelta:
 
     def _draws(self, batch: EditBatch) -> list[Tensor]:
         z = batch.z_src
-        shape = (self.noises, *z.shape[1:])
+        shape = (self.num_noise, *z.shape[1:])
         return list(randn(batch.generators, shape, z.dtype, z.device).unbind(1))
 
     def _difference(
@@ -190,8 +192,8 @@ class PathDelta:
             (x + offset, x),
             (batch.text_tgt, batch.text_src),
             t,
-            self.guidance,
-            self.guidance_src,
+            self.guidance_scale,
+            self.guidance_scale_src,
             batch.text_neg,
         )
         return eps_y - eps_x

@@ -79,7 +79,7 @@ def invert(
     z: Tensor,
     text: Conditioning,
     pairs: Pairs,
-    guidance: Scale = 1.0,
+    guidance_scale: Scale = 1.0,
     negative: Conditioning | None = None,
 ) -> list[Tensor]:
     """DDIM inversion: the ODE run upwards (Song et al. 2021, section 4.3).
@@ -92,7 +92,7 @@ def invert(
         z: Clean latents, (B, C, h, w).
         text: What they show, of B rows or one.
         pairs: The run's steps, downwards.
-        guidance: Above 1 it strays from the path that leads back.
+        guidance_scale: Above 1 it strays from the path that leads back.
         negative: What guidance leads away from, of B rows or one; None is the empty prompt.
 
     Returns:
@@ -100,7 +100,7 @@ def invert(
     """
     path = [z]
     for t, t_prev in reversed(pairs):
-        (eps,) = _ask(teacher, [path[-1]], [text], t, guidance, negative)
+        (eps,) = _ask(teacher, [path[-1]], [text], t, guidance_scale, negative)
         step = DDIMCoefficients.of(teacher.process, t, t_prev, eta=0.0)
         path.append((path[-1] - step.coef_eps * eps) / step.coef_z)
     return path[::-1]
@@ -111,7 +111,7 @@ def denoise(
     y: Tensor,
     text: Conditioning,
     pairs: Pairs,
-    guidance: Scale,
+    guidance_scale: Scale,
     eta: float,
     generators: Sequence[Generator],
     path: Sequence[Tensor] | None = None,
@@ -125,7 +125,7 @@ def denoise(
         y: Latents at ``pairs[0][0]``, (B, C, h, w).
         text: What they shall show, of B rows or one.
         pairs: The steps, downwards.
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
         eta: 0 is the ODE, 1 the SDE.
         generators: One an item; they are not used when eta is 0.
         path: The source at every timestep; needed with a mask.
@@ -137,7 +137,7 @@ def denoise(
     """
     y = y if path is None else blend(y, path[0], mask)
     for i, (t, t_prev) in enumerate(pairs):
-        (eps,) = _ask(teacher, [y], [text], t, guidance, negative)
+        (eps,) = _ask(teacher, [y], [text], t, guidance_scale, negative)
         step = DDIMCoefficients.of(teacher.process, t, t_prev, eta)
         clean = DDIMCoefficients.of(teacher.process, t, CLEAN, eta).mean(y, eps)
         y = step.mean(y, eps)
@@ -155,12 +155,12 @@ def cycle(
     text_src: Conditioning,
     text_tgt: Conditioning,
     pairs: Pairs,
-    guidance: Scale,
+    guidance_scale: Scale,
     eta: float = 1.0,
     mask: Tensor | None = None,
     eps_src: Sequence[Tensor] | None = None,
     negative: Conditioning | None = None,
-    guidance_src: Scale | None = None,
+    guidance_scale_src: Scale | None = None,
 ) -> Iterator[SamplerStep]:
     """Cycle-SDE: carries y down beside the recorded path of its source, by deltas.
 
@@ -174,13 +174,13 @@ def cycle(
         text_src: What the source shows, of B rows or one.
         text_tgt: What y shall show, of B rows or one.
         pairs: The steps, downwards.
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
         eta: 1 is the paper's; 0 makes the delta of two ODEs.
         mask: (B or 1, 1, h, w) in [0, 1]; where it is 0, y is the path, to the bit.
         eps_src: What :func:`source_predictions` returned. The teacher is then asked about y alone,
             and the source comes back up to rounding.
         negative: What guidance leads away from, of B rows or one; None is the empty prompt.
-        guidance_src: Scale of the source's side; None is the other's.
+        guidance_scale_src: Scale of the source's side; None is the other's.
 
     Yields:
         One :class:`SamplerStep` a step.
@@ -189,9 +189,11 @@ def cycle(
     for i, (t, t_prev) in enumerate(pairs):
         if eps_src is None:
             noisy, texts = (y, path[i]), (text_tgt, text_src)
-            eps, eps_x = predict_pair(teacher, noisy, texts, t, guidance, guidance_src, negative)
+            eps, eps_x = predict_pair(
+                teacher, noisy, texts, t, guidance_scale, guidance_scale_src, negative
+            )
         else:
-            (eps,) = _ask(teacher, [y], [text_tgt], t, guidance, negative)
+            (eps,) = _ask(teacher, [y], [text_tgt], t, guidance_scale, negative)
             eps_x = eps_src[i]
         step = DDIMCoefficients.of(teacher.process, t, t_prev, eta)
         jump = DDIMCoefficients.of(teacher.process, t, CLEAN, eta).delta(y, path[i], eps, eps_x)
@@ -205,7 +207,7 @@ def source_predictions(
     path: Sequence[Tensor],
     text_src: Conditioning,
     pairs: Pairs,
-    guidance: Scale,
+    guidance_scale: Scale,
     rows: int = 64,
 ) -> list[Tensor]:
     """What the teacher says about the source at every timestep, in large batches.
@@ -217,7 +219,7 @@ def source_predictions(
         path: The source at every timestep, see :func:`forward_path`.
         text_src: What it shows, of B rows or one.
         pairs: The steps, downwards.
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
         rows: Latents a forward pass; with guidance the network sees twice as many.
 
     Returns:
@@ -231,7 +233,7 @@ def source_predictions(
         part = pairs[first : first + together]
         noisy = torch.cat([*path[first : first + len(part)]])
         times = torch.tensor([t for t, _ in part]).repeat_interleave(batch)
-        scales = [scale_at(guidance, t) for t, _ in part]
+        scales = [scale_at(guidance_scale, t) for t, _ in part]
         scale = scales[0]
         if len(set(scales)) > 1:
             scale = torch.tensor(scales).repeat_interleave(batch).to(noisy)
@@ -246,8 +248,8 @@ def predict_pair(
     noisy: tuple[Tensor, Tensor],
     texts: tuple[Conditioning, Conditioning],
     t: int,
-    guidance: Scale,
-    guidance_src: Scale | None = None,
+    guidance_scale: Scale,
+    guidance_scale_src: Scale | None = None,
     negative: Conditioning | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What the teacher says about both sides, in one forward pass where they have one scale.
@@ -257,15 +259,15 @@ def predict_pair(
         noisy: Latents at t, of the target and of the source, each (B, C, h, w).
         texts: What they shall show and what they show, of B rows or one.
         t: Timestep.
-        guidance: Scale of classifier-free guidance of the target.
-        guidance_src: Of the source; None is the target's.
+        guidance_scale: Scale of classifier-free guidance of the target.
+        guidance_scale_src: Of the source; None is the target's.
         negative: What guidance leads away from, of B rows or one; None is the empty prompt.
 
     Returns:
         ``eps_hat`` of the target and of the source, each (B, C, h, w).
     """
-    scale = scale_at(guidance, t)
-    scale_src = scale if guidance_src is None else scale_at(guidance_src, t)
+    scale = scale_at(guidance_scale, t)
+    scale_src = scale if guidance_scale_src is None else scale_at(guidance_scale_src, t)
     if scale == scale_src:
         eps, eps_src = _ask(teacher, noisy, texts, t, scale, negative)
         return eps, eps_src
@@ -283,9 +285,9 @@ def blend(y: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
     return torch.where(mask > 0, mixed, x)
 
 
-def scale_at(guidance: Scale, t: int) -> float:
+def scale_at(guidance_scale: Scale, t: int) -> float:
     """The scale of guidance at timestep t."""
-    return guidance(t) if callable(guidance) else guidance
+    return guidance_scale(t) if callable(guidance_scale) else guidance_scale
 
 
 def _ask(
@@ -293,8 +295,8 @@ def _ask(
     noisy: Sequence[Tensor],
     texts: Sequence[Conditioning],
     t: int,
-    guidance: Scale,
+    guidance_scale: Scale,
     negative: Conditioning | None = None,
 ) -> tuple[Tensor, ...]:
     times = torch.full((len(noisy[0]),), t, device=noisy[0].device)
-    return predict_guided(teacher, noisy, texts, times, scale_at(guidance, t), negative)
+    return predict_guided(teacher, noisy, texts, times, scale_at(guidance_scale, t), negative)

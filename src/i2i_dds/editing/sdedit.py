@@ -19,22 +19,22 @@ class SDEdit:
     Attributes:
         sampler: "sde", up by the forward SDE and down by the reverse one, or "ode", up by one noise
             and down by DDIM.
-        steps: Of the whole way from noise to picture; ``t0 * steps`` of them are taken.
-        t0: How far up, in (0, 1]: the larger, the more changes.
-        guidance: Scale of classifier-free guidance.
+        steps: Of the whole way from noise to picture; ``strength * steps`` of them are taken.
+        strength: How far up, in (0, 1]: the larger, the more changes.
+        guidance_scale: Scale of classifier-free guidance.
     """
 
     sampler: str = checked(choice("sde", "ode"), default="sde")
     steps: int = checked(integer(min=1), default=50)
-    t0: float = checked(number(above=0, max=1), default=0.6)
-    guidance: float = checked(number(min=0), default=7.5)
+    strength: float = checked(number(above=0, max=1), default=0.6)
+    guidance_scale: float = checked(number(min=0), default=7.5)
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def __call__(self, teacher: Teacher, batch: EditBatch) -> Iterator[EditStep]:
         """Edits a batch, one step at a time."""
-        pairs = teacher.process.pairs(self.steps, self.t0)
+        pairs = teacher.process.pairs(self.steps, self.strength)
         up = forward_path if self.sampler == "sde" else straight_path
         path = up(teacher.process, batch.z_src, pairs, batch.generators)
         run = denoise(
@@ -42,7 +42,7 @@ class SDEdit:
             y=path[0],
             text=batch.text_tgt,
             pairs=pairs,
-            guidance=self.guidance,
+            guidance_scale=self.guidance_scale,
             eta=ETA[self.sampler],
             generators=batch.generators,
             path=path,

@@ -34,20 +34,13 @@ from i2i_dds.editing.interface import EditStep
 from i2i_dds.editing.lora import LoraSettings, OnStep
 from i2i_dds.editing.lora_cache import KeptLora, lora_for
 from i2i_dds.editing.lora_teacher import CosineScale, LoraTeacher
+from i2i_dds.pipelines.editors import AS_ARGUMENTS
 from i2i_dds.pipelines.pictures import Picture, Size, key_of, open_mask, open_picture, restore
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.load import load_teacher
 
 Points = Sequence[Sequence[float]] | Sequence[Sequence[Sequence[float]]]
 """For each handle (x, y, target x, target y), or a pair (x, y), (x, y), in the picture's pixels."""
-
-_ARGUMENTS = {
-    "steps": "num_inference_steps",
-    "t0": "strength",
-    "guidance": "guidance_scale",
-    "guidance_t0": "guidance_scale_end",
-}
-"""Setting of a drag -> the pipeline's argument, where that has another name."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +116,7 @@ def first_timestep(drag: Drag, teacher: Teacher) -> int:
     Raises:
         UserError: The teacher's schedule has no such steps; asked before anything is trained.
     """
-    return teacher.process.pairs(drag.steps, drag.t0)[0][0]
+    return teacher.process.pairs(drag.steps, drag.strength)[0][0]
 
 
 def drag_picture(
@@ -261,17 +254,17 @@ class DragPipeline:
         )
         given = {
             "steps": num_inference_steps,
-            "t0": strength,
+            "strength": strength,
             "radius": radius,
             "drag_step": drag_step,
             "alpha": alpha,
             "beta": beta,
-            "guidance": guidance_scale,
-            "guidance_t0": guidance_scale_end,
+            "guidance_scale": guidance_scale,
+            "guidance_scale_end": guidance_scale_end,
         }
         asked = {key: value for key, value in given.items() if value is not None}
         settings = {**presets["drag"], **asked, "sampler": sampler, "order": order}
-        with called(_ARGUMENTS):
+        with called(AS_ARGUMENTS):
             drag = Drag(**settings)
         request = request_of(item, self.teacher, size, fit)
         with _adapters(lora_dir) as folder:

@@ -185,10 +185,11 @@ class EditPipeline:
             return mask
         if not (isinstance(mask, str) and mask == AUTO):
             return None
-        if not hasattr(editor, "guidance"):
+        if not hasattr(editor, "guidance_scale"):
             raise UserError("mask: 'auto' needs an editor with guidance; give an AutoMask")
         return AutoMask(
-            threshold=self.teacher.presets["automask"]["threshold"], guidance=editor.guidance
+            threshold=self.teacher.presets["automask"]["threshold"],
+            guidance_scale=editor.guidance_scale,
         )
 
 

@@ -63,28 +63,19 @@ SCORES: Mapping[str, Callable[..., Score]] = {
 }
 """By name. Each is called with what the presets' block ``scores`` has for it."""
 
-_ARGUMENTS = {
-    "guidance_scale": "guidance",
-    "num_inference_steps": "steps",
-    "strength": "t0",
-    "lr": "lr",
-    "score": "score",
-    "sampler": "sampler",
-    "timesteps": "timesteps",
-}
-"""Argument -> the name that presets and editors have for it."""
+AS_ARGUMENTS = {"steps": "num_inference_steps"}
+"""What presets and editors have -> the argument, where that has another name."""
 
-AS_ARGUMENTS = {key: argument for argument, key in _ARGUMENTS.items()}
-"""The name that editors have for an argument -> the argument."""
+_KEYS = {argument: key for key, argument in AS_ARGUMENTS.items()}
 
 _TAKEN = {
-    "zero_shot": ("guidance", "steps", "lr", "score", "timesteps"),
-    "inversion": ("guidance", "steps", "t0", "sampler"),
-    "sdedit": ("guidance", "steps", "t0", "sampler"),
-    "flowedit": ("guidance", "steps", "t0"),
-    "drfs": ("guidance", "steps", "t0", "lr"),
-    "edit_friendly": ("guidance", "steps", "t0"),
-    "inpaint": ("guidance", "steps", "sampler"),
+    "zero_shot": ("guidance_scale", "steps", "lr", "score", "timesteps"),
+    "inversion": ("guidance_scale", "steps", "strength", "sampler"),
+    "sdedit": ("guidance_scale", "steps", "strength", "sampler"),
+    "flowedit": ("guidance_scale", "steps", "strength"),
+    "drfs": ("guidance_scale", "steps", "strength", "lr"),
+    "edit_friendly": ("guidance_scale", "steps", "strength"),
+    "inpaint": ("guidance_scale", "steps", "sampler"),
 }
 
 
@@ -112,9 +103,9 @@ def build_editor(name: str, presets: Presets, **arguments: Any) -> tuple[Editor,
     for argument, value in arguments.items():
         if value is None:
             continue
-        key = _ARGUMENTS[argument]
+        key = _KEYS.get(argument, argument)
         if key not in _TAKEN[family] or key in fixed:
-            allowed = [a for a, k in _ARGUMENTS.items() if k in _TAKEN[family] and k not in fixed]
+            allowed = [AS_ARGUMENTS.get(k) or k for k in _TAKEN[family] if k not in fixed]
             raise UserError(
                 f"{argument}: editor {name!r} has no such setting; it has {', '.join(allowed)}"
             )
@@ -145,7 +136,7 @@ def check_guides(editor: Any, negatives: Sequence[str], argument: str = "negativ
             f"{argument}: {given!r} would not be looked at, for score {type(score).__name__} has "
             "no guidance; leave it out, or give another score"
         )
-    if given is not None and getattr(editor, "guidance", 1) == 1:
+    if given is not None and getattr(editor, "guidance_scale", 1) == 1:
         raise UserError(
             f"{argument}: {given!r} would not be looked at, for this editor guides by no scale "
             "but 1; leave it out, or give a larger scale of guidance"

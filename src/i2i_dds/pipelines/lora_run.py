@@ -61,7 +61,7 @@ def compare(
     *,
     draws: int,
     sample_steps: int,
-    t0: float,
+    strength: float,
     seed: int,
 ) -> LoraComparison:
     """What the adapter has learned of its picture.
@@ -73,14 +73,14 @@ def compare(
         scale: Of the adapter, on the way back.
         draws: Timesteps and noises that the noise's error is taken over.
         sample_steps: Of the whole way from noise to picture.
-        t0: How far up the picture is noised.
+        strength: How far up the picture is noised.
         seed: Of that noise.
     """
     z, words = teacher.encode(subject.x[None]), teacher.embed([subject.prompt])
 
     def back(by: Teacher) -> Tensor:
         batch = EditBatch(z, words, words, item_generators(seed, ["lora-comparison"]))
-        return by.decode(finish(SDEdit("ode", sample_steps, t0, 1.0)(by, batch)).z)[0].cpu()
+        return by.decode(finish(SDEdit("ode", sample_steps, strength, 1.0)(by, batch)).z)[0].cpu()
 
     before, plain = noise_error(teacher, z, words, draws), back(teacher)
     with LoraTeacher(teacher, kept.file) as learned:

@@ -86,7 +86,7 @@ def trace(
         where a rule stopped them), "steps_deviation" (standard deviation over items) and
         "nonfinite" (gradient entries that were replaced by 0 so far).
     """
-    batch, scale = variant.batch(data), variant.editor.guidance if probe else None
+    batch, scale = variant.batch(data), variant.editor.guidance_scale if probe else None
     left, z = sorted(set(at)), data.z
     way = _Way(torch.zeros(len(z)))
     if left and left[0] == 0:
@@ -102,14 +102,14 @@ def trace(
 
 
 @torch.no_grad()
-def delta_loss(data: EvalBatch, batch: EditBatch, z: Tensor, guidance: float) -> float:
+def delta_loss(data: EvalBatch, batch: EditBatch, z: Tensor, guidance_scale: float) -> float:
     """Mean square of the DDS gradient on fixed timesteps and noise, what a descent is to lower.
 
     Args:
         data: The scenes.
         batch: Their prompts.
         z: Latents on the way, (B, C, h, w).
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
     """
     total, last = 0.0, len(data.teacher.process) - 1
     keys = [f"probe/{key}" for key in data.batch["key"]]
@@ -124,7 +124,7 @@ def delta_loss(data: EvalBatch, batch: EditBatch, z: Tensor, guidance: float) ->
             text_src=batch.text_src,
             t=t,
             eps=eps,
-            guidance_scale=guidance,
+            guidance_scale=guidance_scale,
         )
         total += guarded(DDS()(data.teacher, inputs)).value.square().mean().item()
     return total / PROBES

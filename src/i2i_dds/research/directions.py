@@ -25,7 +25,7 @@ PAIRS = ("truth", "same picture, target prompt", "another scene", "same scene, o
 
 @torch.no_grad()
 def cosines(
-    data: EvalBatch, timesteps: Sequence[int], noises: int, guidance: float
+    data: EvalBatch, timesteps: Sequence[int], num_noise: int, guidance_scale: float
 ) -> Iterator[dict[str, Any]]:
     """How far SDS directions agree, over t.
 
@@ -40,8 +40,8 @@ def cosines(
     Args:
         data: The scenes, at least 2.
         timesteps: To look at.
-        noises: Noises to average over.
-        guidance: Scale of classifier-free guidance.
+        num_noise: Noises to average over.
+        guidance_scale: Scale of classifier-free guidance.
 
     Yields:
         A row for each t and pair: "t", "pair" and "cosine", the mean over scenes and noises.
@@ -53,7 +53,7 @@ def cosines(
         # The same noises at every t, so that the curve over t is not the noise's.
         generators = item_generators(data.seed, keys)
         found: dict[str, list[Tensor]] = {pair: [] for pair in PAIRS}
-        for _ in range(noises):
+        for _ in range(num_noise):
             drawn = (data.z.shape[1:], data.z.dtype, data.z.device)
             eps, other = randn(generators, *drawn), randn(generators, *drawn)
 
@@ -65,7 +65,7 @@ def cosines(
                     text_src=text,
                     t=torch.full((len(z),), t),
                     eps=eps,
-                    guidance_scale=guidance,
+                    guidance_scale=guidance_scale,
                 )
                 return guarded(SDS()(data.teacher, inputs)).value
 
@@ -88,7 +88,7 @@ def norms(
     editor: LatentOptimization,
     iterations: Sequence[int],
     timesteps: Sequence[int],
-    noises: int,
+    num_noise: int,
 ) -> Iterator[dict[str, Any]]:
     """How long the DDS and SDS gradients are, over t and on the way of a DDS descent.
 
@@ -97,7 +97,7 @@ def norms(
         editor: The descent.
         iterations: After which to look, ascending; 0 is the source.
         timesteps: To look at.
-        noises: Noises to average each picture's squared length over.
+        num_noise: Noises to average each picture's squared length over.
 
     Yields:
         A row for each iteration, t and score: "norm", the mean over pictures of the root mean
@@ -114,7 +114,7 @@ def norms(
         for t in timesteps:
             generators, times = item_generators(data.seed, keys), torch.full((len(z),), t)
             squares = {name: z.new_zeros(len(z)) for name in ("dds", "sds")}
-            for _ in range(noises):
+            for _ in range(num_noise):
                 eps = randn(generators, z.shape[1:], z.dtype, z.device)
                 inputs = ScoreInput(
                     z_tgt=z,
@@ -123,11 +123,11 @@ def norms(
                     text_src=batch.text_src,
                     t=times,
                     eps=eps,
-                    guidance_scale=editor.guidance,
+                    guidance_scale=editor.guidance_scale,
                 )
                 for name, score in (("dds", DDS()), ("sds", SDS())):
                     gradient = guarded(score(data.teacher, inputs)).value
-                    squares[name] += gradient.flatten(1).square().mean(1) / noises
+                    squares[name] += gradient.flatten(1).square().mean(1) / num_noise
             for name, square in squares.items():
                 root = square.sqrt()
                 row = {"iteration": count, "t": t, "score": name, "norm": root.mean().item()}

@@ -32,7 +32,7 @@ _METHODS: Mapping[str, Mapping[str, object]] = {
     "DDS, mask found, 20": {"editor": "dds_auto_mask", "strength": 20},
     "CDS, 20": {"editor": "cds", "strength": 20},
     "DDS, descending t, 20": {"editor": "dds_descending", "strength": 20},
-    "SDEdit, ODE, t0 0.7": {"editor": "sdedit_ode", "strength": 0.7},
+    "SDEdit, ODE, strength 0.7": {"editor": "sdedit_ode", "strength": 0.7},
     "SDEdit, SDE, 0.7": {"editor": "sdedit_sde", "strength": 0.7},
     "DDIM inversion, 0.7": {"editor": "ddim_inversion", "strength": 0.7},
     "Cycle-SDE, 0.7": {"editor": "cycle_sde", "strength": 0.7},

@@ -92,7 +92,7 @@ def inpainting(
     clip: Clip,
     scenes: Sequence[Mapping[str, Any]],
     settings: tuple[float, str, int],
-    guidance: float,
+    guidance_scale: float,
     seed: int,
     batch_size: int,
     on_step: OnStep | None = None,
@@ -104,7 +104,7 @@ def inpainting(
         clip: In whose features pictures are compared.
         scenes: With "key", "image" and "caption".
         settings: The hole's share of the picture, the sampler and its steps.
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
         seed: Of the noise; holes are the same for all samplers and steps.
         batch_size: Pictures at a time.
         on_step: Told of each step.
@@ -121,7 +121,7 @@ def inpainting(
         )
         for scene in scenes
     ]
-    ran = run(Inpaint(sampler, steps, guidance), teacher, items, seed, batch_size, on_step)
+    ran = run(Inpaint(sampler, steps, guidance_scale), teacher, items, seed, batch_size, on_step)
     row = {"ratio": ratio, "sampler": sampler, "steps": steps, "n": len(items)}
     return row | likeness(clip, ran.x, images(scenes)) | costs(ran), ran.x
 
@@ -143,11 +143,13 @@ def likeness(clip: Clip, x: Tensor, source: Tensor) -> SettingRow:
     }
 
 
-def translator(editor: str, sampler: str, steps: int, t0: float, guidance: float) -> Editor:
+def translator(
+    editor: str, sampler: str, steps: int, strength: float, guidance_scale: float
+) -> Editor:
     """An editor by its name, sdedit or diffedit; the latter wants an automatic mask beside it."""
     if editor == "sdedit":
-        return SDEdit(sampler, steps, t0, guidance)
-    return Inversion(sampler, steps, t0, guidance)
+        return SDEdit(sampler, steps, strength, guidance_scale)
+    return Inversion(sampler, steps, strength, guidance_scale)
 
 
 def translation(

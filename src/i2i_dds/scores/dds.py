@@ -62,7 +62,7 @@ class DDS:
             noisy=(z_tgt_t, z_src_t),
             texts=(inputs.text_tgt, inputs.text_src),
             t=t,
-            guidance=inputs.guidance_scale,
+            guidance_scale=inputs.guidance_scale,
             negative=inputs.text_neg,
         )
         return self.weight(process, t, inputs.z_tgt) * (eps_tgt - eps_src)

@@ -93,7 +93,7 @@ def _distance(teacher: DifferentiableTeacher, z_src_t: Tensor, inputs: ScoreInpu
         noisy=(z_src_t,),
         texts=(inputs.text_src,),
         t=inputs.t,
-        guidance=inputs.guidance_scale,
+        guidance_scale=inputs.guidance_scale,
         negative=inputs.text_neg,
     )
     clean = teacher.process.to_clean(z_src_t, eps, inputs.t)

@@ -78,7 +78,7 @@ class LUSD:
         z, t, progress = inputs.z_tgt, inputs.t, inputs.descent.progress
         z_t = teacher.process.mix(z, inputs.eps, t)
         sides = (inputs.text_src, inputs.text_tgt)
-        as_src, as_tgt = predict_guided(teacher, (z_t, z_t), sides, t, guidance=1)
+        as_src, as_tgt = predict_guided(teacher, (z_t, z_t), sides, t, guidance_scale=1)
         delta = as_tgt - as_src
         strong = _std(delta) >= self.threshold
         if self.attention and progress > 0:

@@ -35,7 +35,7 @@ class SDS:
             noisy=(process.mix(inputs.z_tgt, eps, t),),
             texts=(inputs.text_tgt,),
             t=t,
-            guidance=inputs.guidance_scale,
+            guidance_scale=inputs.guidance_scale,
             negative=inputs.text_neg,
         )
         return self.weight(process, t, inputs.z_tgt) * (eps_hat - eps)

@@ -65,7 +65,7 @@ class SSD:
         texts = [inputs.text_src, inputs.text_tgt, empty]
         if self.lambda_enhancement:
             noisy, texts = [*noisy, z_tgt_t], [*texts, empty]
-        as_src, as_tgt, source, *null = predict_guided(teacher, noisy, texts, t, guidance=1)
+        as_src, as_tgt, source, *null = predict_guided(teacher, noisy, texts, t, guidance_scale=1)
         scale = inputs.guidance_scale
         if isinstance(scale, Tensor):
             scale = scale.to(as_tgt).reshape(-1, 1, 1, 1)

@@ -18,7 +18,7 @@ def predict_guided(
     noisy: Sequence[Tensor],
     texts: Sequence[Conditioning],
     t: Tensor,
-    guidance: float | Tensor,
+    guidance_scale: float | Tensor,
     negative: Conditioning | None = None,
 ) -> tuple[Tensor, ...]:
     """Guided noise predictions of several branches, from one forward pass of the teacher.
@@ -34,13 +34,13 @@ def predict_guided(
         noisy: One tensor of noisy latents per branch, each (B, C, h, w).
         texts: What each branch is told, of B rows or one.
         t: Timesteps shared by all branches, long (B,).
-        guidance: Scale s, one number or (B,).
+        guidance_scale: Scale s, one number or (B,).
         negative: What guidance leads away from, of B rows or one; None is the empty prompt.
 
     Returns:
         One tensor (B, C, h, w) per branch.
     """
-    return _predict(teacher, teacher.predict_noise, noisy, texts, t, guidance, negative)
+    return _predict(teacher, teacher.predict_noise, noisy, texts, t, guidance_scale, negative)
 
 
 def predict_guided_with_graph(
@@ -48,11 +48,11 @@ def predict_guided_with_graph(
     noisy: Sequence[Tensor],
     texts: Sequence[Conditioning],
     t: Tensor,
-    guidance: float | Tensor,
+    guidance_scale: float | Tensor,
     negative: Conditioning | None = None,
 ) -> tuple[Tensor, ...]:
     """:func:`predict_guided` with a graph back to the noisy latents, where gradients are on."""
-    return _predict(teacher, teacher.noise_with_graph, noisy, texts, t, guidance, negative)
+    return _predict(teacher, teacher.noise_with_graph, noisy, texts, t, guidance_scale, negative)
 
 
 def _predict(
@@ -61,7 +61,7 @@ def _predict(
     noisy: Sequence[Tensor],
     texts: Sequence[Conditioning],
     t: Tensor,
-    guidance: float | Tensor,
+    guidance_scale: float | Tensor,
     negative: Conditioning | None,
 ) -> tuple[Tensor, ...]:
     if len(noisy) != len(texts):
@@ -70,7 +70,7 @@ def _predict(
     z_t = torch.cat([*noisy])
     cond = Conditioning.cat([text.expand(batch) for text in texts])
     t_all = t.to(z_t.device).repeat(branches)
-    if not isinstance(guidance, Tensor) and guidance == 1:
+    if not isinstance(guidance_scale, Tensor) and guidance_scale == 1:
         eps = ask(z_t, t_all, cond)
         return _one_answer(z_t.chunk(branches), cond.chunk(branches), eps.chunk(branches))
 
@@ -79,7 +79,9 @@ def _predict(
     uncond = uncond.to(like.device, like.dtype).expand(batch).repeat(branches)
     eps = ask(torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), Conditioning.cat([uncond, cond]))
     eps_uncond, eps_cond = eps.chunk(2)
-    scale = guidance.repeat(branches) if isinstance(guidance, Tensor) else guidance
+    scale = (
+        guidance_scale.repeat(branches) if isinstance(guidance_scale, Tensor) else guidance_scale
+    )
     guided = classifier_free_guidance(eps_uncond, eps_cond, scale)
     return _one_answer(z_t.chunk(branches), cond.chunk(branches), guided.chunk(branches))
 

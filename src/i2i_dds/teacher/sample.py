@@ -20,7 +20,7 @@ def sample(
     prompts: Sequence[str],
     generators: Sequence[Generator],
     steps: int = 30,
-    guidance: float = 4.0,
+    guidance_scale: float = 4.0,
     size: int | tuple[int, int] = 64,
 ) -> Tensor:
     """Samples by DDIM with eta = 0 (Song et al. 2021, eq. 12), the probability-flow ODE.
@@ -30,7 +30,7 @@ def sample(
         prompts: One per picture.
         generators: One per picture; its starting noise, and all of its chance, comes from it.
         steps: Network evaluations per picture.
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
         size: Side of a square in pixels, or (height, width); multiples of the VAE's factor.
 
     Returns:
@@ -50,6 +50,6 @@ def sample(
     text, process = teacher.embed(prompts), teacher.process
     for t, t_prev in process.pairs(steps):
         times = torch.full((len(z_t),), t, device=z_t.device)
-        (eps,) = predict_guided(teacher, [z_t], [text], times, guidance)
+        (eps,) = predict_guided(teacher, [z_t], [text], times, guidance_scale)
         z_t = DDIMCoefficients.of(process, t, t_prev, eta=0.0).mean(z_t, eps)
     return teacher.decode(z_t)

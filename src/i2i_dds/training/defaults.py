@@ -28,7 +28,7 @@ def default_scheduler() -> Any:
 
 def default_guidance(teacher: Teacher) -> ScalarSchedule:
     """From 1 to the teacher's scale over the first 40 % of training (Hertz et al., section 5)."""
-    return ScalarSchedule(1.0, teacher.presets["train"]["guidance"], fraction=0.4)
+    return ScalarSchedule(1.0, teacher.presets["train"]["guidance_scale"], fraction=0.4)
 
 
 def default_identity() -> ScalarSchedule:

@@ -31,7 +31,7 @@ def scenes(analytic):
 
 
 def test_pictures_on_the_way_are_those_of_shorter_runs(analytic, scenes):
-    editor = LatentOptimization(lr=0.05, guidance=2.0, steps=99)
+    editor = LatentOptimization(lr=0.05, guidance_scale=2.0, steps=99)
     method = Method(editor, "iterations", [2, 5])
     two, five = method.outputs(analytic, scenes, None, 0, full_sweep=True)
     assert (two.value, five.value) == (2, 5)
@@ -44,7 +44,9 @@ def test_pictures_on_the_way_are_those_of_shorter_runs(analytic, scenes):
 
 
 def test_where_the_main_strength_is_enough_no_iteration_follows_it(analytic, scenes):
-    method = Method(LatentOptimization(lr=0.05, guidance=2.0), "iterations", [2, 4, 9], default=4)
+    method = Method(
+        LatentOptimization(lr=0.05, guidance_scale=2.0), "iterations", [2, 4, 9], default=4
+    )
     asked = analytic.nfe
     few = list(method.outputs(analytic, scenes, None, 0, full_sweep=False))
     assert analytic.nfe - asked == 4 * 4 * len(scenes)
@@ -56,7 +58,7 @@ def test_where_the_main_strength_is_enough_no_iteration_follows_it(analytic, sce
 
 
 def test_after_all_have_stopped_more_iterations_change_nothing(analytic, scenes):
-    editor = LatentOptimization(lr=0.05, guidance=2.0, stop=lambda done: done.step == 2)
+    editor = LatentOptimization(lr=0.05, guidance_scale=2.0, stop=lambda done: done.step == 2)
     three, five, nine = Method(editor, "iterations", [3, 5, 9]).outputs(
         analytic, scenes, None, 0, True
     )
@@ -65,7 +67,9 @@ def test_after_all_have_stopped_more_iterations_change_nothing(analytic, scenes)
 
 
 def test_a_strength_is_a_setting_of_the_editor(analytic, scenes):
-    method = Method(Inversion(steps=10, guidance=1.0), "t0", [0.3, 0.6, 0.9], default=0.6)
+    method = Method(
+        Inversion(steps=10, guidance_scale=1.0), "strength", [0.3, 0.6, 0.9], default=0.6
+    )
     assert method.default_value == 0.6
     outputs = list(method.outputs(analytic, scenes, None, 0, full_sweep=True))
     assert [output.value for output in outputs] == [0.3, 0.6, 0.9]
@@ -83,13 +87,13 @@ def test_doing_nothing_gives_the_pictures_back(analytic, scenes):
 
 def test_masks_given_and_found(analytic, scenes):
     editor, untouched = (
-        LatentOptimization(lr=0.05, guidance=2.0),
+        LatentOptimization(lr=0.05, guidance_scale=2.0),
         torch.stack([s["image"] for s in scenes]),
     )
     told = Method(editor, "iterations", [3], masked=True)  # the given masks are black
     (output,) = told.outputs(analytic, scenes, None, 0, full_sweep=True)
     assert torch.equal(output.x, untouched)
-    finds = Method(editor, "iterations", [3], automask=AutoMask(noises=2))
+    finds = Method(editor, "iterations", [3], automask=AutoMask(num_noise=2))
     (output,) = finds.outputs(analytic, scenes, None, 0, full_sweep=True)
     changed = (output.x != untouched).any(1)
     assert changed.any() and not changed.all()
@@ -102,7 +106,7 @@ def test_entries_that_were_not_finite_come_with_the_cut(analytic, scenes):
         grad[0, 0, 0, 0] = float("nan")
         return grad
 
-    editor = LatentOptimization(lr=0.05, guidance=2.0, score=spoilt)
+    editor = LatentOptimization(lr=0.05, guidance_scale=2.0, score=spoilt)
     on_the_way = Method(editor, "iterations", [1, 3]).outputs(
         analytic, scenes, None, 0, full_sweep=True
     )
@@ -115,12 +119,12 @@ def test_entries_that_were_not_finite_come_with_the_cut(analytic, scenes):
     ("arguments", "message"),
     [
         (
-            (LatentOptimization(), "t0", [0.5]),
-            "parameter: 't0' is no setting of this editor; give iterations",
+            (LatentOptimization(), "strength", [0.5]),
+            "parameter: 'strength' is no setting of this editor; give iterations",
         ),
         ((LatentOptimization(), "lr", [0.1], 0.2), "default: 0.2 is not allowed; give one of"),
         (
-            (LatentOptimization(), "guidance"),
+            (LatentOptimization(), "guidance_scale"),
             "values: none are given; give one or more of the parameter",
         ),
     ],

@@ -33,7 +33,7 @@ class MethodSettings:
     """The numbers that methods share.
 
     Attributes:
-        guidance: Scale of classifier-free guidance.
+        guidance_scale: Scale of classifier-free guidance.
         lr: Step of the descents.
         iterations: Of the descents; each is a picture on the way of one run.
         iterations_main: The one in tables.
@@ -41,16 +41,16 @@ class MethodSettings:
         t_max: The end of their timesteps, exclusive.
         lambda_l2: Of ``sds_l2``.
         lambda_contrastive: Of ``cds``.
-        t0: How far up the samplers go, in (0, 1].
-        t0_main: The one in tables.
-        sampler_steps: Of the whole way; t0 of them are taken.
-        guidance_src: Of the source's side of FlowEdit and its like.
+        strength: How far up the samplers go, in (0, 1].
+        strength_main: The one in tables.
+        sampler_steps: Of the whole way; the share ``strength`` of them is taken.
+        guidance_scale_src: Of the source's side of FlowEdit and its like.
         threshold: Of the masks that are found, in (0, 1).
         scores: The settings of ``pds``, ``ids``, ``ssd`` and ``lusd``, by the score's name, where
             they are not its own defaults.
     """
 
-    guidance: float = checked(number(min=0))
+    guidance_scale: float = checked(number(min=0))
     lr: float = checked(number(above=0))
     iterations: Sequence[int] = checked(several(integer(min=1)))
     iterations_main: int = checked(integer(min=1))
@@ -58,16 +58,16 @@ class MethodSettings:
     t_max: int = checked(integer(min=1, max=1000))
     lambda_l2: float = checked(number(min=0))
     lambda_contrastive: float = checked(number(min=0))
-    t0: Sequence[float] = checked(several(number(above=0, max=1)))
-    t0_main: float = checked(number(above=0, max=1))
+    strength: Sequence[float] = checked(several(number(above=0, max=1)))
+    strength_main: float = checked(number(above=0, max=1))
     sampler_steps: int = checked(integer(min=1))
-    guidance_src: float = checked(number(min=0))
+    guidance_scale_src: float = checked(number(min=0))
     threshold: float = checked(number(above=0, below=1))
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("iterations", "t0"):
+        for name in ("iterations", "strength"):
             values, main = tuple(as_list(getattr(self, name))), getattr(self, f"{name}_main")
             object.__setattr__(self, name, values)
             if main not in values:
@@ -82,29 +82,31 @@ def methods(settings: MethodSettings) -> dict[str, Method]:
         score=DDS(),
         steps=s.iterations_main,
         lr=s.lr,
-        guidance=s.guidance,
+        guidance_scale=s.guidance_scale,
         timesteps=uniform,
     )
-    found = AutoMask(threshold=s.threshold, guidance=s.guidance)
+    found = AutoMask(threshold=s.threshold, guidance_scale=s.guidance_scale)
 
     def descends(editor: LatentOptimization) -> Method:
         return Method(editor, ITERATIONS, s.iterations, s.iterations_main)
 
     def samples(editor: Editor) -> Method:
-        return Method(editor, "t0", s.t0, s.t0_main)
+        return Method(editor, "strength", s.strength, s.strength_main)
 
     def sdedit(sampler: str) -> SDEdit:
-        return SDEdit(sampler, s.sampler_steps, s.t0_main, s.guidance)
+        return SDEdit(sampler, s.sampler_steps, s.strength_main, s.guidance_scale)
 
     def inversion(sampler: str) -> Inversion:
-        return Inversion(sampler, s.sampler_steps, s.t0_main, s.guidance)
+        return Inversion(sampler, s.sampler_steps, s.strength_main, s.guidance_scale)
 
     def path_delta(**chosen: Any) -> Method:
-        editor = PathDelta("fresh", s.sampler_steps, s.t0_main, s.guidance, s.guidance_src)
+        editor = PathDelta(
+            "fresh", s.sampler_steps, s.strength_main, s.guidance_scale, s.guidance_scale_src
+        )
         return samples(replace(editor, **chosen))
 
     def inpaint(sampler: str) -> Method:
-        return Method(Inpaint(sampler, s.sampler_steps, s.guidance), masked=True)
+        return Method(Inpaint(sampler, s.sampler_steps, s.guidance_scale), masked=True)
 
     def scored(score: Callable[..., Score], name: str) -> LatentOptimization:
         return replace(descent, score=score(**s.scores.get(name, {})))
@@ -149,7 +151,7 @@ def swept(
 
     Args:
         chosen: By name.
-        parameter: "<method>.<setting of its editor>", such as "dds.guidance".
+        parameter: "<method>.<setting of its editor>", such as "dds.guidance_scale".
         values: Of that setting.
         default: The one in tables; None is the largest.
 

@@ -50,7 +50,7 @@ def descent(settings: DeltaSettings, presets: Presets) -> LatentOptimization:
     return LatentOptimization(
         score=DDS(),
         lr=value("lr"),
-        guidance=value("guidance"),
+        guidance_scale=value("guidance_scale"),
         timesteps=UniformTimesteps(value("t_min"), value("t_max")),
     )
 
@@ -59,7 +59,7 @@ def _bad_direction(dds: LatentOptimization, settings: DescentSettings) -> dict[s
     sds = replace(dds, score=SDS())
     return {
         "SDS": Variant(sds, target="caption"),
-        "SDS, guidance 1": Variant(replace(sds, guidance=1.0), target="caption"),
+        "SDS, guidance 1": Variant(replace(sds, guidance_scale=1.0), target="caption"),
         "DDS": Variant(dds, target="caption"),
     }
 
@@ -76,7 +76,7 @@ def _iterations(dds: LatentOptimization, settings: DescentSettings) -> dict[str,
 
 def _guidance(dds: LatentOptimization, settings: DescentSettings) -> dict[str, Variant]:
     scales = (1.0, 2.0, 3.0, 5.0, 7.5)
-    return {f"guidance {scale:g}": Variant(replace(dds, guidance=scale)) for scale in scales}
+    return {f"guidance {scale:g}": Variant(replace(dds, guidance_scale=scale)) for scale in scales}
 
 
 def _optimizer(dds: LatentOptimization, settings: DescentSettings) -> dict[str, Variant]:

@@ -17,10 +17,10 @@ def run(settings: CosineSettings, context: StudyContext) -> StudyResult:
     """Rows over timesteps, for every pair of directions or every score."""
     if isinstance(settings, GradientsSettings):
         return _gradients(settings, context)
-    guidance = descent(settings, context.teacher.presets).guidance
+    guidance_scale = descent(settings, context.teacher.presets).guidance_scale
     rows: list[dict[str, Any]] = []
     for data in eval_batches(settings, context):
-        for row in cosines(data, settings.t, settings.noises, guidance):
+        for row in cosines(data, settings.t, settings.num_noise, guidance_scale):
             rows.append({**row, "seed": data.seed})
             context.on_progress(len(rows), 4 * len(settings.t) * len(settings.seeds))
     return _result(rows, "pair", ("cosine",))
@@ -31,7 +31,7 @@ def _gradients(settings: GradientsSettings, context: StudyContext) -> StudyResul
     total = 2 * len(settings.t) * len(set(settings.iterations)) * len(settings.seeds)
     rows: list[dict[str, Any]] = []
     for data in eval_batches(settings, context):
-        for row in norms(data, editor, settings.iterations, settings.t, settings.noises):
+        for row in norms(data, editor, settings.iterations, settings.t, settings.num_noise):
             curve = f"{row['score']} after {row['iteration']}"
             rows.append({**row, "seed": data.seed, "curve": curve})
             context.on_progress(len(rows), total)

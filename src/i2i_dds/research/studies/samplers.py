@@ -62,7 +62,7 @@ def _inpainting(settings: InpaintingSettings, context: StudyContext) -> StudyRes
     context.on_progress(1, len(asked) + 1)
     for one in asked:
         row, x = inpainting(
-            teacher, clip, scenes, one, settings.guidance, settings.seed, settings.batch_size
+            teacher, clip, scenes, one, settings.guidance_scale, settings.seed, settings.batch_size
         )
         rows.append(row)
         captions = [scene["caption"] for scene in scenes]
@@ -73,10 +73,10 @@ def _inpainting(settings: InpaintingSettings, context: StudyContext) -> StudyRes
 
 def _translation(settings: TranslationSettings, context: StudyContext) -> StudyResult:
     asked = [
-        (editor, sampler, t0)
+        (editor, sampler, strength)
         for editor in settings.editors
         for sampler in settings.samplers
-        for t0 in settings.t0
+        for strength in settings.strength
         if sampler in KNOWN_SAMPLERS[editor]
     ]
     if not asked:
@@ -93,20 +93,22 @@ def _translation(settings: TranslationSettings, context: StudyContext) -> StudyR
     evaluator = Evaluator(context.tasks, teacher, load_judge(settings.judge))
     rows: list[dict[str, Any]] = []
     pictures = {}
-    for editor, sampler, t0 in asked:
+    for editor, sampler, strength in asked:
         automask = None
         if editor == "diffedit":
-            automask = AutoMask(threshold=settings.threshold, guidance=settings.guidance)
+            automask = AutoMask(
+                threshold=settings.threshold, guidance_scale=settings.guidance_scale
+            )
         numbers, x = translation(
             evaluator,
             clip,
             scenes,
-            translator(editor, sampler, settings.steps, t0, settings.guidance),
+            translator(editor, sampler, settings.steps, strength, settings.guidance_scale),
             automask,
             settings.seed,
             settings.batch_size,
         )
-        rows.append({"editor": editor, "sampler": sampler, "t0": t0, **numbers})
+        rows.append({"editor": editor, "sampler": sampler, "t0": strength, **numbers})
         targets = [scene["target"] for scene in scenes]
         pictures[f"pictures/{len(rows):02}"] = _sheet(images(scenes), x, targets, rows[-1])
         context.on_progress(len(rows), len(asked))

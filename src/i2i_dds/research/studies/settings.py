@@ -44,8 +44,8 @@ class DeltaSettings(StudySettings):
         split: "val" or "test".
         size: Side of the scenes; None is the teacher's own.
         judge: Says whether an edit succeeded: "pocket", or a folder.
-        guidance: Scale of classifier-free guidance; None is the teacher's preset, as for those
-            that follow.
+        guidance_scale: Of classifier-free guidance; None is the teacher's preset, as for those that
+            follow.
         lr: Step of the descents.
         t_min: Least timestep of the descents.
         t_max: The end of their timesteps, exclusive.
@@ -56,7 +56,7 @@ class DeltaSettings(StudySettings):
     split: str = checked(choice("val", "test"), default="test")
     size: int | None = checked(optional(integer(min=1)), default=None)
     judge: str = checked(text(), default="pocket")
-    guidance: float | None = checked(optional(number(min=0)), default=None)
+    guidance_scale: float | None = checked(optional(number(min=0)), default=None)
     lr: float | None = checked(optional(number(above=0)), default=None)
     t_min: int | None = checked(optional(integer(min=0, max=999)), default=None)
     t_max: int | None = checked(optional(integer(min=1, max=1000)), default=None)
@@ -90,10 +90,10 @@ class IterationsSettings(DescentSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class CosineSettings(DeltaSettings):
-    """Attributes: t: Timesteps to look at; noises: Noises to average over."""
+    """Attributes: t: Timesteps to look at; num_noise: Noises to average over."""
 
     t: Sequence[int] = checked(several(integer(min=0, max=999)), default=_TIMESTEPS)
-    noises: int = checked(integer(min=1), default=8)
+    num_noise: int = checked(integer(min=1), default=8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,23 +146,23 @@ class InpaintingSettings(SamplerSettings):
     ratios: Sequence[float] = checked(several(number(above=0, max=1)), default=(0.25, 0.5))
     samplers: Sequence[str] = checked(several(choice("sde", "ode")), default=("sde", "ode"))
     steps: Sequence[int] = checked(several(integer(min=1)), default=(25, 50, 100))
-    guidance: float = checked(number(min=0), default=1.0)
+    guidance_scale: float = checked(number(min=0), default=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationSettings(SamplerSettings):
-    """Attributes: t0: How far up; threshold: Of DiffEdit's mask; judge: None is nobody."""
+    """Attributes: strength: How far up; threshold: Of DiffEdit's mask; judge: None is nobody."""
 
     n: int = checked(integer(min=2), default=192)
     editors: Sequence[str] = checked(
         several(choice("sdedit", "diffedit")), default=("sdedit", "diffedit")
     )
     samplers: Sequence[str] = checked(several(choice(*_SAMPLERS)), default=_SAMPLERS)
-    t0: Sequence[float] = checked(
+    strength: Sequence[float] = checked(
         several(number(above=0, max=1)), default=(0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
     )
     steps: int = checked(integer(min=1), default=25)
-    guidance: float = checked(number(min=0), default=3.0)
+    guidance_scale: float = checked(number(min=0), default=3.0)
     threshold: float = checked(number(above=0, below=1), default=0.3)
     judge: str | None = checked(optional(text()), default="pocket")
 
@@ -172,7 +172,7 @@ _SENSITIVITY: Mapping[str, Sequence[float]] = {
     "alpha": (1.0, 1.1, 1.2),
     "beta": (0.0, 0.3, 0.6),
     "drag_step": (1.0, 2.0, 4.0, 16.0),
-    "t0": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
+    "strength": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
     "steps": (20, 40, 100, 200),
 }
 
@@ -267,13 +267,13 @@ STUDIES: Mapping[str, Study] = {
         "Do the biases of related pictures agree, as the delta takes them to do?",
         "directions",
         CosineSettings(),
-        CosineSettings(n=2, t=(200, 800), noises=1),
+        CosineSettings(n=2, t=(200, 800), num_noise=1),
     ),
     "gradients": Study(
         "How long the gradients are, over t and on the way of an edit.",
         "directions",
-        GradientsSettings(noises=4),
-        GradientsSettings(n=2, iterations=(0, 2), t=(200, 800), noises=1),
+        GradientsSettings(num_noise=4),
+        GradientsSettings(n=2, iterations=(0, 2), t=(200, 800), num_noise=1),
     ),
     "student": Study(
         "What makes a student good: reads what runs of train.py measured at their end.",
@@ -291,7 +291,7 @@ STUDIES: Mapping[str, Study] = {
         "Cats into lions by SDEdit and by DiffEdit; the farther up, the more is changed.",
         "samplers",
         TranslationSettings(),
-        TranslationSettings(n=8, t0=(0.5,), steps=10),
+        TranslationSettings(n=8, strength=(0.5,), steps=10),
     ),
     "dragging": Study(
         "Critters drags by all three samplers, then with one setting changed at a time.",

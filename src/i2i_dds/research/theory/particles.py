@@ -70,7 +70,7 @@ def cycle_of_particles(
             noise = torch.randn(path[-1].shape, generator=generator, dtype=path[-1].dtype)
             path.append(forward_step(teacher.process, path[-1], t, u, noise))
         path.reverse()
-        eps_src = source_predictions(teacher, path, text, pairs, guidance=1.0)
+        eps_src = source_predictions(teacher, path, text, pairs, guidance_scale=1.0)
         for prior in priors:
             x = path[0].roll(1, 0) if prior == MATCHED else path[0]
             y = prior.move(x, _generator(seed, "cycle", prior.name, chunk))
