@@ -209,7 +209,10 @@ def test_a_real_photograph_from_command_to_pictures(run, pocket) -> None:
         (("beta=1.5",), "beta: 1.5 is not allowed; give a number from 0 to 1"),
         (("alpha=0",), "alpha: 0 is not allowed; give a number above 0"),
         (("drag_step=0",), "drag_step: 0 is not allowed; give a number above 0"),
-        (("guidance_scale=high",), "guidance: 'high' is not allowed; give a number of at least 0"),
+        (
+            ("guidance_scale=high",),
+            "guidance_scale: 'high' is not allowed; give a number of at least 0",
+        ),
         (("lora_low=-1",), "lora_low: -1 is not allowed; give a number of at least 0"),
         (("use_lora=maybe",), "use_lora: 'maybe' is not allowed; give true or false"),
         (("kind=tail",), "kind: 'tail' is not allowed; give one of head, accessory, ear"),

@@ -30,6 +30,18 @@ TOP = "; allowed here are cache_mb, callbacks, ckpt_path, data, debug, editor@ze
             (*TRAIN, "lr=3"),
             "lr: no such key (did you mean 'optimizer.lr' or 'zero_shot.lr'?); allowed here are ",
         ),
+        (
+            ("edit", "editor=sdedit", "t0=0.5"),
+            "t0: no such key any more; give strength=<value>",
+        ),
+        (
+            ("edit", "automask.noises=3"),
+            "automask.noises: no such key any more; give automask.num_noise=<value>",
+        ),
+        (
+            (*TRAIN, "zero_shot.guidance=3"),
+            "zero_shot.guidance: no such key any more; give zero_shot.guidance_scale=<value>",
+        ),
         ((*TRAIN, "taks=cat2dog"), f"taks: no such key (did you mean 'task'?){TOP}"),
         (
             ("train", "taks=cat2dog"),

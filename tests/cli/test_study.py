@@ -14,7 +14,7 @@ from i2i_dds.research.studies.students import call_runs
 DESCENTS = {
     "bad_direction": ["SDS", "SDS, guidance 1", "DDS"],
     "iterations": ["DDS", "DDS, early stop", "SDS"],
-    "guidance_scale": ["guidance 1", "guidance 2", "guidance 3", "guidance 5", "guidance 7.5"],
+    "guidance": ["guidance 1", "guidance 2", "guidance 3", "guidance 5", "guidance 7.5"],
     "optimizer": ["plain descent", "momentum 0.9", "Adam, step 0.01", "Adam, step 0.03"],
     "prompts": ["right", "empty", "another scene"],
     "timesteps": ["uniform", "descending", "stratified", "low variance"],

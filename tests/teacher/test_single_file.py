@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,9 @@ def test_a_pickle_is_refused_and_converted_by_the_command_that_is_told(
     with pytest.raises(UserError, match="is a pickle, which may run code .* convert it by python"):
         load_teacher(str(pickle), config=str(tiny_folder))
     target = tmp_path / "old.safetensors"
-    subprocess.run(shlex.split(conversion(str(pickle), str(target))), check=True)
+    python, *arguments = shlex.split(conversion(str(pickle), str(target)))
+    assert python == "python"  # of the user's environment, as this is the tests'
+    subprocess.run([sys.executable, *arguments], check=True)
     single = load_teacher(str(target), device="cpu", config=str(tiny_folder))
     assert same(single, load_teacher(str(tiny_folder), device="cpu"))
     pickle.rename(tmp_path / "renamed.safetensors")
