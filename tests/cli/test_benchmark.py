@@ -165,7 +165,11 @@ def test_every_strength_is_measured_of_the_first_scenes_and_seeds_alone(run, mon
 
 
 def test_over_another_strength_an_editor_is_otherwise_that_of_the_table(run) -> None:
-    varied = "sweep=[dds.guidance,cycle_sde.guidance]", "sweep_values=[1,2]", "sweep_default=2"
+    varied = (
+        "sweep=[dds.guidance_scale,cycle_sde.guidance_scale]",
+        "sweep_values=[1,2]",
+        "sweep_default=2",
+    )
     iterations = "iterations=[3,5]", "iterations_main=3"
     strength = "strength=[0.4,0.9]", "strength_main=0.4", "sampler_steps=10"
     done = run("editors=[dds,cycle_sde]", *varied, "task=cat2lion", "n=1", *iterations, *strength)

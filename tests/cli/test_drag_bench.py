@@ -276,7 +276,7 @@ def test_threads_are_as_told_while_it_runs(run, monkeypatch) -> None:
         (("features.t=1000",), "features.t: 1000 is not allowed; give 0 to 999, which this"),
         (("features.teacher=nowhere",), "features.teacher: 'nowhere' holds no model_index.json"),
         (("lora_high=-1",), "lora_high: -1 is not allowed; give a number of at least 0"),
-        (("features.num_noise=2",), "features.noises: no such key"),
+        (("features.num_noise=2",), "features.num_noise: no such key"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

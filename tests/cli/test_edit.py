@@ -396,7 +396,10 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
         (("automask.threshold=2",), "automask.threshold: 2 is not allowed; give a number"),
         (("steps=0",), "steps: 0 is not allowed; give a whole number of at least 1"),
         (("steps=true",), "steps: True is not allowed; give a whole number of at least 1"),
-        (("guidance_scale=nan",), "guidance: nan is not allowed; give a number of at least 0"),
+        (
+            ("guidance_scale=nan",),
+            "guidance_scale: nan is not allowed; give a number of at least 0",
+        ),
         (("t_min=-1",), "t_min: -1 is not allowed; give a whole number of at least 0"),
         (("t_max=1001",), "t_max: 1001 is not allowed; give a whole number from 1 to 1000"),
         (("steps=-3",), "steps: -3 is not allowed; give a whole number of at least 1"),
