@@ -16,7 +16,7 @@ def answers(stop, path):
     steps, batch = path.shape[:2]
     none = torch.zeros(batch)
     return torch.stack(
-        [stop(EditStep(i, steps, z, none, none, none, 0)) for i, z in enumerate(path)]
+        [stop(EditStep(i, steps, z, none, none, none, torch.tensor(0))) for i, z in enumerate(path)]
     )
 
 

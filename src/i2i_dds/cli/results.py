@@ -1,4 +1,4 @@
-"""``python scripts/results.py``: the documents' tables, from the numbers in ``docs/results``."""
+"""``python scripts/results.py``: tables and figures of the documents, from ``docs/results``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from i2i_dds.cli.app import entry_point
 
 @entry_point("results")
 def main(cfg: DictConfig) -> Path:
-    """Rewrites what stands between the documents' markers; returns the folder of results."""
+    """Rewrites what stands between the documents' markers, and draws; returns the results."""
     from i2i_dds.research.documents import RESULTS, fill_documents
+    from i2i_dds.research.figures import draw_figures
 
     fill_documents(Path.cwd())
+    draw_figures(RESULTS, Path("docs"))
     return RESULTS
 
 

@@ -150,15 +150,16 @@ def _edit_batch(
         found = automask(teacher, replace(batch, generators=item_generators(seed, keys)))
     if found is not None:
         batch = replace(batch, mask=found.mask)
-    z, nonfinite, points, kept = z_src, 0, [], [z_src]
+    z, taken, kept = z_src, [], [z_src]
     for step in editor(teacher, batch):
-        z, nonfinite = step.z, nonfinite + step.nonfinite
-        points += _points(items, step)
+        z = step.z
+        taken.append(replace(step, z=z.new_empty(0)))  # its numbers, read when all is done
         if frames * (step.step + 1) // step.steps > frames * step.step // step.steps:
             kept.append(z)
         if on_step is not None:
             on_step(step)
     edited = teacher.decode(z).cpu()
+    points = tuple(point for step in taken for point in _points(items, step))
     seconds = (perf_counter() - start) / len(items)
     pictures = tuple(teacher.decode(z).cpu() for z in kept) if frames else ()
     if found is not None:
@@ -168,8 +169,8 @@ def _edit_batch(
         x=edited,
         z=z.cpu(),
         seconds=seconds,
-        nonfinite=nonfinite,
-        trajectory=tuple(points),
+        nonfinite=sum(int(step.nonfinite) for step in taken),
+        trajectory=points,
         frames=pictures,
         found=found,
     )
@@ -201,9 +202,10 @@ def batches_of(
 
 def _points(items: Sequence[EditItem], done: EditStep) -> list[Point]:
     active = [True] * len(items) if done.active is None else done.active.tolist()
+    nonfinite = int(done.nonfinite)
     columns = active, done.t.tolist(), done.gradient_norm.tolist(), done.distance.tolist()
     return [
-        Point(item.name, done.step + 1, t, norm, distance, done.nonfinite)
+        Point(item.name, done.step + 1, t, norm, distance, nonfinite)
         for item, took, t, norm, distance in zip(items, *columns, strict=True)
         if took
     ]

@@ -113,7 +113,7 @@ def drag_item(
         drag_steps=drag_steps,
         seconds=seconds,
         nfe=teacher.nfe - before,
-        nonfinite=nonfinite,
+        nonfinite=int(nonfinite),
         frames=tuple(teacher.decode(z)[0].cpu() for z in kept),
     )
 

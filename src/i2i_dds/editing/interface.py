@@ -49,7 +49,8 @@ class EditStep:
             both sides' predictions, (B,); NaN of a sampler without a source.
         distance: Euclidean distance of each item from its source latent, (B,).
         nonfinite: Entries of the batch's gradient that were NaN or infinite and count as 0; of
-            samplers, entries of z that have become so.
+            samplers, entries of z that have become so. A number () where z is: to read it each step
+            would have the host wait for the device.
         active: Which items this step was taken by, bool (B,); the others had stopped before it.
             None is all of them.
     """
@@ -60,7 +61,7 @@ class EditStep:
     t: Tensor
     gradient_norm: Tensor
     distance: Tensor
-    nonfinite: int
+    nonfinite: Tensor
     active: Tensor | None = None
 
 
@@ -94,4 +95,4 @@ def finish(steps: Iterable[EditStep]) -> EditResult:
         count, nonfinite, z = count + 1, nonfinite + done.nonfinite, done.z
     if z is None:
         raise ValueError("the editor took no step")
-    return EditResult(z, count, nonfinite)
+    return EditResult(z, count, int(nonfinite))

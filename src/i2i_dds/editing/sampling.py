@@ -27,14 +27,14 @@ def straight_path(
 
 def edit_steps(batch: EditBatch, steps: int, run: Iterable[SamplerStep]) -> Iterator[EditStep]:
     """The steps of a sampler as those of an editor."""
-    known = 0
+    known = torch.zeros((), dtype=torch.long, device=batch.z_src.device)
     for number, done in enumerate(run):
         z = done.y if number == steps - 1 else done.clean
         if done.delta is None:
-            norm = torch.full((len(z),), float("nan"))
+            norm = z.new_full((len(z),), float("nan"))
         else:
             norm = done.delta.flatten(1).norm(dim=1)
-        bad = int((~torch.isfinite(z)).sum())
+        bad = (~torch.isfinite(z)).sum()
         yield EditStep(
             step=number,
             steps=steps,
@@ -42,6 +42,6 @@ def edit_steps(batch: EditBatch, steps: int, run: Iterable[SamplerStep]) -> Iter
             t=torch.full((len(z),), done.coefficients.t),
             gradient_norm=norm,
             distance=(z - batch.z_src).flatten(1).norm(dim=1),
-            nonfinite=max(0, bad - known),
+            nonfinite=(bad - known).clamp(min=0),
         )
-        known = max(known, bad)
+        known = torch.maximum(known, bad)

@@ -55,7 +55,7 @@ class StudentEditor:
             t=torch.full((len(z),), network.timestep),
             gradient_norm=torch.full((len(z),), float("nan")),
             distance=(z - batch.z_src).flatten(1).norm(dim=1),
-            nonfinite=int((~torch.isfinite(z)).sum()),
+            nonfinite=(~torch.isfinite(z)).sum(),
         )
 
     def instructions(

@@ -166,7 +166,7 @@ class _Way:
         took = torch.ones(len(step.z)) if step.active is None else step.active.float().cpu()
         squares = step.gradient_norm.float().cpu().square() / step.z[0].numel()
         norm = ((squares * took).sum() / took.sum()).sqrt().item()
-        return _Way(self.taken + took, norm, self.nonfinite + step.nonfinite)
+        return _Way(self.taken + took, norm, self.nonfinite + int(step.nonfinite))
 
 
 def _numbers(

@@ -16,11 +16,12 @@ class Gradient:
 
     Attributes:
         value: (B, C, h, w), finite, without a graph.
-        nonfinite: How many of its entries were NaN or infinite and were replaced by 0.
+        nonfinite: How many of its entries were NaN or infinite and were replaced by 0; a number ()
+            on the gradient's device, for to read it there means to wait for the device.
     """
 
     value: Tensor
-    nonfinite: int
+    nonfinite: Tensor
 
 
 def guarded(grad: Tensor, mask: Tensor | None = None) -> Gradient:
@@ -39,7 +40,7 @@ def guarded(grad: Tensor, mask: Tensor | None = None) -> Gradient:
     """
     bad = ~torch.isfinite(grad)
     value = grad.masked_fill(bad, 0.0)
-    return Gradient(value if mask is None else masked(value, mask), int(bad.sum()))
+    return Gradient(value if mask is None else masked(value, mask), bad.sum())
 
 
 def masked(grad: Tensor, mask: Tensor) -> Tensor:

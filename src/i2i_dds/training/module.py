@@ -128,7 +128,7 @@ class EditTraining(LightningModule):
             guidance_scale=guidance,
         )
         grad = guarded(self.score(self.teacher, inputs))
-        self.nonfinite += grad.nonfinite
+        self.nonfinite += int(grad.nonfinite)
         distilled = gradient_to_loss(z, grad.value)
         identity = 0.5 * (z - z_src).square().sum() / len(z)
         loss = distilled + weight * identity

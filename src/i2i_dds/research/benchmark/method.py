@@ -152,7 +152,7 @@ class Method:
 
         def on_step(step: EditStep) -> None:
             nonlocal nonfinite
-            nonfinite += step.nonfinite
+            nonfinite += int(step.nonfinite)
             now = step.z, perf_counter() - start, teacher.nfe - before, nonfinite
             # Of all that are still to come: should every item stop early, they are as it is now.
             reached.update({count: now for count in wanted if count > step.step})

@@ -31,14 +31,14 @@ def plot_inpainting(rows: Sequence[MetricRow], path: Path) -> None:
 
 
 def plot_translation(rows: Sequence[MetricRow], path: Path) -> None:
-    """Success, likeness to the truth, and what was disturbed, over t0."""
+    """Success, likeness to the truth, and what was disturbed, over the strength."""
     columns = ("success", "psnr_truth_gain", "fid", "distance")
     figure, axes = panels([label_of(name) for name in columns])
     for axis, key in zip(axes, columns, strict=True):
         for style, editor in zip(_STYLES, ("sdedit", "diffedit"), strict=False):
             part = [row for row in rows if row["editor"] == editor]
             _lines(axis, part, "t0", key, style, f" {editor}")
-        axis.set_xlabel("t0")
+        axis.set_xlabel("strength")
     save(figure, axes, path)
 
 
