@@ -11,7 +11,7 @@ RUN := HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY)
 PIP := $(PY) -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train edit gallery test test-all lint format type layers audit lock clean
+.PHONY: help setup train edit gallery bench test test-all lint format type layers audit lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ gallery: $(VENV)/.ready  ## draw docs/gallery.png anew
 	$(PY) scripts/benchmark.py n=4 'seeds=[0]' out=outputs/gallery \
 	    'editors=[sds,dds,dds_auto_mask,cycle_sde,diffedit_cycle_sde]' $(ARGS)
 	cp outputs/gallery/gallery.png docs/gallery.png
+
+bench: $(VENV)/.ready  ## time edits against plain loops, on this machine
+	$(PY) scripts/bench.py $(ARGS)
 
 test: lint type layers  ## style, types, layers and every test of some minutes
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal $(ARGS)

@@ -44,6 +44,7 @@ COMMANDS = (
     Command("benchmark", "benchmark", "measure every editor on every kind of edit", research=True),
     Command("drag-bench", "drag_bench", "drag every item of a benchmark", research=True),
     Command("study", "study", "put a claim of the papers to the test", research=True),
+    Command("bench", "bench", "time edits against plain loops", research=True),
     Command("theory", "theory", "show that an ODE keeps an error an SDE forgets", research=True),
     Command("contact-sheet", "contact_sheet", "draw the species of Critters", console=False),
     Command("make-random-sd", "make_random_sd", "write a teacher of random weights", console=False),
