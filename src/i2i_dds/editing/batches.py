@@ -17,6 +17,7 @@ from i2i_dds.editing.automask import AutoMask, FoundMask
 from i2i_dds.editing.interface import EditBatch, Editor, EditStep
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.rows import SameRows
 
 Thing = TypeVar("Thing")
 
@@ -142,6 +143,7 @@ def _edit_batch(
         latent_mask(items, teacher.vae_scale_factor),
         _negative(teacher, items),
         [item.instruction for item in items],
+        _same_sources(items, z_src.device),
     )
     found = None
     if automask is not None and batch.mask is None:
@@ -182,6 +184,15 @@ def latent_mask(items: Sequence[EditItem], vae_scale_factor: int) -> Tensor | No
         return None
     masks = [torch.ones_like(item.x[:1]) if item.mask is None else item.mask for item in items]
     return F.avg_pool2d(torch.stack(masks), vae_scale_factor)
+
+
+def _same_sources(items: Sequence[EditItem], device: torch.device) -> SameRows | None:
+    """Items of the same picture and noise that are told the same of it."""
+    alike: list[tuple[Any, ...]] = []
+    for item in items:
+        first = next((i for i, one in enumerate(items) if torch.equal(one.x, item.x)), 0)
+        alike.append((first, item.key, item.source, item.negative))
+    return SameRows.of(alike, device)
 
 
 def _negative(teacher: Teacher, items: Sequence[EditItem]) -> Conditioning | None:

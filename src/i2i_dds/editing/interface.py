@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.rows import SameRows
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class EditBatch:
         generators: One per item; all of its chance comes from it.
         mask: Where to edit, (B or 1, 1, h, w) in [0, 1]; None is everywhere.
         text_neg: What guidance leads away from, of B rows or one; None is the empty prompt.
+        same_source: Items of one picture, told the same of it, that draw the same noise, as several
+            targets of a picture do; None where none do.
         instructions: What a student is told of each item: a task's name, or an order in words;
             empty of editors that read prompts.
     """
@@ -34,6 +37,7 @@ class EditBatch:
     mask: Tensor | None = None
     text_neg: Conditioning | None = None
     instructions: Sequence[str] = ()
+    same_source: SameRows | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import Descent, Score, ScoreInput
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.rows import SameRows
 
 Stop = Callable[[EditStep], "Tensor | bool"]
 """After each step: which items have gone far enough, (B,) or one answer for all."""
@@ -47,6 +48,7 @@ def edit(
     stop: Stop | None = None,
     optimizer: OptimizerFactory | None = None,
     text_neg: Conditioning | None = None,
+    same_source: SameRows | None = None,
 ) -> Iterator[EditStep]:
     """Edits a batch of latents, yielding each step.
 
@@ -67,6 +69,7 @@ def edit(
             are, so is the loop.
         optimizer: Something else than plain descent. Adam amplifies a score's noise.
         text_neg: What guidance leads away from, of B rows or one; None is the empty prompt.
+        same_source: See :class:`EditBatch`; a sampler that draws other timesteps for them is heard.
 
     Yields:
         One :class:`EditStep` an iteration.
@@ -78,6 +81,7 @@ def edit(
     for step in range(steps):
         t = timesteps(step, steps, generators)
         eps = randn(generators, z.shape[1:], z.dtype, z.device)
+        alike = same_source is not None and same_source.agree(t.tolist())
         inputs = ScoreInput(
             z_tgt=z,
             z_src=z_src,
@@ -88,6 +92,7 @@ def edit(
             guidance_scale=guidance_scale,
             text_neg=text_neg,
             descent=Descent(progress=step / max(1, steps - 1), memory=memory),
+            same_source=same_source if alike else None,
         )
         grad = guarded(score(teacher, inputs), mask)
         z = torch.where(free & active, descend(z, grad.value), z)
@@ -152,6 +157,7 @@ class LatentOptimization:
             stop=self.stop,
             optimizer=self.optimizer,
             text_neg=batch.text_neg,
+            same_source=batch.same_source,
         )
 
 

@@ -64,5 +64,6 @@ class DDS:
             t=t,
             guidance_scale=inputs.guidance_scale,
             negative=inputs.text_neg,
+            same=(None, inputs.same_source),
         )
         return self.weight(process, t, inputs.z_tgt) * (eps_tgt - eps_src)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.rows import SameRows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +47,8 @@ class ScoreInput:
         text_neg: What guidance leads away from, of B rows or one; None is the empty prompt.
         descent: Where the descent stands; None where each step has other latents, as a student's
             training has. Only LUSD looks at it.
+        same_source: Items whose source side is the same in all of this, as that of several targets
+            of one picture; None where none are. DDS asks it once.
     """
 
     z_tgt: Tensor
@@ -57,6 +60,7 @@ class ScoreInput:
     guidance_scale: float | Tensor
     text_neg: Conditioning | None = None
     descent: Descent | None = None
+    same_source: SameRows | None = None
 
 
 class Score(Protocol):

@@ -10,6 +10,7 @@ from torch import Tensor
 from i2i_dds.diffusion.guidance import classifier_free_guidance
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import DifferentiableTeacher, Teacher
+from i2i_dds.teacher.rows import SameRows
 
 
 @torch.no_grad()
@@ -20,6 +21,7 @@ def predict_guided(
     t: Tensor,
     guidance_scale: float | Tensor,
     negative: Conditioning | None = None,
+    same: Sequence[SameRows | None] = (),
 ) -> tuple[Tensor, ...]:
     """Guided noise predictions of several branches, from one forward pass of the teacher.
 
@@ -36,11 +38,12 @@ def predict_guided(
         t: Timesteps shared by all branches, long (B,).
         guidance_scale: Scale s, one number or (B,).
         negative: What guidance leads away from, of B rows or one; None is the empty prompt.
+        same: Of each branch, which rows ask the same in all of this; None of those that do not.
 
     Returns:
         One tensor (B, C, h, w) per branch.
     """
-    return _predict(teacher, teacher.predict_noise, noisy, texts, t, guidance_scale, negative)
+    return _predict(teacher, teacher.predict_noise, noisy, texts, t, guidance_scale, negative, same)
 
 
 def predict_guided_with_graph(
@@ -63,27 +66,50 @@ def _predict(
     t: Tensor,
     guidance_scale: float | Tensor,
     negative: Conditioning | None,
+    same: Sequence[SameRows | None] = (),
 ) -> tuple[Tensor, ...]:
     if len(noisy) != len(texts):
         raise ValueError(f"{len(noisy)} branches of latents but {len(texts)} of texts")
-    branches, batch = len(noisy), len(noisy[0])
-    z_t = torch.cat([*noisy])
-    cond = Conditioning.cat([text.expand(batch) for text in texts])
-    t_all = t.to(z_t.device).repeat(branches)
+    batch, same = len(noisy[0]), same or [None] * len(noisy)
+    texts = [text.expand(batch) for text in texts]
+    z_t = torch.cat([_asked(z, rows) for z, rows in zip(noisy, same, strict=True)])
+    cond = Conditioning.cat(
+        [
+            text if rows is None else text.take(rows.first)
+            for text, rows in zip(texts, same, strict=True)
+        ]
+    )
+    t_all = _of_branches(t.to(z_t.device), same)
     if not isinstance(guidance_scale, Tensor) and guidance_scale == 1:
-        eps = ask(z_t, t_all, cond)
-        return _one_answer(z_t.chunk(branches), cond.chunk(branches), eps.chunk(branches))
+        return _one_answer(noisy, texts, _answers(ask(z_t, t_all, cond), batch, same))
 
     like = cond.embeddings
     uncond = teacher.embed([""]) if negative is None else negative
-    uncond = uncond.to(like.device, like.dtype).expand(batch).repeat(branches)
+    uncond = uncond.to(like.device, like.dtype).expand(batch)
+    uncond = Conditioning.cat([uncond if r is None else uncond.take(r.first) for r in same])
     eps = ask(torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), Conditioning.cat([uncond, cond]))
     eps_uncond, eps_cond = eps.chunk(2)
-    scale = (
-        guidance_scale.repeat(branches) if isinstance(guidance_scale, Tensor) else guidance_scale
-    )
+    scale = guidance_scale
+    if isinstance(scale, Tensor):
+        scale = _of_branches(scale.to(z_t.device), same)
     guided = classifier_free_guidance(eps_uncond, eps_cond, scale)
-    return _one_answer(z_t.chunk(branches), cond.chunk(branches), guided.chunk(branches))
+    return _one_answer(noisy, texts, _answers(guided, batch, same))
+
+
+def _asked(values: Tensor, rows: SameRows | None) -> Tensor:
+    """A branch's rows, each of those that are the same once."""
+    return values if rows is None else values[rows.first]
+
+
+def _of_branches(values: Tensor, same: Sequence[SameRows | None]) -> Tensor:
+    """What all branches share, (B, ...), for the rows that are asked of each."""
+    return torch.cat([_asked(values, rows) for rows in same])
+
+
+def _answers(eps: Tensor, batch: int, same: Sequence[SameRows | None]) -> list[Tensor]:
+    """From answers to the rows that were asked to those of each branch, (B, C, h, w)."""
+    asked = eps.split([batch if rows is None else len(rows.first) for rows in same])
+    return [x if rows is None else x[rows.back] for x, rows in zip(asked, same, strict=True)]
 
 
 def _one_answer(

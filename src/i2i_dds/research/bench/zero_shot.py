@@ -18,6 +18,7 @@ from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
 from i2i_dds.research.bench.plain import plain_dds
 from i2i_dds.research.bench.timing import in_turn, share_of_peak
+from i2i_dds.teacher.rows import SameRows
 
 TOLERANCE = 1e-4
 """Largest difference of a latent's entry at which two ways count as the same: rounding, step
@@ -93,7 +94,9 @@ def _ours(teacher: Any, case: Case, editor: LatentOptimization) -> Callable[[], 
         sides = (teacher.embed(list(prompts)) for prompts in (case.sources, case.targets))
         text_src, text_tgt = sides
         generators = item_generators(0, list(case.keys))
-        return finish(editor(teacher, EditBatch(case.z_src, text_src, text_tgt, generators))).z
+        same = SameRows.of([*zip(case.keys, case.sources, strict=True)])
+        batch = EditBatch(case.z_src, text_src, text_tgt, generators, same_source=same)
+        return finish(editor(teacher, batch)).z
 
     return run
 
