@@ -73,12 +73,7 @@ def _predict(
     batch, same = len(noisy[0]), same or [None] * len(noisy)
     texts = [text.expand(batch) for text in texts]
     z_t = torch.cat([_asked(z, rows) for z, rows in zip(noisy, same, strict=True)])
-    cond = Conditioning.cat(
-        [
-            text if rows is None else text.take(rows.first)
-            for text, rows in zip(texts, same, strict=True)
-        ]
-    )
+    cond = Conditioning.cat([_told(text, r) for text, r in zip(texts, same, strict=True)])
     t_all = _of_branches(t.to(z_t.device), same)
     if not isinstance(guidance_scale, Tensor) and guidance_scale == 1:
         return _one_answer(noisy, texts, _answers(ask(z_t, t_all, cond), batch, same))
@@ -86,7 +81,7 @@ def _predict(
     like = cond.embeddings
     uncond = teacher.embed([""]) if negative is None else negative
     uncond = uncond.to(like.device, like.dtype).expand(batch)
-    uncond = Conditioning.cat([uncond if r is None else uncond.take(r.first) for r in same])
+    uncond = Conditioning.cat([_told(uncond, rows) for rows in same])
     eps = ask(torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), Conditioning.cat([uncond, cond]))
     eps_uncond, eps_cond = eps.chunk(2)
     scale = guidance_scale
@@ -99,6 +94,11 @@ def _predict(
 def _asked(values: Tensor, rows: SameRows | None) -> Tensor:
     """A branch's rows, each of those that are the same once."""
     return values if rows is None else values[rows.first]
+
+
+def _told(text: Conditioning, rows: SameRows | None) -> Conditioning:
+    """What the rows that are asked are told."""
+    return text if rows is None else text.take(rows.first)
 
 
 def _of_branches(values: Tensor, same: Sequence[SameRows | None]) -> Tensor:
