@@ -72,7 +72,9 @@ def pocket(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def ask(pocket: Path) -> Iterator[Callable[[dict[str, Any]], Any]]:
     """Asks the process that has all heavy modules already, see zygote.py."""
-    environment = {**os.environ, "I2I_DDS_POCKET": str(pocket), "OMP_NUM_THREADS": "1"}
+    # Without the process of W&B that other tests in this one may have begun: each has its own.
+    own = {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"}
+    environment = {**own, "I2I_DDS_POCKET": str(pocket), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("zygote.py"))],
         stdin=subprocess.PIPE,
