@@ -19,7 +19,7 @@ else:
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "notebooks/README.md"),
     *("docs/analysis.md", "docs/benchmark.md", "docs/pocket.md", "docs/reliability.md"),
-    *("docs/models.md", "docs/sde.md"),
+    *("docs/models.md", "docs/performance.md", "docs/sde.md"),
 )
 
 

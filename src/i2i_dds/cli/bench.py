@@ -1,55 +1,52 @@
-"""``python scripts/bench.py``: edits against plain loops, in turn, on the same weights."""
+"""``python scripts/bench.py``: ours against plain loops, in turn, on the same weights."""
 
 from __future__ import annotations
 
+import logging
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
-from i2i_dds.checks import choice, flag, integer, optional
+from i2i_dds.checks import choice
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
-from i2i_dds.cli.keys import build
+from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.progress import notify, progress_bar
-
-_RULES = {
-    "setting": choice("full", "quick"),
-    "rounds": integer(min=1),
-    "steps": optional(integer(min=1)),
-    "pictures": integer(min=1),
-    "targets": integer(min=1, max=11),
-    "crowded": flag(),
-}
 
 
 @entry_point("bench")
 def main(cfg: DictConfig) -> Path:
     """Measures every row, and writes bench.json, table.md and bench.png."""
-    check(cfg, _RULES)
-    from i2i_dds.pipelines.editors import build_editor
-    from i2i_dds.research.bench.report import machine, table, write_report
-    from i2i_dds.research.bench.timing import crowded
-    from i2i_dds.research.bench.zero_shot import cases, compare, teacher_shares
+    check(cfg, {"setting": choice("full", "quick")})
+    from i2i_dds.research.bench.report import table, write_report
+    from i2i_dds.research.bench.run import PARTS, check_teacher, not_agreed, run_bench
+    from i2i_dds.research.bench.settings import BenchSettings
     from i2i_dds.runs import run_folder
 
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    settings = BenchSettings(**{one.name: cfg[one.name] for one in fields(BenchSettings)})
     teacher = build(cfg, "teacher")
-    editor: Any = build_editor("zero_shot", teacher.presets, num_inference_steps=cfg.steps)[0]
-    rows = cases(teacher, cfg.pictures, cfg.targets)
-    found: dict[str, Any] = {"machine": machine(), "settings": resolved(cfg)}
-    with progress_bar("Timing") as update:
-        for done, (name, case) in enumerate(rows.items()):
-            update(done, len(rows) + 2)
-            found[name] = compare(teacher, case, editor, cfg.rounds)
-        update(len(rows), len(rows) + 2)
-        found["teacher_share_of_peak"] = teacher_shares(teacher, cfg.rounds)
-        update(len(rows) + 1, len(rows) + 2)
-        if cfg.crowded:
-            found["crowded"] = crowded(["source=critters", "n=8", f"steps={editor.steps}"])
-        update(len(rows) + 2, len(rows) + 2)
     with run_folder(run_dir()) as folder:
+        with progress_bar("bench") as update:
+            done: list[str] = []
+
+            def tell(part: str) -> None:
+                done.append(part)
+                update(len(done), PARTS, part)
+
+            with typed_keys(cfg, "teacher"):
+                check_teacher(teacher)
+            found = run_bench(teacher, cfg.teacher.path, settings, tell)
+        found["settings"] = resolved(cfg)
         write_report(folder, found)
     notify(table(found))
+    for name in not_agreed(found):
+        row = found[name]
+        notify(
+            f"{name}: no ratio, both ways differ by {row['max_difference']:.2g}, more than "
+            f"{row['tolerance']:g}"
+        )
     return run_dir()
 
 

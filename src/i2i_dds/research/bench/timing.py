@@ -1,87 +1,117 @@
-"""Two ways timed in turn, the machine's own rate, and a command beside busy neighbors."""
+"""Two ways that do the same, timed in turn, and the machine's own rate."""
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from time import perf_counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter, process_time
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 _MATRIX = 1024
 
 
-def in_turn(ways: Sequence[Callable[[], Any]], rounds: int) -> list[float]:
-    """Median seconds of each way; they run one after another, round by round, after a warm-up."""
-    for way in ways:
-        way()
-    seconds: list[list[float]] = [[] for _ in ways]
-    for _ in range(rounds):
-        for way, found in zip(ways, seconds, strict=True):
-            start = perf_counter()
-            way()
-            found.append(perf_counter() - start)
-    return [statistics.median(found) for found in seconds]
+@dataclass(frozen=True)
+class Way:
+    """One way to do some work.
+
+    Attributes:
+        run: Does the first so many items and returns what came of them, (count, ...).
+        items: How many a timed run does; its seconds are divided by them.
+    """
+
+    run: Callable[[int], Tensor]
+    items: int
 
 
-def share_of_peak(call: Callable[[], Any], rounds: int) -> float:
-    """FLOP/s of a call over that of a product of float32 matrices, timed in turn."""
-    with FlopCounterMode(display=False) as counter:
-        call()
-    a, b = torch.rand(2, _MATRIX, _MATRIX)
-    own, product = in_turn([call, lambda: a @ b], rounds)
-    return counter.get_total_flops() / own / (2 * _MATRIX**3 / product)
+@dataclass(frozen=True)
+class Seconds:
+    """Medians for one item.
+
+    Attributes:
+        wall: Of the clock.
+        cpu: Of all threads of this process, which other programs disturb less.
+    """
+
+    wall: float
+    cpu: float
 
 
-def crowded(arguments: Sequence[str], neighbors: int = 2) -> dict[str, float]:
-    """Seconds of ``i2i edit`` beside busy processes: as torch would run it, and as we do.
+def compare(plain: Way, ours: Way, items: int, rounds: int, tolerance: float) -> dict[str, Any]:
+    """One row: seconds an item of both ways, and their ratio where both do the same.
 
     Args:
-        arguments: Of the command, beside where it writes.
-        neighbors: How many processes burn a core each.
-
-    Returns:
-        "before_s" with all cores and threads that spin while they wait, "after_s" with those that
-        are free and threads that sleep, "alone_s" the same without neighbors.
+        plain: The public way.
+        ours: Ours.
+        items: How many are done by both before anything is timed, to see that they agree.
+        rounds: Of which the median counts.
+        tolerance: Largest difference of an entry at which both ways are the same.
     """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
-    spinning = {**kept, "OMP_WAIT_POLICY": "active"}
-
-    def run(environment: dict[str, str], threads: str) -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            words = [*arguments, f"threads={threads}", f"paths.output_dir={folder}"]
-            start = perf_counter()
-            subprocess.run(
-                [sys.executable, "-m", "i2i_dds", "edit", *words],
-                env=environment,
-                check=True,
-                capture_output=True,
-            )
-            return perf_counter() - start
-
-    alone = run(kept, "auto")
-    with _busy(neighbors):
-        return {
-            "before_s": run(spinning, "null"),
-            "after_s": run(kept, "auto"),
-            "alone_s": alone,
-        }
+    difference = (plain.run(items) - ours.run(items)).abs().max().item()
+    found = {"ratio": None, "ours_s": None, "plain_s": None, "max_difference": difference}
+    found["tolerance"] = tolerance
+    return found | times(plain, ours, rounds) if difference <= tolerance else found
 
 
-@contextmanager
-def _busy(count: int) -> Iterator[None]:
-    """Within it, so many processes burn a core each."""
-    burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in burning:
-            process.kill()
-            process.wait()
+def times(plain: Way, ours: Way, rounds: int) -> dict[str, float]:
+    """Seconds an item of both ways, by the clock and of the CPU, and their ratios."""
+    slow, fast = in_turn([plain, ours], rounds)
+    return {
+        "ratio": slow.wall / fast.wall,
+        "ours_s": fast.wall,
+        "plain_s": slow.wall,
+        "ratio_cpu": slow.cpu / fast.cpu,
+        "ours_cpu_s": fast.cpu,
+        "plain_cpu_s": slow.cpu,
+    }
+
+
+def in_turn(ways: Sequence[Way], rounds: int) -> list[Seconds]:
+    """Medians of each way; they run one after another, round by round."""
+    wall: list[list[float]] = [[] for _ in ways]
+    cpu: list[list[float]] = [[] for _ in ways]
+    for _ in range(rounds):
+        for number, way in enumerate(ways):
+            start, before = perf_counter(), process_time()
+            way.run(way.items)
+            synchronize()
+            wall[number].append((perf_counter() - start) / way.items)
+            cpu[number].append((process_time() - before) / way.items)
+    medians = statistics.median
+    return [Seconds(medians(a), medians(b)) for a, b in zip(wall, cpu, strict=True)]
+
+
+def synchronize() -> None:
+    """Waits for the GPU, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def flops_of(call: Callable[[], Any]) -> int:
+    """Floating-point operations of a call that runs eagerly."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
+
+
+def share_of_peak(
+    call: Callable[[], Any], flops: int, rounds: int, device: torch.device | str = "cpu"
+) -> float:
+    """FLOP/s of a call over that of a product of float32 matrices, timed in turn."""
+    a, b = torch.rand(2, _MATRIX, _MATRIX, device=device)
+
+    def way(run: Callable[[], Any]) -> Way:
+        def times_over(count: int) -> Tensor:
+            for _ in range(count):
+                run()
+            return a
+
+        times_over(1)
+        return Way(times_over, 3)
+
+    own, product = in_turn([way(call), way(lambda: a @ b)], rounds)
+    return flops / own.wall / (2 * _MATRIX**3 / product.wall)

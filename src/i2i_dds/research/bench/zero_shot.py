@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,106 +12,171 @@ from torch import Tensor
 from i2i_dds.critters import SPECIES, render, scenes
 from i2i_dds.data.images import to_tensor
 from i2i_dds.diffusion.randomness import item_generators
-from i2i_dds.editing.interface import EditBatch, finish
+from i2i_dds.diffusion.timesteps import UniformTimesteps
+from i2i_dds.editing.batches import EditItem, edit_items
+from i2i_dds.editing.interface import EditBatch, Editor, finish
 from i2i_dds.editing.latent_optimization import LatentOptimization
-from i2i_dds.errors import UserError
+from i2i_dds.evaluation.held_out import EvalBatch, build_eval_batch
+from i2i_dds.evaluation.measure import Evaluator, load_judge
+from i2i_dds.pipelines.editors import build_editor
 from i2i_dds.research.bench.plain import plain_dds
-from i2i_dds.research.bench.timing import in_turn, share_of_peak
-from i2i_dds.teacher.rows import SameRows
+from i2i_dds.research.bench.quality import Quality
+from i2i_dds.research.bench.settings import (
+    MOST_TARGETS,
+    PLAIN_ITEMS,
+    TOLERANCE,
+    BenchSettings,
+)
+from i2i_dds.research.bench.timing import Way, compare, in_turn, times
+from i2i_dds.tasks import Task, TaskSet
 
-TOLERANCE = 1e-4
-"""Largest difference of a latent's entry at which two ways count as the same: rounding, step
-after step."""
+CAT2LION = TaskSet(
+    [
+        Task(
+            "cat2lion",
+            replace={"cat": "lion"},
+            instruction="turn the cat into a lion",
+            source={"species": "cat"},
+            target={"species": "lion"},
+        )
+    ]
+)
+"""What is done to the pictures."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """Edits that both ways make.
+def zero_shot_rows(
+    teacher: Any, settings: BenchSettings, done: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """The three rows: the same result at uniform timesteps, and the preset at equal quality.
 
-    Attributes:
-        z_src: (B, C, h, w).
-        sources: Prompt of each.
-        targets: Prompt of each.
-        keys: Of each one's noise; that of a picture is the same for all its targets.
+    Args:
+        teacher: A Stable Diffusion teacher.
+        settings: The sizes.
+        done: Told of each row when it is there.
     """
+    own = {"num_inference_steps": settings.preset_steps}
+    preset: Any = build_editor("zero_shot", teacher.presets, **own)[0]
+    uniform, public = _uniform(preset, settings.steps), public_descent(teacher, settings)
+    quality = descent_quality(teacher, public, preset, settings)
+    rows: dict[str, dict[str, Any]] = {}
+    for name, items in _items(teacher, settings.pictures, settings.targets).items():
+        few = min(len(items), PLAIN_ITEMS)
+        both = _plain(teacher, items, uniform, few), _ours(teacher, items, uniform)
+        row = compare(*both, len(items), settings.rounds, TOLERANCE)
+        fast = _plain(teacher, items, public, 1), _ours(teacher, items, preset)
+        equal = times(*fast, settings.rounds)
+        rows[name] = {**row, **quality.columns(equal), "items": len(items)}
+        done(name)
+    return rows
 
-    z_src: Tensor
-    sources: Sequence[str]
-    targets: Sequence[str]
-    keys: Sequence[str]
+
+def growth(teacher: Any, settings: BenchSettings) -> dict[str, list[dict[str, float]]]:
+    """Seconds an edit over how many there are: pictures of one batch, targets of one picture."""
+    preset: Any = build_editor("zero_shot", teacher.presets)[0]
+    editor = _uniform(preset, max(1, settings.steps // 4))
+    named = _items(teacher, settings.growth, MOST_TARGETS)
+    curves = {"pictures": named["zero_shot_batch16_per_image"]}
+    curves["targets"] = named["zero_shot_8_targets"]
+    found: dict[str, list[dict[str, float]]] = {}
+    for name, items in curves.items():
+        counts = [2**n for n in range(5) if 2**n <= min(settings.growth, len(items))]
+        ways = [_ours(teacher, items[:count], editor) for count in counts]
+        medians = in_turn(ways, settings.rounds)
+        found[name] = [
+            {"count": count, "seconds": one.wall, "cpu_seconds": one.cpu}
+            for count, one in zip(counts, medians, strict=True)
+        ]
+    return found
 
 
-def cases(teacher: Any, pictures: int, targets: int) -> dict[str, Case]:
-    """The three rows of the table: cats towards lions, and one cat towards other species."""
-    cats = scenes("val", pictures, species="cat")
-    x = torch.stack([to_tensor(render(cat, teacher.native_size)) for cat in cats])
-    z, names = teacher.encode(x), [f"cat{number}" for number in range(pictures)]
-    others = [f"a {one}" for one in SPECIES if one != "cat"][:targets]
-    cat, lion = ["a cat"] * pictures, ["a lion"] * pictures
-    one = z[:1].expand(len(others), *z.shape[1:]).contiguous()
+def public_descent(teacher: Any, settings: BenchSettings) -> LatentOptimization:
+    """The descent that public code would make: uniform timesteps and the step that suits them."""
+    presets = teacher.presets["descent"]
+    return LatentOptimization(
+        steps=settings.plain_steps,
+        lr=presets["lr"],
+        guidance_scale=presets["guidance_scale"],
+        timesteps=UniformTimesteps(presets["t_min"], presets["t_max"]),
+    )
+
+
+def descent_quality(teacher: Any, plain: Editor, ours: Editor, settings: BenchSettings) -> Quality:
+    """What both descents are worth on held-out scenes.
+
+    The plain one runs in batches here: the rows show that this ends at the same latents.
+    """
+    n = settings.quality_n
+    evaluator = Evaluator(CAT2LION, teacher, load_judge("pocket"))
+    data = build_eval_batch(evaluator, "test", n, 0, teacher.native_size)
+    sides = []
+    for editor in (plain, ours):
+        measured = data.measures(_edited(editor, data, settings.pictures))
+        sides.append({name: measured[name] for name in ("psnr_truth", "success")})
+    return Quality(n, *sides)
+
+
+@torch.no_grad()
+def _edited(editor: Editor, data: EvalBatch, batch_size: int) -> Tensor:
+    """Latents of all scenes, edited in batches."""
+    found, teacher = [], data.teacher
+    for first in range(0, len(data.z), batch_size):
+        part = slice(first, first + batch_size)
+        batch = EditBatch(
+            z_src=data.z[part],
+            text_src=teacher.embed(data.sources[part]),
+            text_tgt=teacher.embed(data.targets[part]),
+            generators=item_generators(data.seed, data.batch["key"][part]),
+        )
+        found.append(finish(editor(teacher, batch)).z)
+    return torch.cat(found)
+
+
+def _uniform(preset: LatentOptimization, steps: int) -> LatentOptimization:
+    """The preset's descent at uniform timesteps."""
+    drawn: Any = preset.timesteps
+    return replace(preset, steps=steps, timesteps=UniformTimesteps(drawn.t_min, drawn.t_max))
+
+
+def _items(teacher: Any, pictures: int, targets: int) -> dict[str, list[EditItem]]:
+    """Cats towards lions, and one cat towards other species."""
+    drawn = scenes("val", pictures, species="cat")
+    x = [to_tensor(render(scene, teacher.native_size)) for scene in drawn]
+    cats = [EditItem(f"cat{n}", f"cat{n}", one, "a cat", "a lion") for n, one in enumerate(x)]
+    others = [name for name in SPECIES if name != "cat"][:targets]
+    towards = [replace(cats[0], name=name, target=f"a {name}") for name in others]
     return {
-        "zero_shot_single": Case(z[:1], cat[:1], lion[:1], names[:1]),
-        "zero_shot_batch": Case(z, cat, lion, names),
-        "zero_shot_targets": Case(one, cat[:1] * len(others), others, names[:1] * len(others)),
+        "zero_shot_single": cats[:1],
+        "zero_shot_batch16_per_image": cats,
+        "zero_shot_8_targets": towards,
     }
 
 
-def compare(teacher: Any, case: Case, editor: LatentOptimization, rounds: int) -> dict[str, Any]:
-    """One row: seconds an edit of both ways, their ratio, and how far their latents are apart.
+def _plain(teacher: Any, items: Sequence[EditItem], editor: Any, count: int) -> Way:
+    drawn = editor.timesteps
 
-    Raises:
-        UserError: They are not the same to :data:`TOLERANCE`; no ratio is told then.
-    """
-    plain, ours = _plain(teacher, case, editor), _ours(teacher, case, editor)
-    difference = (plain() - ours()).abs().max().item()
-    if not difference <= TOLERANCE:
-        raise UserError(f"bench: both ways differ by {difference:g}, more than {TOLERANCE:g}")
-    seconds = in_turn([plain, ours], rounds)
-    plain_s, ours_s = (one / len(case.keys) for one in seconds)
-    numbers = {"ratio": plain_s / ours_s, "ours_s": ours_s, "plain_s": plain_s}
-    return numbers | {"max_difference": difference}
+    def run(count: int) -> Tensor:
+        found = []
+        for item in items[:count]:
+            (generator,) = item_generators(0, [item.key])
+            found.append(
+                plain_dds(
+                    teacher,
+                    item.x[None],
+                    (item.source, item.target),
+                    generator,
+                    steps=editor.steps,
+                    lr=editor.lr,
+                    scale=editor.guidance_scale,
+                    t_range=(drawn.t_min, drawn.t_max),
+                ).cpu()
+            )
+        return torch.cat(found)
 
-
-def _plain(teacher: Any, case: Case, editor: LatentOptimization) -> Callable[[], Tensor]:
-    settings: dict[str, Any] = {"steps": editor.steps, "lr": editor.lr}
-    settings |= {"scale": editor.guidance_scale, "timesteps": editor.timesteps}
-
-    def run() -> Tensor:
-        done = []
-        for z, source, target, key in zip(
-            case.z_src, case.sources, case.targets, case.keys, strict=True
-        ):
-            (generator,) = item_generators(0, [key])
-            done.append(plain_dds(teacher, z[None], (source, target), generator, **settings))
-        return torch.cat(done)
-
-    return run
+    return Way(run, count)
 
 
-def _ours(teacher: Any, case: Case, editor: LatentOptimization) -> Callable[[], Tensor]:
-    def run() -> Tensor:
-        sides = (teacher.embed(list(prompts)) for prompts in (case.sources, case.targets))
-        text_src, text_tgt = sides
-        generators = item_generators(0, list(case.keys))
-        same = SameRows.of([*zip(case.keys, case.sources, strict=True)])
-        batch = EditBatch(case.z_src, text_src, text_tgt, generators, same_source=same)
-        return finish(editor(teacher, batch)).z
+def _ours(teacher: Any, items: Sequence[EditItem], editor: Editor) -> Way:
+    def run(count: int) -> Tensor:
+        return torch.cat([e.z for e in edit_items(editor, teacher, items[:count], 0, count)])
 
-    return run
-
-
-def teacher_shares(teacher: Any, rounds: int) -> dict[str, float]:
-    """The share of the matrix product's rate that the network reaches, by rows of a batch."""
-    shares = {}
-    for rows in (1, 4, 32):
-        z = torch.zeros(rows, teacher.latent_channels, *_cells(teacher))
-        text, t = teacher.embed(["a cat"] * rows), torch.full((rows,), 500)
-        with torch.no_grad():
-            call = partial(teacher.predict_noise, z, t, text)
-            shares[f"batch{rows}"] = share_of_peak(call, rounds)
-    return shares
-
-
-def _cells(teacher: Any) -> tuple[int, int]:
-    side = teacher.native_size // teacher.vae_scale_factor
-    return side, side
+    return Way(run, len(items))

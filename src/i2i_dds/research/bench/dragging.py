@@ -1,0 +1,89 @@
+"""SDE-Drag: drags of Critters, whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from i2i_dds.data.dragbench import TruthItem, critter_items
+from i2i_dds.diffusion.randomness import item_generators
+from i2i_dds.editing.drag import Drag
+from i2i_dds.editing.drag_items import cell_mask, cells_of, drag_item
+from i2i_dds.editing.interface import EditBatch, finish
+from i2i_dds.pipelines.drag import request_of
+from i2i_dds.research.bench.plain import plain_drag
+from i2i_dds.research.bench.quality import Quality
+from i2i_dds.research.bench.settings import TOLERANCE, BenchSettings
+from i2i_dds.research.bench.timing import Way, compare, times
+from i2i_dds.research.drags import drag_row
+
+PAPERS_DRAG_STEP = 2.0
+"""Cells that a handle goes at a time in the public code."""
+
+
+def drag_comparison(teacher: Any, settings: BenchSettings) -> dict[str, Any]:
+    """The row: the same drags, and the preset beside the public length of a drag step."""
+    ours = Drag(**teacher.presets["drag"])
+    public = replace(ours, drag_step=PAPERS_DRAG_STEP)
+    items = critter_items("val", settings.drags, 0, size=teacher.native_size)
+    both = _plain(teacher, items, ours), _ours(teacher, items, ours)
+    row = compare(*both, len(items), settings.rounds, TOLERANCE)
+    equal = times(_plain(teacher, items, public), _ours(teacher, items, ours), settings.rounds)
+    quality = drag_quality(teacher, public, ours, settings.quality_drags)
+    return {**row, **quality.columns(equal), "items": len(items)}
+
+
+def drag_quality(teacher: Any, plain: Drag, ours: Drag, n: int) -> Quality:
+    """What both are worth on n held-out drags."""
+    sides = []
+    for drag in (plain, ours):
+        done = []
+        for truth in critter_items("test", n, 0, size=teacher.native_size):
+            request = request_of(truth.item, teacher, None, "error")
+            done.append((truth, drag_item(drag, teacher, request, 0)))
+        row = drag_row(done)
+        sides.append({"psnr_truth": row["psnr_truth"], "success": row["arrived"]})
+    return Quality(n, *sides)
+
+
+def _plain(teacher: Any, items: Sequence[TruthItem], drag: Drag) -> Way:
+    def run(count: int) -> Tensor:
+        found = []
+        for truth in items[:count]:
+            x, handles, mask = _parts(teacher, truth)
+            (generator,) = item_generators(0, [truth.item.name])
+            words = truth.item.prompt
+            found.append(plain_drag(teacher, x, words, handles, mask, generator, drag).cpu())
+        return torch.cat(found)
+
+    return Way(run, len(items))
+
+
+def _ours(teacher: Any, items: Sequence[TruthItem], drag: Drag) -> Way:
+    @torch.no_grad()
+    def run(count: int) -> Tensor:
+        found = []
+        for truth in items[:count]:
+            x, handles, mask = _parts(teacher, truth)
+            generators = item_generators(0, [truth.item.name])
+            text = teacher.embed([truth.item.prompt])
+            batch = EditBatch(teacher.encode(x), text, text, generators, mask)
+            z = finish(drag(teacher, batch, handles)).z
+            teacher.decode(z)
+            found.append(z.cpu())
+        return torch.cat(found)
+
+    return Way(run, len(items))
+
+
+def _parts(teacher: Any, truth: TruthItem) -> tuple[Tensor, Any, Tensor]:
+    """The picture, its handles in cells, and where it may change."""
+    request = request_of(truth.item, teacher, None, "error")
+    z_mask = cell_mask(request.mask, teacher.vae_scale_factor)
+    assert z_mask is not None, truth.item.name
+    x = request.x[None].to(teacher.device)
+    return x, cells_of(request, teacher.vae_scale_factor), z_mask.to(teacher.device)

@@ -1,0 +1,80 @@
+"""All of the bench in one run, on one teacher's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from i2i_dds.errors import UserError
+from i2i_dds.research.bench.crowded import crowded
+from i2i_dds.research.bench.dragging import drag_comparison
+from i2i_dds.research.bench.machine import machine
+from i2i_dds.research.bench.network import teacher_shares
+from i2i_dds.research.bench.settings import BenchSettings
+from i2i_dds.research.bench.training import training_comparison
+from i2i_dds.research.bench.zero_shot import growth, zero_shot_rows
+from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+
+PARTS = 8
+"""Of which :func:`run_bench` tells: five rows, growth, the network, the crowded machine."""
+
+
+def run_bench(
+    teacher: Any, teacher_path: str, settings: BenchSettings, done: Callable[[str], None]
+) -> dict[str, Any]:
+    """Every row of bench.json.
+
+    Args:
+        teacher: Who is asked, by both ways.
+        teacher_path: Where it was loaded from.
+        settings: The sizes.
+        done: Told of each part when it is there.
+
+    Raises:
+        UserError: The plain loops do not know such a teacher.
+    """
+    check_teacher(teacher)
+    found: dict[str, Any] = {"machine": machine(teacher.device)}
+    found |= zero_shot_rows(teacher, settings, done)
+    parts: dict[str, Callable[[], Any]] = {
+        "sde_drag": lambda: drag_comparison(teacher, settings),
+        "training": lambda: training_comparison(teacher, settings),
+        "growth": lambda: growth(teacher, settings),
+        "teacher_share_of_peak": lambda: teacher_shares(teacher, settings.rounds, settings.compile),
+        "crowded": lambda: crowded(teacher_path) if settings.crowded else None,
+    }
+    for name, measure in parts.items():
+        found[name] = measure()
+        done(name)
+    return found
+
+
+def check_teacher(teacher: Any) -> None:
+    """Refuses what the plain loops cannot ask.
+
+    Raises:
+        UserError: It is no Stable Diffusion in float32 that predicts noise.
+    """
+    if not isinstance(teacher, StableDiffusionTeacher):
+        raise UserError(
+            f"teacher: the plain loops ask a Stable Diffusion, not a {type(teacher).__name__}; "
+            "give the pocket teacher"
+        )
+    if teacher.process.prediction_type != "epsilon":
+        raise UserError(
+            f"teacher: the plain loops take predictions of noise, not "
+            f"{teacher.process.prediction_type}; give the pocket teacher"
+        )
+    if teacher.dtype != torch.float32:
+        raise UserError(
+            f"dtype: {str(teacher.dtype).removeprefix('torch.')} is not allowed, for in it "
+            "both ways round differently; give float32"
+        )
+
+
+def not_agreed(found: dict[str, Any]) -> list[str]:
+    """Rows whose ways differ by more than their tolerance, and so have no ratio."""
+    rows = {name: row for name, row in found.items() if isinstance(row, dict) and "ratio" in row}
+    return [name for name, row in rows.items() if row["ratio"] is None]

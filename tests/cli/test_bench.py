@@ -1,0 +1,45 @@
+import json
+
+import pytest
+from PIL import Image
+
+from i2i_dds.cli.bench import main
+
+ROWS = {"zero_shot_single", "zero_shot_batch16_per_image", "zero_shot_8_targets", "sde_drag"}
+ROWS |= {"training"}
+COLUMNS = {"ratio", "ours_s", "plain_s", "max_difference", "ratio_equal_quality", "quality"}
+
+
+def test_bench_writes_numbers_a_table_and_a_figure(typed, monkeypatch) -> None:
+    monkeypatch.delenv("I2I_DDS_POCKET")  # random weights would amplify rounding
+    folder = typed(main, "setting=quick").folder
+    assert sorted(p.name for p in folder.iterdir()) == ["bench.json", "bench.png", "table.md"]
+    found = json.loads((folder / "bench.json").read_text())
+    for name in ROWS:
+        row = found[name]
+        assert set(row) >= COLUMNS and row["max_difference"] <= row["tolerance"], name
+        assert row["ratio"] > 0
+    assert {"batch4", "batch32"} <= set(found["teacher_share_of_peak"])
+    assert found["machine"]["threads"] >= 1 and found["crowded"] is None
+    assert found["settings"]["setting"] == "quick"
+    table = (folder / "table.md").read_text()
+    assert all(f"| {name} |" in table for name in ROWS)
+    with Image.open(folder / "bench.png") as picture:
+        assert picture.width > 600
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("setting=slow", "setting: 'slow' is not allowed; give one of full, quick"),
+        ("rounds=0", "rounds: 0 is not allowed; give a whole number of at least 1"),
+        ("targets=12", "targets: 12 is not allowed; give a whole number from 1 to 11"),
+        ("crowded=often", "crowded: 'often' is not allowed; give true or false"),
+        ("teacher.dtype=float64", "teacher.dtype: float64 is not allowed, for in it both ways"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(typed, argument: str, message: str) -> None:
+    typed_in = [argument, *([] if "setting" in argument else ["setting=quick"])]
+    done = typed(main, *typed_in)
+    assert done.code == 2 and not done.out
+    assert done.sentence.startswith(f"error: {message}")

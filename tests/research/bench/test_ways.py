@@ -1,0 +1,161 @@
+"""Each plain loop ends where ours does, and a difference is noticed before a ratio is told."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from i2i_dds.diffusion.process import VariancePreserving
+from i2i_dds.editing.drag import Drag
+from i2i_dds.errors import UserError
+from i2i_dds.research.bench import dragging, training, zero_shot
+from i2i_dds.research.bench.network import teacher_shares
+from i2i_dds.research.bench.quality import Quality
+from i2i_dds.research.bench.run import check_teacher
+from i2i_dds.research.bench.settings import BenchSettings
+from i2i_dds.research.bench.timing import Way, compare, in_turn, share_of_peak, times
+from i2i_dds.teacher.load import load_teacher
+from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
+
+QUICK = BenchSettings(
+    rounds=1,
+    pictures=2,
+    targets=2,
+    steps=3,
+    plain_steps=2,
+    preset_steps=2,
+    quality_n=1,
+    drags=1,
+    quality_drags=1,
+    train_steps=2,
+    train_batch=3,
+)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return load_teacher("pocket", device="cpu", dtype="float32")
+
+
+def is_measured(row: dict) -> bool:
+    assert row["ratio"] == pytest.approx(row["plain_s"] / row["ours_s"])
+    return row["max_difference"] <= row["tolerance"] and row["plain_s"] > 0
+
+
+def test_notebooks_loop_and_ours_end_at_the_same_latents(teacher) -> None:
+    told: list[str] = []
+    rows = zero_shot.zero_shot_rows(teacher, QUICK, told.append)
+    assert list(rows) == told
+    assert {name: row["items"] for name, row in rows.items()} == {
+        "zero_shot_single": 1,
+        "zero_shot_batch16_per_image": 2,
+        "zero_shot_8_targets": 2,
+    }
+    for row in rows.values():
+        assert is_measured(row) and row["max_difference"] < 2e-5
+        assert row["quality"]["n"] == 1 and row["quality"]["ours"]["psnr_truth"] > 10
+
+
+def test_sequential_drag_and_ours_end_at_the_same_latents(teacher) -> None:
+    row = dragging.drag_comparison(teacher, QUICK)
+    assert is_measured(row) and row["max_difference"] < 2e-5
+    assert row["quality"]["plain"]["psnr_truth"] > 10
+
+
+def test_plain_training_and_ours_end_at_the_same_student(teacher) -> None:
+    row = training.training_comparison(teacher, QUICK)
+    assert is_measured(row) and row["max_difference"] < 2e-4
+    assert row["ratio_equal_quality"] == row["ratio"]
+
+
+@pytest.mark.parametrize("change", [{"beta": 0.2}, {"guidance_scale_end": 2.0}, {"alpha": 1.1}])
+def test_a_drag_by_other_numbers_is_noticed(teacher, monkeypatch, change: dict) -> None:
+    plain = dragging.plain_drag
+
+    def other(*args):
+        return plain(*args[:-1], replace(args[-1], **change))
+
+    monkeypatch.setattr(dragging, "plain_drag", other)
+    row = dragging.drag_comparison(teacher, QUICK)
+    assert row["ratio"] is None and row["max_difference"] > 1e-3
+
+
+def test_another_noise_of_the_descent_is_noticed(teacher, monkeypatch) -> None:
+    monkeypatch.setattr(
+        zero_shot, "item_generators", lambda seed, keys: [torch.Generator().manual_seed(1)]
+    )
+    rows = zero_shot.zero_shot_rows(teacher, QUICK, lambda name: None)
+    assert all(row["ratio"] is None and row["max_difference"] > 1e-2 for row in rows.values())
+
+
+def test_a_training_without_the_identity_is_noticed(teacher, monkeypatch) -> None:
+    plain = training.plain_training
+    monkeypatch.setattr(
+        training, "plain_training", lambda *a, **k: plain(*a, **{**k, "identity": 50.0})
+    )
+    assert training.training_comparison(teacher, QUICK)["ratio"] is None
+
+
+def test_teachers_that_the_plain_loops_cannot_ask_are_refused(teacher, analytic) -> None:
+    with pytest.raises(UserError, match="teacher: the plain loops ask a Stable Diffusion, not a G"):
+        check_teacher(analytic)
+    process = VariancePreserving(teacher.process.alphas_cumprod, "v_prediction")
+    parts = teacher.vae, teacher.text_encoder, teacher.tokenizer, teacher.unet
+    told = StableDiffusionTeacher(*parts, process, device="cpu")
+    with pytest.raises(UserError, match="predictions of noise, not v_prediction"):
+        check_teacher(told)
+
+
+def test_ways_run_in_turn_and_their_seconds_are_those_of_an_item() -> None:
+    told: list[tuple[str, int]] = []
+
+    def way(name: str, items: int) -> Way:
+        return Way(lambda count: told.append((name, count)) or torch.zeros(count), items)
+
+    slow, fast = in_turn([way("plain", 2), way("ours", 3)], rounds=2)
+    assert told == [("plain", 2), ("ours", 3)] * 2
+    row = times(way("plain", 2), way("ours", 3), 1)
+    assert row["ratio"] == pytest.approx(row["plain_s"] / row["ours_s"])
+    assert slow.wall > 0 and fast.cpu >= 0
+
+
+@pytest.mark.parametrize(("off", "told"), [(0.0, True), (0.5, True), (1.5, False)])
+def test_no_ratio_is_told_of_ways_that_differ(off: float, told: bool) -> None:
+    plain, ours = Way(torch.zeros, 1), Way(lambda count: torch.full((count,), off), 1)
+    row = compare(plain, ours, 3, 1, tolerance=1.0)
+    assert row["max_difference"] == off and (row["ratio"] is not None) == told
+
+
+def test_no_ratio_is_told_of_what_is_not_finite() -> None:
+    broken = Way(lambda count: torch.full((count,), torch.nan), 1)
+    assert compare(broken, broken, 1, 1, tolerance=1.0)["ratio"] is None
+
+
+@pytest.mark.parametrize(
+    ("psnr", "success", "equal"),
+    [(20.0, 0.9, True), (19.81, 0.9, True), (19.79, 0.9, False), (25.0, 0.87, False)],
+)
+def test_a_faster_way_that_is_worth_less_has_no_ratio_at_equal_quality(psnr, success, equal):
+    quality = Quality(
+        8, {"psnr_truth": 20.0, "success": 0.9}, {"psnr_truth": psnr, "success": success}
+    )
+    row = quality.columns({"ratio": 4.0, "ours_s": 1.0, "plain_s": 4.0, "ratio_cpu": 4.0})
+    assert row["quality"]["equal"] is equal
+    assert row["ratio_equal_quality"] == (4.0 if equal else None)
+
+
+def test_the_share_of_a_product_is_about_one(teacher) -> None:
+    a, b = torch.rand(2, 1024, 1024)
+    assert 0.4 < share_of_peak(lambda: a @ b, 2 * 1024**3, 3) < 2.5
+    shares = teacher_shares(teacher, 1, compiled=False)
+    assert 0.05 < shares["batch4"] < 1.5 and shares["compiled"] is None
+
+
+def test_growth_is_told_of_pictures_and_of_targets(teacher) -> None:
+    curves = zero_shot.growth(teacher, replace(QUICK, growth=2))
+    assert [[line["count"] for line in lines] for lines in curves.values()] == [[1, 2], [1, 2]]
+    assert set(curves) == {"pictures", "targets"}
+
+
+def test_public_drag_goes_in_the_papers_steps() -> None:
+    assert Drag().drag_step == dragging.PAPERS_DRAG_STEP
