@@ -1,13 +1,18 @@
-"""Several targets of one picture ask the teacher once what the source looks like."""
+"""What is the same of the source is asked once: by several targets, and of an empty prompt."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
+from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.editing.batches import EditItem, edit_items
+from i2i_dds.editing.interface import EditBatch, finish
 from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.scores.dds import DDS
+from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+from i2i_dds.teacher.rows import SameRows
+from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 STEPS = 3
 
@@ -57,3 +62,39 @@ def test_timesteps_that_differ_by_place_are_asked_each(tiny) -> None:
 
     editor = LatentOptimization(DDS(), STEPS, timesteps=by_place)
     assert rows(tiny, [item("1", "a lion"), item("2", "a dog")], editor) == 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("source", "negative", "asked"),
+    [("", "", 3), ("snow", "snow", 3), ("", "snow", 4), ("a cat", "", 4)],
+)
+def test_a_source_told_what_guidance_leads_away_from_is_asked_once(
+    tiny, source: str, negative: str, asked: int
+) -> None:
+    one = replace(item("1", "a lion"), source=source, negative=negative)
+    assert rows(tiny, [one]) == asked
+    editor = LatentOptimization(DDS(), STEPS)
+    (edited,) = edit_items(editor, tiny, [one], 0, 1)
+    z_src = tiny.encode(one.x[None])
+    text_neg = tiny.embed([negative]) if negative else None
+    sides = tiny.embed([source]), tiny.embed(["a lion"])
+    batch = EditBatch(z_src, *sides, item_generators(0, ["cat"]), text_neg=text_neg)
+    expected = finish(editor(tiny, batch)).z  # which asks all
+    assert (expected - z_src).abs().max() > 0.01
+    torch.testing.assert_close(edited.z, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_sharing_the_source_waits_for_no_device(tmp_path) -> None:
+    folder = build_random_stable_diffusion(tmp_path / "tiny", "tiny")
+    teacher = StableDiffusionTeacher.load(str(folder), device="cpu")
+    teacher.to("meta")  # where no tensor has numbers to wait for
+    batch = EditBatch(
+        z_src=torch.zeros(2, 4, 8, 8, device="meta"),
+        text_src=teacher.embed([""]),
+        text_tgt=teacher.embed(["a lion", "a wolf"]),
+        generators=item_generators(0, ["a", "a"]),
+        same_source=SameRows.of(["a", "a"], "meta"),
+        neutral_source=True,
+    )
+    steps = list(LatentOptimization(DDS(), STEPS)(teacher, batch))
+    assert len(steps) == STEPS and steps[-1].z.is_meta

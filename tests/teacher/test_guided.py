@@ -3,6 +3,7 @@ import torch
 
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 from i2i_dds.teacher.guided import predict_guided
+from i2i_dds.teacher.rows import SameRows
 
 T = torch.tensor([30, 600])
 
@@ -68,6 +69,32 @@ def test_a_negative_prompt_stands_for_the_empty_one_on_all_sides(teacher, noisy)
     empty = predict_guided(teacher, noisy, texts, T, 3.0, teacher.embed([""]))
     plain = predict_guided(teacher, noisy, texts, T, 3.0)
     assert all(torch.equal(one, other) for one, other in zip(empty, plain, strict=True))
+
+
+@pytest.mark.parametrize("negative", [None, "2"])
+@pytest.mark.parametrize("guidance_scale", [0.0, 7.5, torch.tensor([2.0, 5.0])])
+def test_a_branch_told_what_guidance_leads_away_from_is_asked_once(
+    teacher, noisy, negative, guidance_scale
+):
+    away = None if negative is None else teacher.embed([negative])
+    texts = [teacher.embed(["0"]), teacher.embed([negative or ""])]
+    twice = predict_guided(teacher, noisy, texts, T, guidance_scale, away)
+    once = predict_guided(teacher, noisy, texts, T, guidance_scale, away, neutral=(False, True))
+    assert teacher.passes == [8, 6]
+    for one, other in zip(once, twice, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+
+
+def test_rows_that_are_the_same_are_asked_once_in_their_branch(teacher, noisy):
+    z, same = noisy[1][:1].repeat(2, 1, 1, 1), SameRows.of(["a", "a"])
+    t, texts = T[:1].repeat(2), [teacher.embed(["0", "1"]), teacher.embed(["1"])]
+    each = predict_guided(teacher, [noisy[0], z], texts, t, 3.0)
+    once = predict_guided(teacher, [noisy[0], z], texts, t, 3.0, same=(None, same))
+    both = {"same": (None, same), "neutral": (False, True)}
+    predict_guided(teacher, [noisy[0], z], [texts[0], teacher.embed([""])], t, 3.0, **both)
+    assert teacher.passes == [8, 6, 5]
+    for one, other in zip(once, each, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
 
 
 def test_branches_and_texts_must_pair_up(teacher, noisy):

@@ -144,6 +144,7 @@ def _edit_batch(
         _negative(teacher, items),
         [item.instruction for item in items],
         _same_sources(items, z_src.device),
+        all(item.source == item.negative for item in items),
     )
     found = None
     if automask is not None and batch.mask is None:
@@ -188,10 +189,15 @@ def latent_mask(items: Sequence[EditItem], vae_scale_factor: int) -> Tensor | No
 
 def _same_sources(items: Sequence[EditItem], device: torch.device) -> SameRows | None:
     """Items of the same picture and noise that are told the same of it."""
-    alike: list[tuple[Any, ...]] = []
-    for item in items:
-        first = next((i for i, one in enumerate(items) if torch.equal(one.x, item.x)), 0)
-        alike.append((first, item.key, item.source, item.negative))
+    told = [(item.key, item.source, item.negative) for item in items]
+    alike = [
+        next(
+            first
+            for first, other in enumerate(items)
+            if told[first] == words and torch.equal(other.x, item.x)
+        )
+        for item, words in zip(items, told, strict=True)
+    ]
     return SameRows.of(alike, device)
 
 

@@ -24,10 +24,12 @@ class EditBatch:
         generators: One per item; all of its chance comes from it.
         mask: Where to edit, (B or 1, 1, h, w) in [0, 1]; None is everywhere.
         text_neg: What guidance leads away from, of B rows or one; None is the empty prompt.
-        same_source: Items of one picture, told the same of it, that draw the same noise, as several
-            targets of a picture do; None where none do.
         instructions: What a student is told of each item: a task's name, or an order in words;
             empty of editors that read prompts.
+        same_source: Items of one picture, told the same of it, that draw the same noise, as several
+            targets of a picture do; None where none do.
+        neutral_source: Whether the source's prompts are those that guidance leads away from, as
+            empty ones are where there is no negative prompt.
     """
 
     z_src: Tensor
@@ -38,6 +40,7 @@ class EditBatch:
     text_neg: Conditioning | None = None
     instructions: Sequence[str] = ()
     same_source: SameRows | None = None
+    neutral_source: bool = False
 
 
 @dataclass(frozen=True)

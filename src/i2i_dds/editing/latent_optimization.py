@@ -49,6 +49,7 @@ def edit(
     optimizer: OptimizerFactory | None = None,
     text_neg: Conditioning | None = None,
     same_source: SameRows | None = None,
+    neutral_source: bool = False,
 ) -> Iterator[EditStep]:
     """Edits a batch of latents, yielding each step.
 
@@ -69,7 +70,8 @@ def edit(
             are, so is the loop.
         optimizer: Something else than plain descent. Adam amplifies a score's noise.
         text_neg: What guidance leads away from, of B rows or one; None is the empty prompt.
-        same_source: See :class:`EditBatch`; a sampler that draws other timesteps for them is heard.
+        same_source: See :class:`EditBatch`; where the timesteps differ, each is asked.
+        neutral_source: See :class:`EditBatch`.
 
     Yields:
         One :class:`EditStep` an iteration.
@@ -93,6 +95,7 @@ def edit(
             text_neg=text_neg,
             descent=Descent(progress=step / max(1, steps - 1), memory=memory),
             same_source=same_source if alike else None,
+            neutral_source=neutral_source,
         )
         grad = guarded(score(teacher, inputs), mask)
         z = torch.where(free & active, descend(z, grad.value), z)
@@ -158,6 +161,7 @@ class LatentOptimization:
             optimizer=self.optimizer,
             text_neg=batch.text_neg,
             same_source=batch.same_source,
+            neutral_source=batch.neutral_source,
         )
 
 

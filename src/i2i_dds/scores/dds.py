@@ -65,5 +65,6 @@ class DDS:
             guidance_scale=inputs.guidance_scale,
             negative=inputs.text_neg,
             same=(None, inputs.same_source),
+            neutral=(False, inputs.neutral_source),
         )
         return self.weight(process, t, inputs.z_tgt) * (eps_tgt - eps_src)

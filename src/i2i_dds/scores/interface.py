@@ -49,6 +49,8 @@ class ScoreInput:
             training has. Only LUSD looks at it.
         same_source: Items whose source side is the same in all of this, as that of several targets
             of one picture; None where none are. DDS asks it once.
+        neutral_source: Whether ``text_src`` is what guidance leads away from, such as an empty
+            prompt. DDS asks the source's side once then, not twice.
     """
 
     z_tgt: Tensor
@@ -61,6 +63,7 @@ class ScoreInput:
     text_neg: Conditioning | None = None
     descent: Descent | None = None
     same_source: SameRows | None = None
+    neutral_source: bool = False
 
 
 class Score(Protocol):

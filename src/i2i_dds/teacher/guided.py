@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ def predict_guided(
     guidance_scale: float | Tensor,
     negative: Conditioning | None = None,
     same: Sequence[SameRows | None] = (),
+    neutral: Sequence[bool] = (),
 ) -> tuple[Tensor, ...]:
     """Guided noise predictions of several branches, from one forward pass of the teacher.
 
@@ -39,11 +41,14 @@ def predict_guided(
         guidance_scale: Scale s, one number or (B,).
         negative: What guidance leads away from, of B rows or one; None is the empty prompt.
         same: Of each branch, which rows ask the same in all of this; None of those that do not.
+        neutral: Of each branch, whether its texts are the very ones that guidance leads away from.
+            Guidance changes nothing of its answer then, and it is asked once.
 
     Returns:
         One tensor (B, C, h, w) per branch.
     """
-    return _predict(teacher, teacher.predict_noise, noisy, texts, t, guidance_scale, negative, same)
+    ask = teacher.predict_noise
+    return _predict(teacher, ask, noisy, texts, t, guidance_scale, negative, same, neutral)
 
 
 def predict_guided_with_graph(
@@ -67,49 +72,76 @@ def _predict(
     guidance_scale: float | Tensor,
     negative: Conditioning | None,
     same: Sequence[SameRows | None] = (),
+    neutral: Sequence[bool] = (),
 ) -> tuple[Tensor, ...]:
     if len(noisy) != len(texts):
         raise ValueError(f"{len(noisy)} branches of latents but {len(texts)} of texts")
     batch, same = len(noisy[0]), same or [None] * len(noisy)
     texts = [text.expand(batch) for text in texts]
-    z_t = torch.cat([_asked(z, rows) for z, rows in zip(noisy, same, strict=True)])
-    cond = Conditioning.cat([_told(text, r) for text, r in zip(texts, same, strict=True)])
-    t_all = _of_branches(t.to(z_t.device), same)
+    z_t = [_asked(z, rows) for z, rows in zip(noisy, same, strict=True)]
+    told = [_asked(text, rows) for text, rows in zip(texts, same, strict=True)]
+    times = [_asked(t.to(noisy[0].device), rows) for rows in same]
     if not isinstance(guidance_scale, Tensor) and guidance_scale == 1:
-        return _one_answer(noisy, texts, _answers(ask(z_t, t_all, cond), batch, same))
+        return _one_answer(noisy, texts, _answers(_ask(ask, z_t, times, told), same))
 
-    like = cond.embeddings
+    like = texts[0].embeddings
     uncond = teacher.embed([""]) if negative is None else negative
     uncond = uncond.to(like.device, like.dtype).expand(batch)
-    uncond = Conditioning.cat([_told(uncond, rows) for rows in same])
-    eps = ask(torch.cat([z_t, z_t]), torch.cat([t_all, t_all]), Conditioning.cat([uncond, cond]))
-    eps_uncond, eps_cond = eps.chunk(2)
-    scale = guidance_scale
-    if isinstance(scale, Tensor):
-        scale = _of_branches(scale.to(z_t.device), same)
-    guided = classifier_free_guidance(eps_uncond, eps_cond, scale)
-    return _one_answer(noisy, texts, _answers(guided, batch, same))
+    unguided = neutral or [False] * len(noisy)
+    guided = [branch for branch, one in enumerate(unguided) if not one]
+    eps_uncond, eps_cond = _halves(
+        _ask(
+            ask,
+            [*z_t, *(z_t[i] for i in guided)],
+            [*times, *(times[i] for i in guided)],
+            [*(_asked(uncond, rows) for rows in same), *(told[i] for i in guided)],
+        ),
+        guided,
+    )
+    scale, device = guidance_scale, noisy[0].device
+    scales = [
+        _asked(scale.to(device), rows) if isinstance(scale, Tensor) else scale for rows in same
+    ]
+    answers = [
+        classifier_free_guidance(eps, eps_cond[i], scales[i]) if i in eps_cond else eps
+        for i, eps in enumerate(eps_uncond)
+    ]
+    return _one_answer(noisy, texts, _answers(answers, same))
 
 
-def _asked(values: Tensor, rows: SameRows | None) -> Tensor:
+def _ask(
+    ask: Callable[[Tensor, Tensor, Conditioning], Tensor],
+    z_t: Sequence[Tensor],
+    times: Sequence[Tensor],
+    texts: Sequence[Conditioning],
+) -> list[Tensor]:
+    """Asks several lots of rows in one pass, and parts the answers again."""
+    eps = ask(torch.cat([*z_t]), torch.cat([*times]), Conditioning.cat(texts))
+    return list(eps.split([len(rows) for rows in z_t]))
+
+
+def _halves(
+    eps: Sequence[Tensor], guided: Sequence[int]
+) -> tuple[Sequence[Tensor], dict[int, Tensor]]:
+    """The unconditional answers of all branches, and the others by branch."""
+    count = len(eps) - len(guided)
+    return eps[:count], dict(zip(guided, eps[count:], strict=True))
+
+
+Rows = TypeVar("Rows", Tensor, Conditioning)
+
+
+def _asked(values: Rows, rows: SameRows | None) -> Rows:
     """A branch's rows, each of those that are the same once."""
-    return values if rows is None else values[rows.first]
+    if rows is None:
+        return values
+    first = rows.first
+    return values.take(first) if isinstance(values, Conditioning) else values[first]
 
 
-def _told(text: Conditioning, rows: SameRows | None) -> Conditioning:
-    """What the rows that are asked are told."""
-    return text if rows is None else text.take(rows.first)
-
-
-def _of_branches(values: Tensor, same: Sequence[SameRows | None]) -> Tensor:
-    """What all branches share, (B, ...), for the rows that are asked of each."""
-    return torch.cat([_asked(values, rows) for rows in same])
-
-
-def _answers(eps: Tensor, batch: int, same: Sequence[SameRows | None]) -> list[Tensor]:
+def _answers(eps: Sequence[Tensor], same: Sequence[SameRows | None]) -> list[Tensor]:
     """From answers to the rows that were asked to those of each branch, (B, C, h, w)."""
-    asked = eps.split([batch if rows is None else len(rows.first) for rows in same])
-    return [x if rows is None else x[rows.back] for x, rows in zip(asked, same, strict=True)]
+    return [x if rows is None else x[rows.back] for x, rows in zip(eps, same, strict=True)]
 
 
 def _one_answer(
