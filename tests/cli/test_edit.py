@@ -150,15 +150,16 @@ def test_cds_from_command_to_pictures(run) -> None:
             ("score=dds",),
         )
     )
-    # Of both branches, with and without prompt; and once more with it, for the attention.
-    assert (result["evaluations"], free["evaluations"]) == (2 * 2 * (4 + 2), 2 * 2 * 4)
+    # Of both branches without prompt, of the target with one, for the source has none; and both
+    # once more, for the attention.
+    assert (result["evaluations"], free["evaluations"]) == (2 * 2 * (3 + 2), 2 * 2 * 3)
     assert result["nonfinite"] == 0
     for item, other in zip(result["items"], free["items"], strict=True):
         assert item["distance"] != pytest.approx(other["distance"], rel=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("score", "asked"), [("pds", 4), ("ids", 3 * 2 + 4), ("ssd", 3), ("lusd", 2.5)]
+    ("score", "asked"), [("pds", 3), ("ids", 3 * 2 + 3), ("ssd", 3), ("lusd", 2.5)]
 )
 def test_relatives_of_dds_from_command_to_pictures(run, score, asked) -> None:
     """What each asks for a picture in a step; LUSD's first step does without attention."""
