@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -43,3 +43,17 @@ def table(settings: Mapping[str, Any]) -> str:
 def caption(text: str) -> str:
     """A line over a component."""
     return f'<p class="i2i-caption">{escape(text)}</p>'
+
+
+def rows(content: Sequence[Mapping[str, Any]]) -> str:
+    """A table with a heading for each name of the first row."""
+    if not content:
+        return ""
+    names = list(content[0])
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in names)
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{escape(str(row.get(name, '')))}</td>" for name in names) + "</tr>"
+        for row in content
+    )
+    body = f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody>"
+    return f'<div class="i2i-scroll"><table class="i2i-table i2i-rows">{body}</table></div>'

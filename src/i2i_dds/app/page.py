@@ -66,12 +66,15 @@ def build_page(pipe: EditPipeline, settings: PageSettings) -> Any:
     gr = import_gradio()
     from i2i_dds.app import markup
     from i2i_dds.app.edit_tab import EditTab
+    from i2i_dds.app.runs_tab import RunsTab
 
     stops = Stops()
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_DAY, _DAY)) as page:
         gr.HTML(markup.header(settings.teacher.path), padding=False)
         with gr.Tab("Edit", id="edit"):
             tab = EditTab(pipe, settings.teacher, History(settings.out), stops)
+        with gr.Tab("Runs", id="runs"):
+            RunsTab(settings.runs)
         page.unload(tab.forget)
     return page.queue(max_size=_MOST_WAITING, default_concurrency_limit=4, api_open=False)
 
