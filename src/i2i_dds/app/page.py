@@ -65,14 +65,17 @@ def build_page(pipe: EditPipeline, settings: PageSettings) -> Any:
     """The page on a teacher, not yet served."""
     gr = import_gradio()
     from i2i_dds.app import markup
+    from i2i_dds.app.drag_tab import DragTab
     from i2i_dds.app.edit_tab import EditTab
     from i2i_dds.app.runs_tab import RunsTab
 
-    stops = Stops()
+    stops, history = Stops(), History(settings.out)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_DAY, _DAY)) as page:
         gr.HTML(markup.header(settings.teacher.path), padding=False)
         with gr.Tab("Edit", id="edit"):
-            tab = EditTab(pipe, settings.teacher, History(settings.out), stops)
+            tab = EditTab(pipe, settings.teacher, history, stops)
+        with gr.Tab("Drag", id="drag"):
+            DragTab(pipe, settings.teacher, history, stops)
         with gr.Tab("Runs", id="runs"):
             RunsTab(settings.runs)
         page.unload(tab.forget)
