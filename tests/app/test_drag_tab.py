@@ -1,7 +1,5 @@
 """From clicks on a picture to the dragged picture, in a browser."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from PIL import Image
 from i2i_dds import example_picture
 from i2i_dds.app.drag_job import DragRequest
 from i2i_dds.app.requests import TeacherName
+from i2i_dds.cli.drag import main
 from tests.app.test_requests import words_of
 
 
@@ -76,8 +75,9 @@ def test_handles_are_clicked_and_undone(page) -> None:
 
 def test_stop_ends_a_drag(page, served_page) -> None:
     before = set(served_page.out.glob("*"))
-    page.fill("#drag-steps input[type=number]", "200")
-    page.keyboard.press("Tab")
+    for control, value in (("steps", "200"), ("strength", "1")):
+        page.fill(f"#drag-{control} input[type=number]", value)
+        page.keyboard.press("Tab")
     page.click("#drag-run")
     page.wait_for_selector("#drag-status .busy:has-text('Step')")
     page.click("#drag-stop")
@@ -103,7 +103,8 @@ def test_command_and_python_give_the_same_drag(tmp_path: Path, pipe, monkeypatch
         seed=2,
     )
     direct = np.asarray(asked.run(DragPipeline(pipe.teacher)).images[0])
-    typed = words_of(asked.command(TeacherName(keys=("teacher.device=cpu",))))
-    command = [sys.executable, "-m", "i2i_dds", *typed, "hydra.run.dir=run"]
-    subprocess.run(command, check=True, capture_output=True, env=dict(os.environ))
+    command, *words = words_of(asked.command(TeacherName(keys=("teacher.device=cpu",))))
+    assert command == "drag"
+    monkeypatch.setattr(sys, "argv", ["i2i-drag", *words, "threads=null", "hydra.run.dir=run"])
+    main()
     assert (np.asarray(Image.open("run/dragged.png")) == direct).all()

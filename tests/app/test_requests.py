@@ -8,6 +8,7 @@ from PIL import Image
 
 from i2i_dds import example_picture
 from i2i_dds.app.requests import EditRequest, TeacherName
+from i2i_dds.cli.edit import main
 
 ASKED = [
     EditRequest(
@@ -49,8 +50,10 @@ def test_command_and_python_give_the_same_picture(
     exec(compile(asked.python(TeacherName()), "lines", "exec"), {})
     assert (np.asarray(Image.open("result.png")) == direct).all()
     line = asked.command(TeacherName(keys=("teacher.device=cpu",)))
-    typed = [sys.executable, "-m", "i2i_dds", *words_of(line), "out=run"]
-    subprocess.run(typed, check=True, capture_output=True)
+    command, *words = words_of(line)
+    assert command == "edit"
+    monkeypatch.setattr(sys, "argv", ["i2i-edit", *words, "threads=null", "out=run"])
+    main()
     made = [np.asarray(Image.open(path).convert("RGB")) for path in Path("run").rglob("*.png")]
     assert any(one.shape == direct.shape and (one == direct).all() for one in made)
 

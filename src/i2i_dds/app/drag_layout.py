@@ -34,8 +34,12 @@ class DragInputs:
                     "a cat", label="It shows", max_length=500, elem_id="drag-prompt"
                 )
                 with gr.Row():
-                    self.undo = gr.Button("Undo a click", size="sm", elem_id="drag-undo")
-                    self.clear = gr.Button("Undo all", size="sm", elem_id="drag-clear")
+                    self.undo = gr.Button(
+                        "Undo a click", size="sm", min_width=90, elem_id="drag-undo"
+                    )
+                    self.clear = gr.Button(
+                        "Undo all", size="sm", min_width=90, elem_id="drag-clear"
+                    )
         gr.HTML(markup.caption("Click a handle, then where it shall go."), padding=False)
         self.canvas = gr.Image(
             with_arrows(example, EXAMPLE_CLICKS),
@@ -86,13 +90,19 @@ def _controls(presets: Mapping[str, Any]) -> dict[str, Any]:
     with gr.Row():
         return {
             "num_inference_steps": gr.Slider(
-                2, 200, presets["steps"], step=1, label="Steps", elem_id="drag-steps", min_width=150
+                2, 200, presets["steps"], step=1, label="Steps", elem_id="drag-steps", min_width=180
             ),
             "strength": gr.Slider(
-                0.05, 1, presets["strength"], step=0.01, label="Strength", min_width=150
+                0.05,
+                1,
+                presets["strength"],
+                step=0.01,
+                label="Strength",
+                elem_id="drag-strength",
+                min_width=180,
             ),
             "radius": gr.Slider(
-                1, 20, presets["radius"], step=1, label="Radius, in cells", min_width=150
+                1, 20, presets["radius"], step=1, label="Radius, in cells", min_width=180
             ),
             "seed": gr.Number(0, label="Seed", precision=0, minimum=0, min_width=80),
         }

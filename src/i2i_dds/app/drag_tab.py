@@ -43,7 +43,7 @@ class DragTab:
             **ONE_JOB,
             **QUIET,
         )
-        inputs.stop.click(self._stop, None, [outputs.status], queue=False, **QUIET)
+        inputs.stop.click(self._stop, None, None, queue=False, **QUIET)
         marks: dict[str, Any] = {
             "inputs": [inputs.picture, inputs.clicks],
             "outputs": [inputs.canvas, inputs.clicks],
@@ -60,9 +60,8 @@ class DragTab:
         self.stops.begin(str(request.session_hash))
         return markup.status("Waiting for the teacher", 0, "busy")
 
-    def _stop(self, request: gr.Request) -> str:
-        self.stops.stop(str(request.session_hash))
-        return markup.status("Stopping", None, "busy")
+    def _stop(self, request: gr.Request) -> None:
+        self.stops.stop(str(request.session_hash))  # the job says that it has ended
 
     def _click(
         self, picture: str | None, clicks: list[Click], event: gr.SelectData

@@ -164,7 +164,7 @@ def code_field(language: Any, name: str) -> gr.Code:
 
 def _controls(values: Mapping[str, Any]) -> dict[str, Any]:
     def named(name: str) -> dict[str, Any]:
-        return {"elem_id": f"edit-{name}", "min_width": 150, "visible": name in values}
+        return {"elem_id": f"edit-{name}", "min_width": 180, "visible": name in values}
 
     def slider(name: str, label: str, least: float, most: float, step: float) -> gr.Slider:
         value = values.get(name, least)

@@ -62,7 +62,7 @@ class EditTab:
             **ONE_JOB,
             **QUIET,
         )
-        inputs.stop.click(self._stop, None, [outputs.status], queue=False, **QUIET)
+        inputs.stop.click(self._stop, None, None, queue=False, **QUIET)
         outputs.gallery.select(
             self._recall, [outputs.entries], [outputs.status, *detail], queue=False, **QUIET
         )
@@ -96,9 +96,8 @@ class EditTab:
         self.stops.begin(str(request.session_hash))
         return markup.status("Waiting for the teacher", 0, "busy")
 
-    def _stop(self, request: gr.Request) -> str:
-        self.stops.stop(str(request.session_hash))
-        return markup.status("Stopping", None, "busy")
+    def _stop(self, request: gr.Request) -> None:
+        self.stops.stop(str(request.session_hash))  # the job says that it has ended
 
     def _edit(
         self,
