@@ -11,7 +11,7 @@ RUN := HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY)
 PIP := $(PY) -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train edit gallery bench test test-all lint format type layers audit lock clean
+.PHONY: help setup train edit app gallery bench test test-all lint format type layers audit lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ train: $(VENV)/.ready  ## train a student: make train TASK=cat2dog ARGS="seed=1"
 
 edit: $(VENV)/.ready  ## edit without training: make edit ARGS="image=cat.png prompt.target='a lion'"
 	$(PY) scripts/edit.py $(ARGS)
+
+app: $(VENV)/.ready-app  ## serve a page for a browser: make app ARGS="port=7870"
+	$(PY) scripts/app.py $(ARGS)
 
 gallery: $(VENV)/.ready  ## draw docs/gallery.png anew
 	$(PY) scripts/benchmark.py n=4 'seeds=[0]' out=outputs/gallery \
@@ -69,6 +72,11 @@ clean:  ## remove .venv and caches; data and outputs stay
 $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing i2i_dds into $(VENV); the first time this downloads PyTorch and takes minutes"
 	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.ready-app: $(VENV)/.ready
+	@echo "Installing the page's server into $(VENV)"
+	@$(PIP) -e '.[app]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready

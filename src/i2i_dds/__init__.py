@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from i2i_dds.pipelines.edit import EditPipeline
     from i2i_dds.pipelines.examples import example_picture
     from i2i_dds.pipelines.output import EditOutput
+    from i2i_dds.pipelines.pictures import open_picture
     from i2i_dds.pipelines.student import Student
     from i2i_dds.scores.cds import CDS
     from i2i_dds.scores.dds import DDS
@@ -103,6 +104,7 @@ _HOMES = {
     "held_out_scenes": "evaluation.held_out",
     "load_teacher": "teacher.load",
     "markdown_table": "evaluation.tables",
+    "open_picture": "pipelines.pictures",
     "render": "critters",
 }
 
@@ -155,6 +157,7 @@ __all__ = [  # noqa: RUF022
     "held_out_scenes",
     "load_teacher",
     "markdown_table",
+    "open_picture",
     "render",
 ]
 

@@ -40,6 +40,7 @@ COMMANDS = (
     Command("lora", "lora", "teach the teacher one picture and its prompt"),
     Command("make-shards", "make_shards", "put pictures with captions into webdataset shards"),
     Command("pretrain", "pretrain", "train the pocket models, or report on them"),
+    Command("app", "page", "serve a page for a browser that does these things"),
     Command("doctor", "doctor", "say what is installed, and what killed runs have left"),
     Command("benchmark", "benchmark", "measure every editor on every kind of edit", research=True),
     Command("drag-bench", "drag_bench", "drag every item of a benchmark", research=True),

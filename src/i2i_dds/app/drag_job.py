@@ -1,0 +1,178 @@
+"""A drag from what a person has clicked to an entry of the history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from i2i_dds import DragPipeline, EditPipeline, UserError
+from i2i_dds.app.arrows import Click, pairs
+from i2i_dds.app.history import MASK, RESULT, SOURCE, Entry, History, write_request
+from i2i_dds.app.jobs import Preview, Result, follow
+from i2i_dds.app.pictures import painted_mask, read_upload, working_size
+from i2i_dds.app.requests import KEYS, TeacherName, command_line, python_lines
+
+CONTROLS = {"num_inference_steps": "steps", "strength": "strength", "radius": "radius"}
+"""Argument of the pipeline that the page lets a person set -> its name in the presets."""
+
+
+@dataclass(frozen=True)
+class DragRequest:
+    """One drag as the page asks for it.
+
+    Attributes:
+        image: The picture's file, whose name seeds the noise.
+        prompt: What it shows.
+        points: (x, y, target x, target y) of each handle.
+        settings: Arguments that differ from the teacher's presets.
+        mask: A file (white may change), or None.
+        size: (width, height) at which it is dragged; None is the picture's own.
+        seed: Of the noise.
+    """
+
+    image: Path
+    prompt: str
+    points: list[list[int]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    mask: Path | None = None
+    size: tuple[int, int] | None = None
+    seed: int = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """What the pipeline is called with beside picture, prompt and points."""
+        given = {**self.settings, "use_lora": False}
+        if self.mask is not None:
+            given["mask"] = str(self.mask)
+        if self.size is not None:
+            given["size"] = self.size
+        return {**given, "seed": self.seed}
+
+    def run(self, pipe: DragPipeline, callback: Callable[[Any], None] | None = None) -> Any:
+        """Drags; what comes back is the pipeline's."""
+        return pipe(
+            str(self.image), self.prompt, self.points, **self.arguments(), callback=callback
+        )
+
+    def python(self, teacher: TeacherName) -> str:
+        """The lines of Python that give the same picture."""
+        given = [str(self.image), self.prompt, self.points]
+        return python_lines("DragPipeline", teacher, given, self.arguments())
+
+    def command(self, teacher: TeacherName) -> str:
+        """The command line that gives the same picture."""
+        named = {KEYS.get(name, name): value for name, value in self.arguments().items()}
+        own = {"image": self.image, "prompt": self.prompt, "points": self.points}
+        return command_line("drag", teacher, {**own, **named})
+
+
+@dataclass(frozen=True)
+class Clicked:
+    """What stands in the page's fields.
+
+    Attributes:
+        picture: Path of the upload; None of none.
+        prompt: What it shows.
+        clicks: Handle, target, handle, target, and so on.
+        values: Argument of the pipeline -> what its control shows.
+        masked: Whether only what is painted may change.
+        painting: What the brush gives.
+        seed: Of the noise.
+    """
+
+    picture: str | None
+    prompt: str
+    clicks: Sequence[Click]
+    values: Mapping[str, Any]
+    masked: bool
+    painting: dict[str, Any] | None
+    seed: int
+
+
+def drag(
+    asked: Clicked,
+    pipe: EditPipeline,
+    teacher: TeacherName,
+    history: History,
+    stop: threading.Event,
+) -> Iterator[Preview | Entry]:
+    """Drags, shows previews, and yields an entry at the end.
+
+    Raises:
+        UserError: Something of what was asked is not allowed.
+        Cancelled: ``stop`` was set.
+    """
+    if not asked.picture:
+        raise UserError("picture: there is none; drop one")
+    points = pairs(asked.clicks)
+    if not points:
+        raise UserError("points: there is none; click a handle, and then where it shall go")
+    picture = read_upload(asked.picture)
+    entry: Entry | None = None
+    with history.new() as (folder, final):
+        picture.save(folder / SOURCE)
+        if asked.masked:
+            painted_mask(asked.painting, picture.size).save(folder / MASK)
+        request = _request(asked, points, pipe, picture.size, final)
+        here = replace(request, image=folder / SOURCE, mask=folder / MASK if request.mask else None)
+        dragging = DragPipeline(pipe.teacher)
+        jobs = follow(
+            lambda on_step: here.run(dragging, on_step), lambda step: pipe.decode(step.z)[0], stop
+        )
+        for one in jobs:
+            if isinstance(one, Preview):
+                yield Preview(one.step, one.steps, one.image.resize(picture.size), one.seconds)
+            else:
+                entry = _finish(one, request, teacher, folder, final)
+    if entry is not None:
+        yield entry
+
+
+def _request(
+    asked: Clicked,
+    points: list[list[int]],
+    pipe: EditPipeline,
+    size: tuple[int, int],
+    final: Path,
+) -> DragRequest:
+    presets = pipe.teacher.presets["drag"]
+    native, factor = pipe.teacher.native_size, pipe.teacher.vae_scale_factor
+    return DragRequest(
+        image=final / SOURCE,
+        prompt=asked.prompt.strip(),
+        points=points,
+        settings={
+            name: asked.values[name]
+            for name, key in CONTROLS.items()
+            if asked.values[name] != presets[key]
+        },
+        mask=final / MASK if asked.masked else None,
+        size=working_size(size, native, factor),
+        seed=asked.seed,
+    )
+
+
+def _finish(
+    result: Result[Any], request: DragRequest, teacher: TeacherName, folder: Path, final: Path
+) -> Entry:
+    output = result.value
+    output.images[0].save(folder / RESULT)
+    settings = {
+        "prompt": request.prompt,
+        "points": request.points,
+        **{name: value for name, value in output.settings.items() if value is not None},
+        "drag_steps": output.dragged.drag_steps,
+        "seconds": round(result.seconds, 1),
+    }
+    count = len(request.points)
+    entry = Entry(
+        folder=final,
+        title=f"{count} {'handle' if count == 1 else 'handles'} dragged",
+        settings=settings,
+        python=request.python(teacher),
+        command=request.command(teacher),
+    )
+    write_request(folder, {**settings, "python": entry.python, "command": entry.command})
+    return entry

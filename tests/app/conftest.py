@@ -1,0 +1,92 @@
+"""A page that is served, and a browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from i2i_dds import EditPipeline
+from i2i_dds.app.page import PageSettings, served
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+"""Of Chromium, so that it asks for nothing by itself."""
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A page and the folders it may read."""
+
+    address: str
+    out: Path
+    runs: Path
+
+
+@pytest.fixture(scope="session")
+def pipe() -> EditPipeline:
+    return EditPipeline.from_pretrained("pocket", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def served_page(pipe: EditPipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    pytest.importorskip("gradio", reason="Gradio, the extra app, is not installed")
+    folder = tmp_path_factory.mktemp("page")
+    settings = PageSettings(port=0, out=folder / "app", runs=(folder / "train",))
+    with served(pipe, settings) as address:
+        yield Served(address, folder / "app", folder / "train")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if chromium is None:
+        pytest.skip("no browser is here; apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright, TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=chromium,
+            headless=True,
+            args=list(FLAGS),
+            env={**os.environ, "HOME": profile},
+            viewport={"width": 1280, "height": 900},
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, served_page: Served) -> Iterator[Callable[[], Any]]:
+    """Opens the page in a tab of its own; at the end it has asked nobody else for anything."""
+    asked, errors, tabs = [], [], []
+
+    def open_one() -> Any:
+        tab = browser.new_page()
+        tabs.append(tab)
+        tab.set_default_timeout(20_000)
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(served_page.address)
+        tab.wait_for_selector("#edit-run")
+        return tab
+
+    yield open_one
+    for tab in tabs:
+        tab.close()
+    own = urlsplit(served_page.address).netloc
+    assert asked
+    others = [url for url in asked if not url.startswith(("data:", "blob:"))]
+    assert {urlsplit(url).netloc for url in others} == {own}
+    assert errors == []
