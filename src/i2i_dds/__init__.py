@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from i2i_dds.editing.inpaint import Inpaint
     from i2i_dds.editing.inversion import Inversion
     from i2i_dds.editing.latent_optimization import LatentOptimization
-    from i2i_dds.editing.path_delta import FlowEdit, PathDelta
+    from i2i_dds.editing.path_delta import PathDelta
     from i2i_dds.editing.sdedit import SDEdit
     from i2i_dds.errors import UserError
     from i2i_dds.evaluation.grid import grid
@@ -87,7 +87,6 @@ _HOMES = {
     "Scene": "critters",
     "Score": "scores.interface",
     "ScoreInput": "scores.interface",
-    "FlowEdit": "editing.path_delta",
     "PathDelta": "editing.path_delta",
     "FluxTeacher": "teacher.flux",
     "StableDiffusion3Teacher": "teacher.stable_diffusion3",
@@ -139,7 +138,6 @@ __all__ = [  # noqa: RUF022
     "Scene",
     "Score",
     "ScoreInput",
-    "FlowEdit",
     "PathDelta",
     "FluxTeacher",
     "StableDiffusion3Teacher",

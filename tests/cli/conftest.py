@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
+from i2i_dds.cli.edit import main as edit_command
 from i2i_dds.cli.main import main
-from i2i_dds.critters import ATTRIBUTES
+from i2i_dds.critters import ATTRIBUTES, render, scenes
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 
@@ -79,3 +80,17 @@ def i2i(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
         return Done(code, *capsys.readouterr())
 
     return typed
+
+
+@pytest.fixture
+def edit(typed, tmp_path: Path) -> Callable[..., Any]:
+    """`i2i edit`, typed in a folder with some pictures; two steps unless told otherwise."""
+    for i, scene in enumerate(scenes("test", 2, species="cat")):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        render(scene, 32).save(tmp_path / "photos" / f"cat{i}.png")
+
+    def edit(*arguments: str) -> Any:
+        given = {argument.partition("=")[0] for argument in arguments}
+        return typed(edit_command, *([] if "steps" in given else ["steps=2"]), *arguments)
+
+    return edit

@@ -10,7 +10,7 @@ from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.editing.interface import EditBatch, finish
 from i2i_dds.editing.inversion import Inversion
 from i2i_dds.editing.latent_optimization import edit
-from i2i_dds.editing.path_delta import FlowEdit, PathDelta
+from i2i_dds.editing.path_delta import PathDelta
 from i2i_dds.editing.sde import forward_path
 from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
@@ -163,7 +163,7 @@ def solved_noise(teacher, batch: EditBatch, editor: PathDelta, xs, last: bool) -
 @pytest.mark.parametrize("num_noise", [1, 3])
 @pytest.mark.parametrize("guidance_scale_src", [1.5, 5.5])
 def test_by_default_it_is_the_published_flowedit(teacher, batch, num_noise, guidance_scale_src):
-    editor = FlowEdit("fresh", 10, 0.7, 5.5, guidance_scale_src, num_noise)
+    editor = PathDelta("fresh", 10, 0.7, 5.5, guidance_scale_src, num_noise)
     expected = flowedit(teacher, anew(batch), editor)
     torch.testing.assert_close(edited(editor, teacher, batch), expected, atol=1e-9, rtol=1e-9)
 

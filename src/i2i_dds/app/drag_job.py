@@ -10,8 +10,8 @@ from typing import Any
 
 from i2i_dds import DragPipeline, EditPipeline, UserError
 from i2i_dds.app.arrows import Click, pairs
-from i2i_dds.app.history import MASK, RESULT, SOURCE, Entry, History, write_request
-from i2i_dds.app.jobs import Preview, Result, follow
+from i2i_dds.app.history import MASK, SOURCE, Entry, History, write_result
+from i2i_dds.app.jobs import Preview, Result, follow, resized
 from i2i_dds.app.pictures import painted_mask, read_upload, working_size
 from i2i_dds.app.requests import KEYS, TeacherName, command_line, python_lines
 
@@ -110,7 +110,6 @@ def drag(
     if not points:
         raise UserError("points: there is none; click a handle, and then where it shall go")
     picture = read_upload(asked.picture)
-    entry: Entry | None = None
     with history.new() as (folder, final):
         picture.save(folder / SOURCE)
         if asked.masked:
@@ -121,13 +120,9 @@ def drag(
         jobs = follow(
             lambda on_step: here.run(dragging, on_step), lambda step: pipe.decode(step.z)[0], stop
         )
-        for one in jobs:
-            if isinstance(one, Preview):
-                yield Preview(one.step, one.steps, one.image.resize(picture.size), one.seconds)
-            else:
-                entry = _finish(one, request, teacher, folder, final)
-    if entry is not None:
-        yield entry
+        result = yield from resized(jobs, picture.size)
+        entry = _finish(result, request, teacher, folder, final)
+    yield entry
 
 
 def _request(
@@ -158,7 +153,6 @@ def _finish(
     result: Result[Any], request: DragRequest, teacher: TeacherName, folder: Path, final: Path
 ) -> Entry:
     output = result.value
-    output.images[0].save(folder / RESULT)
     settings = {
         "prompt": request.prompt,
         "points": request.points,
@@ -174,5 +168,5 @@ def _finish(
         python=request.python(teacher),
         command=request.command(teacher),
     )
-    write_request(folder, {**settings, "python": entry.python, "command": entry.command})
+    write_result(folder, output.images[0], entry)
     return entry

@@ -12,8 +12,8 @@ from PIL import Image
 
 from i2i_dds import EditPipeline, UserError
 from i2i_dds.app.editors import BY_NAME, preset_values
-from i2i_dds.app.history import MASK, RESULT, SOURCE, Entry, History, write_request
-from i2i_dds.app.jobs import Preview, Result, follow
+from i2i_dds.app.history import MASK, SOURCE, Entry, History, write_result
+from i2i_dds.app.jobs import Preview, Result, follow, resized
 from i2i_dds.app.pictures import painted_mask, read_upload, working_size
 from i2i_dds.app.requests import EditRequest, TeacherName
 
@@ -63,7 +63,6 @@ def edit(
     if not asked.picture:
         raise UserError("picture: there is none; drop one, or take an example")
     picture = read_upload(asked.picture)
-    entry: Entry | None = None
     with history.new() as (folder, final):
         picture.save(folder / SOURCE)
         mask = _mask(asked, picture.size, folder)
@@ -76,13 +75,9 @@ def edit(
         jobs = follow(
             lambda on_step: here.run(pipe, on_step), lambda step: pipe.decode(step.z)[0], stop
         )
-        for one in jobs:
-            if isinstance(one, Preview):
-                yield Preview(one.step, one.steps, one.image.resize(picture.size), one.seconds)
-            else:
-                entry = _finish(one, request, teacher, folder, final)
-    if entry is not None:
-        yield entry
+        result = yield from resized(jobs, picture.size)
+        entry = _finish(result, request, teacher, folder, final)
+    yield entry
 
 
 def _mask(asked: Asked, size: tuple[int, int], folder: Path) -> Image.Image | str | None:
@@ -122,7 +117,6 @@ def _finish(
     result: Result[Any], request: EditRequest, teacher: TeacherName, folder: Path, final: Path
 ) -> Entry:
     output = result.value
-    output.images[0].save(folder / RESULT)
     settings = {
         "source": request.source,
         "target": request.target,
@@ -136,5 +130,5 @@ def _finish(
         python=request.python(teacher),
         command=request.command(teacher),
     )
-    write_request(folder, {**settings, "python": entry.python, "command": entry.command})
+    write_result(folder, output.images[0], entry)
     return entry

@@ -77,8 +77,10 @@ class History:
             raise
 
 
-def write_request(folder: Path, content: dict[str, Any]) -> None:
-    """How a result was asked for, as JSON."""
+def write_result(folder: Path, image: Image.Image, entry: Entry) -> None:
+    """The picture, and as JSON how it was asked for."""
+    image.save(folder / RESULT)
+    content = {**entry.settings, "python": entry.python, "command": entry.command}
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
     (folder / REQUEST).write_text(text + "\n", encoding="utf-8")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from PIL import Image
@@ -87,6 +87,17 @@ def follow(
     finally:
         stop.set()
         thread.join()
+
+
+def resized(
+    told: Iterator[Preview | Result[T]], size: tuple[int, int]
+) -> Generator[Preview, None, Result[T]]:
+    """Hands on a job's previews at a picture's own size, and returns its result."""
+    for one in told:
+        if isinstance(one, Result):
+            return one
+        yield replace(one, image=one.image.resize(size))
+    raise RuntimeError("the job ended without a result")
 
 
 def _work(

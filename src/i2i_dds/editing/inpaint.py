@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from i2i_dds.checks import check_fields, checked, choice, integer, number
 from i2i_dds.diffusion.randomness import randn
 from i2i_dds.editing.interface import EditBatch, EditStep
-from i2i_dds.editing.sampling import ETA, edit_steps, straight_path
-from i2i_dds.editing.sde import denoise, forward_path
+from i2i_dds.editing.sampling import down, straight_path
+from i2i_dds.editing.sde import forward_path
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.interface import Teacher
 
@@ -48,16 +48,5 @@ class Inpaint:
         up = forward_path if self.sampler == "sde" else straight_path
         path = up(teacher.process, z, pairs, batch.generators)
         y = randn(batch.generators, z.shape[1:], z.dtype, z.device)
-        run = denoise(
-            teacher,
-            y=y,
-            text=batch.text_tgt,
-            pairs=pairs,
-            guidance_scale=self.guidance_scale,
-            eta=ETA[self.sampler],
-            generators=batch.generators,
-            path=path,
-            mask=mask,
-            negative=batch.text_neg,
-        )
-        return edit_steps(batch, len(pairs), run)
+        inside = replace(batch, mask=mask)
+        return down(teacher, inside, path, pairs, self.sampler, self.guidance_scale, y)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from i2i_dds.checks import check_fields, checked, choice, integer, number
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.editing.path_delta import PathDelta
-from i2i_dds.editing.sampling import ETA, edit_steps
-from i2i_dds.editing.sde import denoise, forward_path, invert
+from i2i_dds.editing.sampling import down
+from i2i_dds.editing.sde import forward_path, invert
 from i2i_dds.teacher.interface import Teacher
 
 
@@ -61,16 +61,4 @@ class Inversion:
             )
         else:
             path = forward_path(teacher.process, batch.z_src, pairs, batch.generators)
-        run = denoise(
-            teacher,
-            y=path[0],
-            text=batch.text_tgt,
-            pairs=pairs,
-            guidance_scale=self.guidance_scale,
-            eta=ETA[self.sampler],
-            generators=batch.generators,
-            path=path,
-            mask=batch.mask,
-            negative=batch.text_neg,
-        )
-        return edit_steps(batch, len(pairs), run)
+        return down(teacher, batch, path, pairs, self.sampler, self.guidance_scale)

@@ -197,7 +197,3 @@ class PathDelta:
             batch.text_neg,
         )
         return eps_y - eps_x
-
-
-FlowEdit = PathDelta
-"""The name of what the editor is by default."""

@@ -10,7 +10,8 @@ from torch import Generator, Tensor
 from i2i_dds.diffusion.process import Process
 from i2i_dds.diffusion.randomness import randn
 from i2i_dds.editing.interface import EditBatch, EditStep
-from i2i_dds.editing.sde import Pairs, SamplerStep
+from i2i_dds.editing.sde import Pairs, SamplerStep, denoise
+from i2i_dds.teacher.interface import Teacher
 
 ETA = {"ode": 0.0, "sde": 1.0, "cycle_sde": 1.0}
 """Samplers and the eta of their steps."""
@@ -23,6 +24,41 @@ def straight_path(
     eps = randn(generators, z.shape[1:], z.dtype, z.device)
     noisy = [process.mix(z, eps, t) for t, _ in pairs]
     return [*noisy, z]
+
+
+def down(
+    teacher: Teacher,
+    batch: EditBatch,
+    path: list[Tensor],
+    pairs: Pairs,
+    sampler: str,
+    guidance_scale: float,
+    y: Tensor | None = None,
+) -> Iterator[EditStep]:
+    """Down to the target from the noisy end of the source's path, or from elsewhere.
+
+    Args:
+        teacher: Who answers.
+        batch: Whose mask holds the rest to the path.
+        path: The source at every timestep, noisiest first.
+        pairs: Timesteps of the steps, and of what they end at.
+        sampler: "ode" or "sde".
+        guidance_scale: Of classifier-free guidance.
+        y: Where it begins; None is the path's first.
+    """
+    run = denoise(
+        teacher,
+        y=path[0] if y is None else y,
+        text=batch.text_tgt,
+        pairs=pairs,
+        guidance_scale=guidance_scale,
+        eta=ETA[sampler],
+        generators=batch.generators,
+        path=path,
+        mask=batch.mask,
+        negative=batch.text_neg,
+    )
+    return edit_steps(batch, len(pairs), run)
 
 
 def edit_steps(batch: EditBatch, steps: int, run: Iterable[SamplerStep]) -> Iterator[EditStep]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers import (
     AuraFlowPipeline,
     AuraFlowTransformer2DModel,
@@ -19,12 +18,10 @@ from transformers import UMT5Config, UMT5EncoderModel
 
 from i2i_dds.checks import choice, require
 from i2i_dds.diffusion.process import RectifiedFlow
-from i2i_dds.errors import UserError
 from i2i_dds.teacher.checkpoint import Checkpoint, Parts
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.flux_checkpoint import flux_cells
-from i2i_dds.teacher.hooks import outputs_of
-from i2i_dds.teacher.latent import LatentTeacher
+from i2i_dds.teacher.mmdit import MMDiTTeacher, whole_patches
 from i2i_dds.teacher.placement import resolve_dtype
 from i2i_dds.teacher.random_sd3 import letter_tokenizer
 from i2i_dds.teacher.random_weights import write_random
@@ -50,7 +47,7 @@ def _read(checkpoint: Checkpoint) -> Parts:
     return parts
 
 
-class AuraFlowTeacher(LatentTeacher):
+class AuraFlowTeacher(MMDiTTeacher):
     """A frozen AuraFlow in diffusers' format.
 
     The network predicts the velocity ``v = eps - z`` and is told ``s_t``, the share of noise.
@@ -67,6 +64,7 @@ class AuraFlowTeacher(LatentTeacher):
     """
 
     choice = "aura_flow"
+    blocks_name = "joint_transformer_blocks"
     read = staticmethod(_read)
 
     def __init__(
@@ -89,26 +87,6 @@ class AuraFlowTeacher(LatentTeacher):
         )
         self._flow = process
 
-    @property
-    def transformer(self) -> Any:
-        """The network that predicts, an MMDiT."""
-        return self._network
-
-    def self_attention(
-        self, z_t: Tensor, t: Tensor, text: Conditioning, blocks: str = "all"
-    ) -> list[Tensor]:
-        """What joint attention gives out for the picture's tokens; see the interface.
-
-        Those of the blocks with two streams. There is no decoder: "up" is their later half.
-        """
-        require("blocks", blocks, choice("all", "up"))
-        joint = self.transformer.joint_transformer_blocks
-        layers = [block.attn for block in joint[len(joint) // 2 if blocks == "up" else 0 :]]
-        self.nfe += len(z_t)
-        with outputs_of(layers) as outputs:
-            self._forward(z_t, t, text)
-        return [output[0] for output in outputs]
-
     @torch.no_grad()
     def _encode_prompts(self, prompts: list[str]) -> Conditioning:
         encoded: Any = self._pipeline.encode_prompt(
@@ -123,15 +101,9 @@ class AuraFlowTeacher(LatentTeacher):
         """What the network says, of z_t's type and shape; an odd side ends in copies."""
         height, width = z_t.shape[-2:]
         patch, places = (self.transformer.config[k] for k in ("patch_size", "pos_embed_max_size"))
-        most = patch * int(places**0.5)
-        if max(height, width) > most:
-            high, wide, side = (n * self.vae_scale_factor for n in (height, width, most))
-            raise UserError(
-                f"size: pictures of {high} x {wide} are too large; give at most {side} a side"
-            )
-        padding = (0, -width % patch, 0, -height % patch)
+        self._check_places(z_t, patch * int(places**0.5))
         velocity = self.transformer(
-            F.pad(z_t.to(self._device, self._dtype), padding, mode="replicate"),
+            whole_patches(z_t.to(self._device, self._dtype), patch),
             encoder_hidden_states=text.embeddings.to(self._device, self._dtype),
             timestep=self._flow.sigma(t.to(self._device), z_t.new_ones(len(z_t))).to(self._dtype),
         ).sample

@@ -103,8 +103,9 @@ class Checkpoint:
     def network(self, kind: Any, part: str) -> Any:
         """The network of a class in a part, every weight accounted for; see :func:`load_whole`."""
         if part == "vae" and self.vae is not None:
-            own = (self.source, self.dtype, self._where)
-            return load_other_vae(kind, self.vae, *own, self.local_files_only)
+            return load_other_vae(
+                kind, self.vae, self.source, self.dtype, self._where, self.local_files_only
+            )
         if self.file is not None and self.file.of(part)[1]:
             return self.file.network(kind, part, self.source, self.dtype, self._where)
         options: dict[str, Any] = {"torch_dtype": self.dtype}

@@ -6,20 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers import FluxPipeline
 from torch import Tensor
 
 from i2i_dds.checks import number, require
 from i2i_dds.diffusion.process import RectifiedFlow
-from i2i_dds.errors import UserError
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.flux_checkpoint import PATCH, flux_cells, read_flux
-from i2i_dds.teacher.hooks import outputs_of
-from i2i_dds.teacher.latent import LatentTeacher
+from i2i_dds.teacher.mmdit import MMDiTTeacher, whole_patches
 
 
-class FluxTeacher(LatentTeacher):
+class FluxTeacher(MMDiTTeacher):
     """A frozen FLUX.1 in diffusers' format.
 
     The network predicts the velocity ``v = eps - z``. Four cells of the latent are one token. Dev
@@ -79,27 +76,6 @@ class FluxTeacher(LatentTeacher):
         self._flow = process
         self.distilled_guidance = distilled_guidance
 
-    @property
-    def transformer(self) -> Any:
-        """The network that predicts, an MMDiT."""
-        return self._network
-
-    def self_attention(
-        self, z_t: Tensor, t: Tensor, text: Conditioning, blocks: str = "all"
-    ) -> list[Tensor]:
-        """What joint attention gives out for the picture's tokens; see the interface.
-
-        Those of the blocks with two streams. There is no decoder: "up" is their later half.
-        """
-        halves = {"all": 0, "up": len(self.transformer.transformer_blocks) // 2}
-        if blocks not in halves:
-            raise UserError(f"blocks: {blocks!r} is not allowed; give one of {', '.join(halves)}")
-        layers = [block.attn for block in self.transformer.transformer_blocks[halves[blocks] :]]
-        self.nfe += len(z_t)
-        with outputs_of(layers) as outputs:
-            self._forward(z_t, t, text)
-        return [output[0] for output in outputs]
-
     @torch.no_grad()
     def _encode_prompts(self, prompts: list[str]) -> Conditioning:
         """``embeddings`` (B, L, D) of T5 and ``pooled`` (B, D') of CLIP."""
@@ -117,8 +93,7 @@ class FluxTeacher(LatentTeacher):
     def _forward(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """What the network says, of z_t's type and shape; an odd side ends in copies."""
         height, width = z_t.shape[-2:]
-        z = z_t.to(self._device, self._dtype)
-        z = F.pad(z, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
+        z = whole_patches(z_t.to(self._device, self._dtype), PATCH)
         batch, channels, rows, columns = z.shape
         guidance = None
         if self.transformer.config.guidance_embeds:

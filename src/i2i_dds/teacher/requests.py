@@ -47,8 +47,16 @@ class Request:
 
     def checkpoint(self, source: str, cached: bool, file: SingleFile | None = None) -> Checkpoint:
         """What is asked for, at a folder or hub id, with the weights in a file or not."""
-        others = (self.revision, self.variant, cached, file, self.vae, bool(self.local_files_only))
-        return Checkpoint(source, self.dtype, *others)
+        return Checkpoint(
+            source,
+            self.dtype,
+            revision=self.revision,
+            variant=self.variant,
+            cached=cached,
+            file=file,
+            vae=self.vae,
+            local_files_only=bool(self.local_files_only),
+        )
 
 
 def read_teacher(request: Request, read: Callable[[Checkpoint], Parts]) -> Parts:
@@ -68,8 +76,14 @@ def read_teacher(request: Request, read: Callable[[Checkpoint], Parts]) -> Parts
     def read_folder(source: str, cached: bool) -> Parts:
         return read(request.checkpoint(source, cached))
 
-    wanted = (request.family, request.revision, request.local_files_only)
-    return read_checkpoint(request.path, *wanted, read_folder, request.variant)
+    return read_checkpoint(
+        request.path,
+        request.family,
+        request.revision,
+        request.local_files_only,
+        read_folder,
+        request.variant,
+    )
 
 
 def _read_file(request: Request, read: Callable[[Checkpoint], Parts]) -> Parts:

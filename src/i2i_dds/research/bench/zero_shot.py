@@ -61,10 +61,10 @@ def zero_shot_rows(
     rows: dict[str, dict[str, Any]] = {}
     for name, items in _items(teacher, settings.pictures, settings.targets).items():
         few = min(len(items), PLAIN_ITEMS)
-        both = _plain(teacher, items, uniform, few), _ours(teacher, items, uniform)
-        row = compare(*both, len(items), settings.rounds, TOLERANCE)
-        fast = _plain(teacher, items, public, 1), _ours(teacher, items, preset)
-        equal = times(*fast, settings.rounds)
+        plain, ours = _plain(teacher, items, uniform, few), _ours(teacher, items, uniform)
+        row = compare(plain, ours, len(items), settings.rounds, TOLERANCE)
+        plain, ours = _plain(teacher, items, public, 1), _ours(teacher, items, preset)
+        equal = times(plain, ours, settings.rounds)
         rows[name] = {**row, **quality.columns(equal), "items": len(items)}
         done(name)
     return rows
@@ -108,11 +108,12 @@ def descent_quality(teacher: Any, plain: Editor, ours: Editor, settings: BenchSe
     n = settings.quality_n
     evaluator = Evaluator(CAT2LION, teacher, load_judge("pocket"))
     data = build_eval_batch(evaluator, "test", n, 0, teacher.native_size)
-    sides = []
-    for editor in (plain, ours):
+
+    def worth(editor: Editor) -> dict[str, float]:
         measured = data.measures(_edited(editor, data, settings.pictures))
-        sides.append({name: measured[name] for name in ("psnr_truth", "success")})
-    return Quality(n, *sides)
+        return {name: measured[name] for name in ("psnr_truth", "success")}
+
+    return Quality(n, worth(plain), worth(ours))
 
 
 @torch.no_grad()
