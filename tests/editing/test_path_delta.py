@@ -312,7 +312,7 @@ def test_the_same_noise_can_serve_all_steps(teacher, batch):
     ("settings", "message"),
     [
         ({"noise": "old"}, "noise: 'old' is not allowed; give one of fresh, one, path"),
-        ({"noise": "path", "num_noise": 2}, "noise: 'path' goes with one draw"),
+        ({"noise": "path", "num_noise": 2}, "noise: 'path' goes with num_noise=1"),
         ({"noise": "path", "shift": 0.5}, "noise: 'path' goes with .* no shift"),
         ({"shift": 1.5}, "shift: 1.5 is not allowed; give a number from 0 to 1, or null"),
         ({"shift": 0.5, "eta": 1.0}, "shift: 0.5 takes no step of a sampler"),

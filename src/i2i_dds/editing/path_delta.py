@@ -88,7 +88,7 @@ class PathDelta:
         check_fields(self)
         if self.noise == "path" and (self.num_noise != 1 or self.shift is not None or self.t_free):
             raise UserError(
-                "noise: 'path' goes with one draw (noises), no shift and no t_free; give fresh"
+                "noise: 'path' goes with num_noise=1, no shift and no t_free; give fresh"
             )
         if self.shift is not None and (self.eta or self.t_free):
             raise UserError(
