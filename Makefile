@@ -11,7 +11,7 @@ RUN := HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY)
 PIP := $(PY) -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train edit app gallery bench test test-all lint format type layers audit lock clean
+.PHONY: help setup train edit app docs gallery bench test test-all lint format type layers audit lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ edit: $(VENV)/.ready  ## edit without training: make edit ARGS="image=cat.png pr
 
 app: $(VENV)/.ready-app  ## serve a page for a browser: make app ARGS="port=7870"
 	$(PY) scripts/app.py $(ARGS)
+
+docs: $(VENV)/.ready-docs  ## build the manual into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
 
 gallery: $(VENV)/.ready  ## draw docs/gallery.png anew
 	$(PY) scripts/benchmark.py n=4 'seeds=[0]' out=outputs/gallery \
@@ -65,7 +68,7 @@ lock: $(VENV)/.ready-dev  ## write down the versions that are installed
 	$(PY) -m pip freeze --exclude-editable | sed -n 's/^\([A-Za-z0-9._-]*==[^+ ]*\).*$$/\1/p' > $(LOCK)
 
 clean:  ## remove .venv and caches; data and outputs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build dist site
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are older than pyproject.toml after it changed, and then these run again.
@@ -77,6 +80,11 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.ready-app: $(VENV)/.ready
 	@echo "Installing the page's server into $(VENV)"
 	@$(PIP) -e '.[app]'
+	@touch $@
+
+$(VENV)/.ready-docs: $(VENV)/.ready
+	@echo "Installing what builds the manual into $(VENV)"
+	@$(PIP) -e '.[docs]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready

@@ -164,3 +164,13 @@ def student(teacher, tasks):
         return new_student(asked or teacher, known or tasks, SHAPE, seed=seed)
 
     return student
+
+
+@pytest.fixture(scope="session")
+def pocket(tmp_path_factory) -> Path:
+    """A tiny teacher and a judge, both untrained."""
+    folder = tmp_path_factory.mktemp("pocket")
+    build_random_stable_diffusion(folder / "teacher", "tiny")
+    torch.manual_seed(0)
+    Judge(dict(ATTRIBUTES), width=8).save_pretrained(folder / "judge")
+    return folder

@@ -53,3 +53,28 @@ def test_the_lock_holds_a_version_of_all_that_is_asked_for(project, lock) -> Non
             name = canonicalize_name(requirement.name)
             assert name in lock, f"{name} is missing; make lock"
             assert requirement.specifier.contains(lock[name]), f"{name}: {lock[name]}; make lock"
+
+
+@pytest.fixture
+def locked_by_uv(repository: Path) -> list[dict[str, Any]]:
+    return tomllib.loads((repository / "uv.lock").read_text(encoding="utf-8"))["package"]
+
+
+def test_the_lock_of_uv_names_no_registry_but_the_public_one(repository: Path) -> None:
+    text = (repository / "uv.lock").read_text(encoding="utf-8")
+    assert set(re.findall(r'registry = "([^"]+)"', text)) == {"https://pypi.org/simple"}
+    hosts = set(re.findall(r'url = "https?://([^/"]+)', text))
+    assert hosts == {"files.pythonhosted.org"}
+
+
+def test_the_lock_of_uv_holds_a_version_of_all_that_is_asked_for(project, locked_by_uv) -> None:
+    versions: dict[str, list[Version]] = {}
+    for package in locked_by_uv:
+        if "version" in package:
+            versions.setdefault(package["name"], []).append(Version(package["version"]))
+    extras = project["optional-dependencies"].values()
+    for requirement in map(
+        Requirement, [*project["dependencies"], *(r for e in extras for r in e)]
+    ):
+        found = versions.get(canonicalize_name(requirement.name), [])
+        assert any(map(requirement.specifier.contains, found)), f"{requirement}; uv lock"

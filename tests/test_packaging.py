@@ -18,8 +18,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-NO_COMMANDS = {"bench_malloc.py"}
-"""Scripts that measure this repository's own code, and take nothing."""
+NO_COMMANDS = {"bench_malloc.py", "dashboards.py"}
+"""Scripts that serve this repository: they measure its code, or draw figures of its manual."""
 
 CHOICES = {"train": ["task=cat2lion"], "study": ["study=guidance"]}
 """Of the groups that have no default."""

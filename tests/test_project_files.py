@@ -16,10 +16,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "notebooks/README.md"),
-    *("docs/analysis.md", "docs/benchmark.md", "docs/pocket.md", "docs/reliability.md"),
-    *("docs/models.md", "docs/performance.md", "docs/sde.md"),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
 )
 
 

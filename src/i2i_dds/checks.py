@@ -203,8 +203,9 @@ def did_you_mean(typed: object, known: Iterable[str]) -> str:
     """
     lowered = {word.lower(): word for word in known}
     word = typed.lower() if isinstance(typed, str) else ""
-    close = difflib.get_close_matches(word, lowered, n=1)
-    return meant(lowered[near] for near in close)
+    close = difflib.get_close_matches(word, lowered)
+    swapped = [near for near in close if sorted(near) == sorted(word)]  # letters change places
+    return meant(lowered[near] for near in (swapped or close)[:1])
 
 
 def meant(names: Iterable[str]) -> str:

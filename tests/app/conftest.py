@@ -25,6 +25,18 @@ FLAGS = (
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
+_PATIENCE = 60_000
+"""Milliseconds until a state counts as never reached, also on a machine that is busy."""
+
+
+def wait_for_text(page: Any, selector: str, text: str) -> None:
+    """Waits until an element shows a text; the page may replace the element at each step."""
+    page.wait_for_function(
+        "([one, text]) => !!document.querySelector(one)?.innerText.includes(text)",
+        arg=[selector, text],
+    )
+
+
 @dataclass(frozen=True)
 class Served:
     """A page and the folders it may read."""
@@ -75,7 +87,7 @@ def open_page(browser: Any, served_page: Served) -> Iterator[Callable[[], Any]]:
     def open_one() -> Any:
         tab = browser.new_page()
         tabs.append(tab)
-        tab.set_default_timeout(20_000)
+        tab.set_default_timeout(_PATIENCE)
         tab.on("request", lambda request: asked.append(request.url))
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.goto(served_page.address)

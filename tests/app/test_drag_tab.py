@@ -11,6 +11,8 @@ from i2i_dds import example_picture
 from i2i_dds.app.drag_job import DragRequest
 from i2i_dds.app.requests import TeacherName
 from i2i_dds.cli.drag import main
+from i2i_dds.data.dragbench import load_item
+from tests.app.conftest import wait_for_text
 from tests.app.test_requests import words_of
 
 
@@ -68,7 +70,11 @@ def test_handles_are_clicked_and_undone(page) -> None:
     points = eval(next(line for line in lines.splitlines() if "[[" in line).strip().rstrip(","))
     assert points[0] == [30, 36, 42, 36]
     assert np.allclose(points[1], [16, 16, 32, 16], atol=1) and len(points) == 2
+    source = page.get_attribute("#drag-canvas img", "src")
     page.click("#drag-clear")
+    page.wait_for_function(
+        "old => document.querySelector('#drag-canvas img').src !== old", arg=source
+    )
     page.click("#drag-run")
     page.wait_for_selector("#drag-status .error:has-text('points: there is none')")
 
@@ -79,9 +85,9 @@ def test_stop_ends_a_drag(page, served_page) -> None:
         page.fill(f"#drag-{control} input[type=number]", value)
         page.keyboard.press("Tab")
     page.click("#drag-run")
-    page.wait_for_selector("#drag-status .busy:has-text('Step')")
+    wait_for_text(page, "#drag-status .busy", "Step")
     page.click("#drag-stop")
-    page.wait_for_selector("#drag-status .idle:has-text('Stopped')")
+    wait_for_text(page, "#drag-status .idle", "Stopped")
     assert set(served_page.out.glob("*")) == before
 
 
@@ -101,10 +107,27 @@ def test_command_and_python_give_the_same_drag(tmp_path: Path, pipe, monkeypatch
         mask=Path("mask.png"),
         size=(64, 48),
         seed=2,
+        lora={"rank": 2, "steps": 3},
+        lora_dir=Path("loras"),
     )
     direct = np.asarray(asked.run(DragPipeline(pipe.teacher)).images[0])
+    exec(compile(asked.python(TeacherName()), "lines", "exec"), {})
+    assert (np.asarray(Image.open("result.png")) == direct).all()
     command, *words = words_of(asked.command(TeacherName(keys=("teacher.device=cpu",))))
     assert command == "drag"
     monkeypatch.setattr(sys, "argv", ["i2i-drag", *words, "threads=null", "hydra.run.dir=run"])
     main()
     assert (np.asarray(Image.open("run/dragged.png")) == direct).all()
+
+
+def test_what_is_clicked_is_saved_as_a_benchmark_item_and_learned_from(page) -> None:
+    page.get_by_text("LoRA, and benchmark items").click()
+    page.click("#drag-save")
+    page.wait_for_selector("#drag-status .done:has-text('Saved as a benchmark item')")
+    item = load_item(Path(page.inner_text("#drag-status .done").split(" · ")[-1]))
+    assert item.points == (((30, 36), (42, 36)),)
+    page.get_by_label("Learn the picture first").check()
+    page.fill("#drag-lora-steps input[type=number]", "2")
+    page.keyboard.press("Tab")
+    drag(page)
+    assert "lora_settings={'steps': 2}" in page.inner_text("#drag-python .cm-content")

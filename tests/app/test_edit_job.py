@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from i2i_dds import UserError, example_picture
-from i2i_dds.app.edit_job import AUTO, BRUSH, EVERYTHING, Asked, edit
-from i2i_dds.app.editors import BY_NAME, OFFERED, SCORES, preset_values
+from i2i_dds.app.edit_job import AUTO, BRUSH, EVERYTHING, FILE, Asked, edit
+from i2i_dds.app.editors import BY_NAME, OFFERED, SCORES, STUDENT, preset_values
 from i2i_dds.app.history import Entry, History
 from i2i_dds.app.jobs import Cancelled, Preview
 from i2i_dds.app.requests import TeacherName
@@ -46,7 +46,7 @@ def painting() -> dict:
     return {"layers": [layer]}
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name != STUDENT])
 def test_every_editor_of_the_page_edits(run, name: str) -> None:
     mask = BRUSH if BY_NAME[name].needs_mask else EVERYTHING
     *previews, entry = run(name, mask=mask, painting=painting(), values={"num_inference_steps": 4})
@@ -73,11 +73,28 @@ def test_a_mask_is_found_where_that_is_asked(run) -> None:
     assert 'mask="auto"' in entry.python
 
 
+def test_an_uploaded_mask_is_the_mask_and_another_size_is_said(run, tmp_path: Path) -> None:
+    file, few = tmp_path / "upload-mask.png", {"num_inference_steps": 2}
+    mask = Image.new("RGB", (64, 64))
+    mask.paste((255, 255, 255), (10, 10, 40, 50))
+    mask.save(file)
+    *_, entry = run(mask=FILE, mask_file=str(file), values=few)
+    kept = np.asarray(Image.open(entry.folder / "mask.png"))
+    assert (kept == np.asarray(mask.convert("L"))).all()
+    assert f"mask={entry.folder / 'mask.png'}" in entry.command
+    mask.resize((32, 64)).save(file)
+    with pytest.raises(UserError, match=r"mask: it is 32x64 but its picture is 64x64"):
+        run(mask=FILE, mask_file=str(file), values=few)
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
         ({"picture": None}, "picture: there is none"),
         ({"mask": BRUSH}, "mask: nothing is painted"),
+        ({"mask": FILE}, "mask: there is none"),
+        ({"editor": STUDENT}, "student: none is chosen"),
+        ({"editor": STUDENT, "mask": AUTO}, "mask: a student reads no prompts"),
         ({"editor": "inpaint"}, "mask: this editor fills a mask"),
         ({"target": " "}, "target:"),
     ],

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import torch
 
 from i2i_dds.cli.edit import main as edit_command
 from i2i_dds.cli.main import main
-from i2i_dds.critters import ATTRIBUTES, render, scenes
-from i2i_dds.metrics.judge import Judge
-from i2i_dds.teacher.random_weights import build_random_stable_diffusion
+from i2i_dds.critters import render, scenes
 
 
 class Done(NamedTuple):
@@ -32,16 +29,6 @@ class Done(NamedTuple):
     def sentence(self) -> str:
         """The last line of standard error."""
         return self.err.splitlines()[-1]
-
-
-@pytest.fixture(scope="session")
-def pocket(tmp_path_factory) -> Path:
-    """A tiny teacher and a judge, both untrained."""
-    folder = tmp_path_factory.mktemp("pocket")
-    build_random_stable_diffusion(folder / "teacher", "tiny")
-    torch.manual_seed(0)
-    Judge(dict(ATTRIBUTES), width=8).save_pretrained(folder / "judge")
-    return folder
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from i2i_dds.cli.app import config_dir, rename, resolved
 from i2i_dds.cli.explain import explain
 
 ROOT_CONFIG = """\
+# Does nothing, for a test:
+#   python work.py task=cat2lion
 defaults:
   - task: ???
   - teacher: pocket
@@ -24,9 +26,6 @@ prompt: {target: null}
 call: null
 paths:
   suffix: -${hydra:runtime.choices.task}
-hydra:
-  help:
-    header: Does nothing, for a test.
 """
 
 COMMAND = """\
@@ -199,8 +198,8 @@ def test_help_shows_groups_and_settings_though_no_task_is_chosen(program: Path) 
     done = run(program, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Does nothing, for a test.\n")
-    assert "task: cat2dog, cat2lion\n" in done.stdout
-    assert "steps: 3\n" in done.stdout
+    assert "  task=???\n      cat2dog, cat2lion\n" in done.stdout
+    assert "  steps: 3\n" in done.stdout
 
 
 def test_only_rank_zero_prints_the_folder(program: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from i2i_dds.cli.bench import main
+from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 
 ROWS = {"zero_shot_single", "zero_shot_batch16_per_image", "zero_shot_8_targets", "sde_drag"}
 ROWS |= {"training"}
@@ -35,11 +36,31 @@ def test_bench_writes_numbers_a_table_and_a_figure(typed, monkeypatch) -> None:
         ("rounds=0", "rounds: 0 is not allowed; give a whole number of at least 1"),
         ("targets=12", "targets: 12 is not allowed; give a whole number from 1 to 11"),
         ("crowded=often", "crowded: 'often' is not allowed; give true or false"),
+        ("suite=tpu", "suite: 'tpu' is not allowed (did you mean"),
+        ("suite=gpu gpu.device=cpu gpu.edit_steps=0", "gpu.edit_steps: 0 is not allowed; give a"),
+        (
+            "suite=gpu gpu.device=cpu gpu.teachers=[sd9]",
+            "gpu.teachers: the configs of 'sd9'",
+        ),
         ("teacher.dtype=float64", "teacher.dtype: float64 is not allowed, for in it both ways"),
     ],
 )
 def test_mistakes_end_in_one_sentence(typed, argument: str, message: str) -> None:
-    typed_in = [argument, *([] if "setting" in argument else ["setting=quick"])]
+    typed_in = [*argument.split(), *([] if "setting" in argument else ["setting=quick"])]
     done = typed(main, *typed_in)
     assert done.code == 2 and not done.out
     assert done.sentence.startswith(f"error: {message}")
+
+
+def test_suite_of_true_shapes(typed, tmp_path) -> None:
+    sd = build_random_stable_diffusion(tmp_path / "sd", "tiny")
+    where = [f"gpu.teachers=[sd15:{sd}]", "gpu.device=cpu", "gpu.dtype=float32"]
+    folder = typed(main, "suite=gpu", "setting=quick", "gpu.rows=[1,2]", *where).folder
+    assert sorted(p.name for p in folder.iterdir()) == ["bench.json", "table.md"]
+    (found,) = json.loads((folder / "bench.json").read_text())["teachers"].values()
+    one, two = (found["network"]["rows"][rows] for rows in ("1", "2"))
+    assert two["flops"] == 2 * one["flops"] > 0
+    assert one["per_second"] == pytest.approx(1 / one["seconds"])
+    assert found["edit"]["batch"] == 2 and found["edit"]["alone_s"] > 0
+    assert found["training"]["images_per_second"] > 0
+    assert "| sd15 | 2 | " in (folder / "table.md").read_text()

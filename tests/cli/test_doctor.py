@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from i2i_dds import __version__
+from i2i_dds.cli import doctor
 from i2i_dds.cli.doctor import main
 
 
@@ -31,6 +32,31 @@ def test_what_is_installed_and_where_there_is_room(lines, tmp_path: Path) -> Non
     assert found["pocket teacher"] == found["pocket judge"] == ["loads"]
     assert found["left behind"] == ["nothing"]
     assert not list(tmp_path.iterdir())
+
+
+def test_an_extra_is_here_or_says_how_to_get_it(lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_has", lambda package: package != "lpips")
+    found = lines()
+    assert found["extra app"] == ["is here"]
+    assert found["extra lpips"] == ["lacks lpips; pip install 'i2i-dds[lpips]'"]
+    assert "extra dev" not in found
+
+
+def test_a_model_in_the_hubs_cache_says_what_to_type(
+    lines, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path_factory.mktemp("hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache / "none"))
+    (told,) = lines()["hub's cache"]
+    assert told.startswith(f"has none ({cache / 'none'}); teacher=sd15 downloads one")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    for name, pipeline in (("xl", "StableDiffusionXLPipeline"), ("tts", "SpeechPipeline")):
+        snapshot = cache / f"models--me--{name}" / "snapshots" / ("a" * 40)
+        snapshot.mkdir(parents=True)
+        (snapshot / "model_index.json").write_text(f'{{"_class_name": "{pipeline}"}}')
+    told = lines()["hub's cache"]
+    assert told[0].startswith("me/tts is a SpeechPipeline, no teacher, ")
+    assert told[1].startswith("teacher=sdxl teacher.path=me/xl, ")
 
 
 def test_what_killed_runs_left_is_named_and_stays(lines, tmp_path: Path) -> None:

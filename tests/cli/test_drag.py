@@ -241,7 +241,7 @@ def test_a_mask_that_vanishes_is_no_mask_for_everything(run, tmp_path: Path) -> 
 
 def test_help_says_what_it_is(run) -> None:
     done = run("--help")
-    assert done.code == 0 and "Drags handles in a picture to their targets." in done.out
+    assert done.code == 0 and "Drags handles in a picture to their targets (SDE-Drag)." in done.out
     assert "drag_step: 4.0" in done.out and "sampler: cycle_sde" in done.out
 
 

@@ -290,4 +290,4 @@ def test_mistakes_end_in_one_sentence(run, tmp_path: Path, arguments, message: s
 def test_help_says_what_it_is(run) -> None:
     done = run("--help")
     assert done.code == 0 and "Drags every item of a benchmark and measures" in done.out
-    assert "data=dragbench_s" in done.out and "regiondrag_side: null" in done.out
+    assert "data=dragbench_d" in done.out and "regiondrag_side: null" in done.out

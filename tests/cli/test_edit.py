@@ -280,11 +280,3 @@ def test_the_pockets_numbers_with_another_model_are_said(run, pocket) -> None:
     assert "teacher.path" not in own.err
     config = json.loads((own.folder / "result.json").read_text())["config"]
     assert config["lr"] == 0.15 and config["automask"]["threshold"] == 0.3
-
-
-def test_help_lists_the_groups_that_concern_it_alone(run) -> None:
-    text = run("--help").out
-    groups = text.partition("Groups and their choices\n")[2].partition("\n\n")[0].splitlines()
-    named = [line.partition(":")[0] for line in groups]
-    assert named == ["editor", "paths", "score", "task", "teacher", "timesteps"]
-    assert "teacher: aura_flow, auto, flux, pocket, pocket_flow, sd15, sd21, sd35, sdxl" in groups

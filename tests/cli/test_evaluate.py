@@ -65,6 +65,18 @@ def test_a_saved_student_is_measured(run) -> None:
     assert Image.open(folder / "grid.png").width == 3 * (144 + 6) + 6  # source, student, truth
 
 
+def test_its_numbers_are_shown_with_a_column_a_task(run) -> None:
+    done = run("ckpt=student")
+    metrics = json.loads((done.folder / "metrics.json").read_text())
+    lines = [line.split() for line in done.err.splitlines()]
+    assert ["all", "cat2dog", "cat2lion"] in lines
+    means = (metrics, *metrics["tasks"].values())
+    assert ["n", *(str(one["n"]) for one in means)] in lines
+    shown = " ".join(f"{one['psnr_truth']:.2f} dB" for one in means)
+    assert ["psnr_truth", *shown.split()] in lines
+    assert "Measuring" in done.err
+
+
 def test_one_of_its_tasks(run) -> None:
     both = json.loads((run("ckpt=student").folder / "metrics.json").read_text())
     one = run("ckpt=student", "task=cat2dog", "paths.suffix=-one").folder

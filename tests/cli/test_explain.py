@@ -6,7 +6,10 @@ from omegaconf import OmegaConf
 from i2i_dds.cli.explain import explain, nearest_keys
 
 TRAIN = ("train", "task=cat2lion")
-TOP = "; allowed here are cache_mb, callbacks, ckpt_path, data, debug, editor@zero_shot, experiment"
+TOP = (
+    "; allowed here are cache_mb, callbacks, ckpt_path, compile, data, debug, "
+    "editor@zero_shot, experiment"
+)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from PIL import Image
 
 from i2i_dds.data.brackets import with_brackets, without_brackets
 from i2i_dds.data.dragbench import check_points
+from i2i_dds.data.folders import folder_samples
 from i2i_dds.data.masks import as_mask
 from i2i_dds.data.runlength import decode_runs, encode_runs
 from i2i_dds.data.shards import Sample, Shards, write_shards
-from i2i_dds.data.sources import folder_samples, read_prompts
+from i2i_dds.data.text import read_prompts
 from i2i_dds.editing.handles import to_cells
 from i2i_dds.errors import UserError
 

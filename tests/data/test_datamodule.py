@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,7 +124,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_photographs_are_held_out_from_their_own_shards(photos: Path) -> None:
-    module = EditDataModule(TASKS, photos, held_out="shards", **SMALL)
+    module = EditDataModule(TASKS, photos, held_out=0.25, **SMALL)
     module.prepare_data()
     loaders = module.train_dataloader(), module.val_dataloader(), module.test_dataloader()
     train, val, test = ([key for b in loader for key in b["key"]] for loader in loaders)
@@ -137,7 +138,7 @@ def test_photographs_are_held_out_from_their_own_shards(photos: Path) -> None:
 def test_a_broken_held_out_picture_is_refused(photos: Path) -> None:
     shard = photos / "shard-00000.tar"
     shard.write_bytes(shard.read_bytes().replace(b"\x89PNG", b"\x88PNG"))
-    module = EditDataModule(TASKS, photos, held_out="shards", **SMALL)
+    module = EditDataModule(TASKS, photos, held_out=0.25, **SMALL)
     with pytest.raises(UserError, match="folder: the held-out picture shard-00000.tar:p"):
         list(module.val_dataloader())
     with pytest.raises(UserError, match="max_broken: more than 16"):
@@ -215,3 +216,13 @@ def test_every_shipped_config_makes_a_data_module(
     assert keys == set(EditDataModule.__init__.__annotations__) - {"return", "tasks"}
     assert module.makes_shards == (choice == "critters")
     assert module.folder.parent == tmp_path / "shards"
+
+
+def test_every_rank_has_a_held_out_picture_to_do(photos: Path) -> None:
+    """One that had none would not come to where all processes meet."""
+    module = EditDataModule(TASKS, photos, held_out=0.25, **SMALL)
+    keys = []
+    for rank in range(3):
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=3)  # type: ignore[assignment]
+        keys.append([key for batch in module.val_dataloader() for key in batch["key"]])
+    assert len({*keys[0], *keys[1]}) == 2 and keys[2] == keys[0]

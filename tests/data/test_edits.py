@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from i2i_dds.critters import Scene, object_mask, render
-from i2i_dds.data.edits import SceneEdits, ShardEdits, accepted, collate, held_out_numbers
+from i2i_dds.data.edits import SceneEdits, ShardEdits, accepted, collate
 from i2i_dds.data.images import to_tensor
 from i2i_dds.data.shards import Sample, Shards, write_shards
 from i2i_dds.data.sources import critters_samples, task_scenes
@@ -95,21 +95,6 @@ def test_accepted_needs_scene_and_caption(shards: Shards, tmp_path: Path) -> Non
     ]
     write_shards(photos, tmp_path / "s")
     assert accepted(Shards(tmp_path / "s"), TaskSet([LION])) == [0, 2]
-
-
-def test_held_out_numbers_split_for_good(shards: Shards) -> None:
-    split = held_out_numbers(shards, range(30), 30, 30)
-    assert sorted(sum(split.values(), [])) == list(range(30))
-    assert min(map(len, split.values())) > 0 and len(split["train"]) > 15
-    # Whatever tasks accept, however many are asked for, whatever comes later: nothing moves.
-    for numbers, n in ((range(30), 1), (range(0, 30, 2), 30), (range(3, 28), 30)):
-        other = held_out_numbers(shards, numbers, n, n)
-        for part, found in other.items():
-            assert set(found) <= set(split[part])
-    assert len(held_out_numbers(shards, range(30), 1, 1)["test"]) == 1
-    train = split["train"]
-    with pytest.raises(UserError, match="folder: none of the .* falls to val"):
-        held_out_numbers(shards, train, 3, 5)
 
 
 def test_scene_edits_hold_the_exact_counterfactual() -> None:

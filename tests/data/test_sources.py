@@ -7,11 +7,10 @@ import torch
 from PIL import Image
 
 from i2i_dds.critters import render, scenes
+from i2i_dds.data.folders import folder_samples
 from i2i_dds.data.sources import (
     captioned_scenes,
     critters_samples,
-    folder_samples,
-    read_prompts,
     teacher_samples,
 )
 from i2i_dds.errors import UserError
@@ -67,7 +66,7 @@ def test_folder_samples_with_a_list(tmp_path: Path, name: str, word: str) -> Non
         ('{"file_name": "a.jpg"}', "line 1"),
         ('{"file_name": "../a.jpg", "text": "x"}', "leaves its folder"),
         ('{"file_name": "/etc/a.jpg", "text": "x"}', "leaves its folder"),
-        ('{"file_name": "c.jpg", "text": "x"}', "'.*c.jpg' does not exist"),
+        ('{"file_name": "c.jpg", "text": "x"}', "'.*c.jpg', line 1 of .* does not exist"),
     ],
 )
 def test_a_wrong_list_is_refused(tmp_path: Path, line: str, message: str) -> None:
@@ -80,8 +79,9 @@ def test_folder_samples_refuse_missing_captions_and_folders(tmp_path: Path) -> N
     with pytest.raises(UserError, match="path: .* is no folder"):
         list(folder_samples(tmp_path / "none"))
     pictures(tmp_path)
-    with pytest.raises(UserError, match="'.*a.jpg' has no caption; write it to 'a.txt'"):
+    with pytest.raises(UserError, match="caption: 2 of the 2 pictures of '.*' have none"):
         list(folder_samples(tmp_path))
+    assert [sample["caption"] for sample in folder_samples(tmp_path, caption="c")] == ["c", "c"]
 
 
 def test_teacher_samples_do_not_depend_on_the_batch_size() -> None:
@@ -99,16 +99,6 @@ def test_teacher_samples_do_not_depend_on_the_batch_size() -> None:
     assert small[1]["scene"] == {"species": "cat"}
     with pytest.raises(UserError, match="batch_size: 0"):
         list(teacher_samples(teacher, prompts, batch_size=0))
-
-
-def test_read_prompts(tmp_path: Path) -> None:
-    (tmp_path / "p.txt").write_text("a cat\n\n  a dog \n")
-    assert read_prompts(tmp_path / "p.txt") == ["a cat", "a dog"]
-    (tmp_path / "e.txt").write_text("\n")
-    with pytest.raises(UserError, match="prompts: .* holds no prompt"):
-        read_prompts(tmp_path / "e.txt")
-    with pytest.raises(UserError, match="prompts: .* does not exist; give a text file"):
-        read_prompts(tmp_path / "none.txt")
 
 
 @pytest.mark.parametrize("name", ["a.txt", "metadata.jsonl"])

@@ -115,7 +115,7 @@ def test_a_collapsed_student_is_told_from_one_that_is_not(student, teacher, task
 
 
 def test_photographs_kept_back_are_measured_without_truth(student, teacher, tasks, data) -> None:
-    photos = data(held_out="shards", n_train=24, n_val=2, n_test=1)
+    photos = data(held_out=0.25, n_train=24, n_val=2, n_test=1)
     photos.prepare_data()
     dataset = build_eval_dataset(photos, "val", 9)
     assert len(dataset) == 2
@@ -124,6 +124,7 @@ def test_photographs_kept_back_are_measured_without_truth(student, teacher, task
     )
     assert found.numbers["n"] == 2 and found.numbers["success"] is None
     assert found.numbers["psnr_truth"] is None and found.numbers["sharpness"] > 0
+    assert "psnr_source" not in found.numbers and found.numbers["psnr_backdrop"] is None
 
 
 def test_two_processes_find_the_same_numbers(tmp_path: Path, repository: Path, teacher, judge):

@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-
-from i2i_dds.critters import ATTRIBUTES
-from i2i_dds.metrics.judge import Judge
-from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 
 LONG = 120
 """Seconds, past which a process that shall end is taken for one that hangs."""
@@ -57,16 +52,6 @@ class Process:
             ended = self.ask({"wait": self.number, "seconds": 0.02})
             assert ended is None, f"ended with {ended} before its time:\n{self.err}"
             assert time.monotonic() < end, f"did not come:\n{self.err}"
-
-
-@pytest.fixture(scope="session")
-def pocket(tmp_path_factory) -> Path:
-    """A tiny teacher and a judge, both untrained."""
-    folder = tmp_path_factory.mktemp("pocket")
-    build_random_stable_diffusion(folder / "teacher", "tiny")
-    torch.manual_seed(0)
-    Judge(dict(ATTRIBUTES), width=8).save_pretrained(folder / "judge")
-    return folder
 
 
 @pytest.fixture(scope="session")

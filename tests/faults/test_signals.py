@@ -75,6 +75,30 @@ def test_sigusr1_saves_and_the_training_goes_on(start, tmp_path) -> None:
     assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] > saved
 
 
+def test_a_job_of_slurm_is_queued_again_and_goes_on(start, tmp_path) -> None:
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f"#!/bin/sh\necho $* >> {tmp_path}/asked\n")
+    scontrol.chmod(0o755)
+    env = {"PATH": f"{scontrol.parent}:/usr/bin:/bin", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "1"}
+    job = [*(one for one in TRAIN if not one.startswith("hydra.run.dir")), "requeue=true"]
+    job += ["ckpt_path=auto", "trainer.log_every_n_steps=1"]
+    first = start("train", *job, "hydra.run.dir=outputs/first", env=env)
+    last = tmp_path / "outputs/first/checkpoints/last.ckpt"
+    first.until(lambda: len([*tmp_path.glob("outputs/first/log/metrics.csv")]) > 0)
+    first.send(signal.SIGUSR1)
+    first.until(last.is_file)
+    first.until((tmp_path / "asked").is_file)
+    assert (tmp_path / "asked").read_text() == "requeue 7\n"
+    first.send(signal.SIGTERM)  # as SLURM does then
+    assert first.status() == 143
+    assert re.search(r"SIGUSR1: .* at step \d+; the job is queued again; the training", first.err)
+    second = start("train", *job, "hydra.run.dir=outputs/second", env=env)
+    second.until(lambda: f"going on from {last.relative_to(tmp_path)}" in second.err)
+    second.send(signal.SIGTERM)
+    assert second.status() == 143
+
+
 def test_a_training_that_loads_yet_stops_without_a_checkpoint(start, tmp_path) -> None:
     training = start("train", *TRAIN)
     training.until((tmp_path / "run").is_dir)

@@ -12,7 +12,7 @@ from PIL import Image
 from i2i_dds.critters import render, scenes
 from i2i_dds.student.load import student_config
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
-from tests.cli.conftest import i2i, pocket, typed  # noqa: F401, fixtures
+from tests.cli.conftest import i2i, typed  # noqa: F401, fixtures
 from tests.security.watch import watching
 
 DEADLINE = 30

@@ -11,9 +11,10 @@ import pytest
 
 from i2i_dds.cli import drag, edit, evaluate, make_shards
 from i2i_dds.data import dragbench, piebench
+from i2i_dds.data.folders import folder_samples
 from i2i_dds.data.images import list_images, load_image, load_mask
 from i2i_dds.data.shards import Shards
-from i2i_dds.data.sources import folder_samples, read_prompts
+from i2i_dds.data.text import read_prompts
 from i2i_dds.editing.lora_teacher import LoraTeacher
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.measure import load_judge

@@ -54,7 +54,7 @@ def test_its_velocity_is_that_of_diffusers_own_pipeline(folder, teacher, height,
     s = seen["timestep"]
     # The pipeline's first step is at s = 1, where nothing of the picture is left; ours are below.
     teacher._flow.sigma = lambda t, like: s.to(like.dtype).expand(len(t))
-    velocity = teacher._forward(z, T[:1], teacher.embed(["a cat"]))
+    velocity = teacher._forward(teacher.network, z, T[:1], teacher.embed(["a cat"]))
     torch.testing.assert_close(velocity, seen["velocity"], atol=1e-5, rtol=1e-5)
 
 
@@ -67,7 +67,7 @@ def test_the_network_is_told_the_share_of_noise(teacher):
     s = teacher.process.sigma(T, torch.ones(2))
     torch.testing.assert_close(told["timestep"], s)
     with torch.no_grad():
-        velocity = teacher._forward(z, T, teacher.embed(["a cat", ""]))
+        velocity = teacher._forward(teacher.network, z, T, teacher.embed(["a cat", ""]))
     torch.testing.assert_close(eps, z + (1 - s[:, None, None, None]) * velocity)
 
 

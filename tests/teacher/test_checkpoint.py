@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -270,3 +271,22 @@ def test_a_revision_goes_with_a_hub_id(copy, monkeypatch):
     with pytest.raises(UserError, match="is not on this machine"):
         load("some/model", revision="abc")
     assert asked == ["abc"]
+
+
+def test_of_a_hub_id_the_family_is_asked_before_weights_are(copy, monkeypatch) -> None:
+    """The hub has a pipeline of another kind; of it nothing but the index is fetched."""
+    index = copy / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "FluxPipeline"))
+    fetched: list[str] = []
+
+    def fetch(source: str, name: str, revision: Any = None, local_files_only: bool = False) -> str:
+        if local_files_only:
+            raise OSError("not here")
+        fetched.append(name)
+        return str(copy / name)
+
+    monkeypatch.setattr("i2i_dds.teacher.folders.hf_hub_download", fetch)
+    monkeypatch.setattr("i2i_dds.teacher.folders.model_info", lambda *args, **options: None)
+    with pytest.raises(UserError, match=r"'some/model' is a FluxPipeline; .*teacher=flux"):
+        load("some/model")
+    assert fetched == ["model_index.json"]

@@ -94,7 +94,7 @@ def test_an_euler_step_on_its_velocity_is_that_of_diffusers_own_pipeline(
     t = (teacher.process.sigma(torch.arange(1000), torch.ones(1000)) - s).abs().argmin()
     # The pipeline's first step is at s = 1, where nothing of the picture is left; ours are below.
     teacher._flow.sigma = lambda t, like: s.to(like.dtype).expand(len(t))
-    velocity = teacher._forward(z, t[None], teacher.embed(["a cat"]))
+    velocity = teacher._forward(teacher.network, z, t[None], teacher.embed(["a cat"]))
     expected = FluxPipeline._unpack_latents(seen["velocity"], 4 * height, 4 * width, 4)
     torch.testing.assert_close(velocity, expected, atol=1e-5, rtol=1e-5)
 
@@ -104,7 +104,7 @@ def test_the_noise_follows_from_the_velocity(dev):
     text = teacher.embed(["a cat", ""])
     s = teacher.process.sigma(T, z)
     with torch.no_grad():
-        expected = z + (1 - s) * teacher._forward(z, T, text)
+        expected = z + (1 - s) * teacher._forward(teacher.network, z, T, text)
     torch.testing.assert_close(teacher.predict_noise(z, T, text), expected)
     assert teacher.nfe == 2
 

@@ -42,7 +42,7 @@ for t in (800, 200):
     eps = randn(generators, z_src.shape[1:])
     inputs = ScoreInput(
         z_tgt=z, z_src=z_src, text_tgt=texts.take(slice(0, 1)), text_src=texts.take(slice(1, 2)),
-        t=torch.tensor([t]), eps=eps, guidance_scale=teacher.presets["zero_shot"]["guidance"],
+        t=torch.tensor([t]), eps=eps, guidance_scale=teacher.presets["zero_shot"]["guidance_scale"],
     )
     grad = guarded(DDS()(teacher, inputs))
     z = z - lr * grad.value

@@ -1,21 +1,15 @@
-import json
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
-from pytorch_lightning.loggers import TensorBoardLogger
 
+from i2i_dds.errors import UserError
 from i2i_dds.training import loggers
-
-
-def columns() -> dict[str, list[Image.Image]]:
-    grey = [Image.fromarray(np.full((4, 4, 3), level, dtype=np.uint8)) for level in (0, 200)]
-    return {"source": grey, "student": grey[::-1]}
+from i2i_dds.training.media import log_pictures
 
 
 def test_wandb_needs_no_account(tmp_path: Path, monkeypatch) -> None:
@@ -84,31 +78,47 @@ def test_wandb_that_refuses_is_not_insisted_on(online, monkeypatch, capsys) -> N
 
 
 def test_wandb_gets_nothing_of_the_command_line_and_gives_up_at_the_end(tmp_path) -> None:
-    settings = loggers._settings()
+    settings = loggers._settings(loggers.WAIT)
     assert settings.x_disable_meta and 0 < settings.finish_timeout <= 60
     assert settings.init_timeout <= 10
 
 
-def test_wandb_takes_pictures_and_is_finished_for_the_next_job(tmp_path: Path) -> None:
+def test_wandb_is_finished_for_the_next_job(tmp_path: Path) -> None:
     import wandb
 
     for job in range(2):
         logger = loggers.wandb_logger(tmp_path, name=f"job{job}")
-        loggers.log_pictures([logger], columns(), ["a", "b"], 3)
+        logger.log_metrics({"loss": 1.0}, 1)
         assert wandb.run is not None
         loggers.finish_loggers([logger])
         assert wandb.run is None
-    runs = list((tmp_path / "wandb").glob("offline-run-*"))
-    assert len(runs) == 2
-    for run in runs:
-        (path,) = run.glob("files/media/table/*.json")
-        table = json.loads(path.read_text())
-        assert table["columns"] == ["edit", "source", "student"]
-        assert table["data"] == [["a", "Image", "Image"], ["b", "Image", "Image"]]
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
 
 
-def test_tensorboard_takes_pictures(tmp_path: Path) -> None:
-    logger = TensorBoardLogger(tmp_path, name="", version="t")
-    loggers.log_pictures([logger], columns(), ["a", "b"], 3)
-    logger.save()
-    assert sum(path.stat().st_size for path in (tmp_path / "t").iterdir()) > 100
+def test_no_model_is_asked_of_wandb_itself_which_refuses_that_offline(tmp_path: Path) -> None:
+    logger = loggers.wandb_logger(tmp_path, log_model=True)
+    assert logger.sends_model and logger._log_model is False
+
+
+def test_mlflow_that_is_not_installed_is_refused_with_what_to_install(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
+    with pytest.raises(UserError) as caught:
+        loggers.mlflow_logger(tmp_path)
+    assert str(caught.value) == (
+        "logger.mlflow: MLflow is not installed; pip install 'i2i-dds[mlflow]', "
+        "or leave logger=mlflow out"
+    )
+
+
+def test_mlflow_writes_into_the_folder_of_the_run(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    logger = loggers.mlflow_logger(tmp_path, run_name="a")
+    logger.log_metrics({"val/success": 1.0}, 3)
+    log_pictures([logger], {"source": [Image.new("RGB", (4, 4))]}, ["a"], 3)
+    logger.finalize("success")
+    (metric,) = (tmp_path / "mlflow").rglob("val/success")
+    assert metric.read_text().split()[1:] == ["1.0", "3"]
+    assert len(list((tmp_path / "mlflow").rglob("held_out*step+3*.png"))) == 1

@@ -204,3 +204,17 @@ def test_non_finite_gradients_are_counted_over_all_steps(
     fitting = trainer(2)
     fitting.fit(training, batches(sources(4), "0", "1", 4))
     assert training.nonfinite == 8 and fitting.callback_metrics["train/nonfinite"] == 8
+
+
+def test_checkpointing_changes_no_gradient(student, tasks) -> None:
+    """What ``gradient_checkpointing=true`` turns on computes the same twice."""
+    z, found = torch.randn(2, 4, 8, 8), []
+    for checkpointing in (False, True):
+        net = student().train()
+        torch.nn.init.normal_(net.net.conv_out.weight, std=0.05, generator=torch.manual_seed(0))
+        if checkpointing:
+            net.net.enable_gradient_checkpointing()
+        net(z, torch.tensor([0, 1])).square().sum().backward()
+        found.append([weight.grad for weight in net.parameters()])
+    for plain, again in zip(*found, strict=True):
+        torch.testing.assert_close(plain, again)

@@ -10,10 +10,14 @@ from typing import Any
 
 from i2i_dds import DragPipeline, EditPipeline, UserError
 from i2i_dds.app.arrows import Click, pairs
+from i2i_dds.app.drag_item import save_item
 from i2i_dds.app.history import MASK, SOURCE, Entry, History, write_result
 from i2i_dds.app.jobs import Preview, Result, follow, resized
 from i2i_dds.app.pictures import painted_mask, read_upload, working_size
 from i2i_dds.app.requests import KEYS, TeacherName, command_line, python_lines
+
+LORAS = "lora"
+"""Folder of adapters in the page's own."""
 
 CONTROLS = {"num_inference_steps": "steps", "strength": "strength", "radius": "radius"}
 """Argument of the pipeline that the page lets a person set -> its name in the presets."""
@@ -31,6 +35,9 @@ class DragRequest:
         mask: A file (white may change), or None.
         size: (width, height) at which it is dragged; None is the picture's own.
         seed: Of the noise.
+        lora: How the teacher learns the picture first, as far as it differs from the presets; None
+            drags with the plain teacher.
+        lora_dir: Where adapters are kept, by a digest of the picture, and found again.
     """
 
     image: Path
@@ -40,10 +47,16 @@ class DragRequest:
     mask: Path | None = None
     size: tuple[int, int] | None = None
     seed: int = 0
+    lora: Mapping[str, Any] | None = None
+    lora_dir: Path | None = None
 
     def arguments(self) -> dict[str, Any]:
         """What the pipeline is called with beside picture, prompt and points."""
-        given = {**self.settings, "use_lora": False}
+        given: dict[str, Any] = {**self.settings, "use_lora": self.lora is not None}
+        if self.lora:
+            given["lora_settings"] = dict(self.lora)
+        if self.lora is not None and self.lora_dir is not None:
+            given["lora_dir"] = str(self.lora_dir)
         if self.mask is not None:
             given["mask"] = str(self.mask)
         if self.size is not None:
@@ -53,7 +66,12 @@ class DragRequest:
     def run(self, pipe: DragPipeline, callback: Callable[[Any], None] | None = None) -> Any:
         """Drags; what comes back is the pipeline's."""
         return pipe(
-            str(self.image), self.prompt, self.points, **self.arguments(), callback=callback
+            str(self.image),
+            self.prompt,
+            self.points,
+            **self.arguments(),
+            callback=callback,
+            lora_callback=callback,
         )
 
     def python(self, teacher: TeacherName) -> str:
@@ -64,6 +82,8 @@ class DragRequest:
     def command(self, teacher: TeacherName) -> str:
         """The command line that gives the same picture."""
         named = {KEYS.get(name, name): value for name, value in self.arguments().items()}
+        learns = named.pop("lora_settings", {})
+        named |= {f"lora.{name}": value for name, value in learns.items()}
         own = {"image": self.image, "prompt": self.prompt, "points": self.points}
         return command_line("drag", teacher, {**own, **named})
 
@@ -80,6 +100,7 @@ class Clicked:
         masked: Whether only what is painted may change.
         painting: What the brush gives.
         seed: Of the noise.
+        lora: Rank and steps with which the teacher learns the picture first; None of neither.
     """
 
     picture: str | None
@@ -89,6 +110,7 @@ class Clicked:
     masked: bool
     painting: dict[str, Any] | None
     seed: int
+    lora: Mapping[str, int] | None = None
 
 
 def drag(
@@ -115,10 +137,13 @@ def drag(
         if asked.masked:
             painted_mask(asked.painting, picture.size).save(folder / MASK)
         request = _request(asked, points, pipe, picture.size, final)
+        request = replace(request, lora_dir=history.folder / LORAS)
         here = replace(request, image=folder / SOURCE, mask=folder / MASK if request.mask else None)
         dragging = DragPipeline(pipe.teacher)
         jobs = follow(
-            lambda on_step: here.run(dragging, on_step), lambda step: pipe.decode(step.z)[0], stop
+            lambda on_step: here.run(dragging, on_step),
+            lambda step: pipe.decode(step.z)[0] if hasattr(step, "z") else picture,
+            stop,
         )
         result = yield from resized(jobs, picture.size)
         entry = _finish(result, request, teacher, folder, final)
@@ -146,7 +171,33 @@ def _request(
         mask=final / MASK if asked.masked else None,
         size=working_size(size, native, factor),
         seed=asked.seed,
+        lora=_changed(asked.lora, pipe.teacher.presets),
     )
+
+
+def _changed(lora: Mapping[str, int] | None, presets: Mapping[str, Any]) -> dict[str, int] | None:
+    if lora is None:
+        return None
+    if "lora" not in presets:
+        raise UserError("lora: this teacher has no settings for it; leave it out")
+    return {name: value for name, value in lora.items() if value != presets["lora"][name]}
+
+
+def save(asked: Clicked, history: History) -> Path:
+    """What was clicked as an item of a benchmark.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        UserError: There is no picture, no pair of handle and target, or nothing is painted.
+    """
+    points = pairs(asked.clicks)
+    if not asked.picture or not points:
+        raise UserError("points: a benchmark's item has a picture, a handle and where it shall go")
+    picture = read_upload(asked.picture)
+    mask = painted_mask(asked.painting, picture.size) if asked.masked else None
+    return save_item(history.folder, picture, mask, asked.prompt.strip(), points)
 
 
 def _finish(
@@ -157,6 +208,7 @@ def _finish(
         "prompt": request.prompt,
         "points": request.points,
         **{name: value for name, value in output.settings.items() if value is not None},
+        "lora": None if output.lora is None else _told(output.lora),
         "drag_steps": output.dragged.drag_steps,
         "seconds": round(result.seconds, 1),
     }
@@ -170,3 +222,7 @@ def _finish(
     )
     write_result(folder, output.images[0], entry)
     return entry
+
+
+def _told(lora: Any) -> str:
+    return f"{len(lora.losses)} steps, {'found again' if lora.reused else 'trained now'}"

@@ -22,9 +22,10 @@ class DragInputs:
 
     Args:
         presets: Of the teacher, its block for drags.
+        presets_lora: Its block for LoRAs; empty where it learns none.
     """
 
-    def __init__(self, presets: Mapping[str, Any]) -> None:
+    def __init__(self, presets: Mapping[str, Any], presets_lora: Mapping[str, Any]) -> None:
         example = example_picture()
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=190):
@@ -33,14 +34,14 @@ class DragInputs:
                 self.prompt = gr.Textbox(
                     "a cat", label="It shows", max_length=500, elem_id="drag-prompt"
                 )
-                with gr.Row():
+                gr.HTML(markup.caption("Click a handle below, then where it shall go."))
+                with gr.Row(elem_classes="i2i-examples"):
                     self.undo = gr.Button(
                         "Undo a click", size="sm", min_width=90, elem_id="drag-undo"
                     )
                     self.clear = gr.Button(
                         "Undo all", size="sm", min_width=90, elem_id="drag-clear"
                     )
-        gr.HTML(markup.caption("Click a handle, then where it shall go."), padding=False)
         self.canvas = gr.Image(
             with_arrows(example, EXAMPLE_CLICKS),
             type="pil",
@@ -48,18 +49,22 @@ class DragInputs:
             show_label=False,
             interactive=False,
             buttons=[],
+            height=380,
             elem_id="drag-canvas",
         )
         self.clicks = gr.State(EXAMPLE_CLICKS)
+        with gr.Row(elem_classes="i2i-run"):
+            self.run = gr.Button("Drag", variant="primary", elem_id="drag-run", scale=3)
+            self.stop = gr.Button("Stop", elem_id="drag-stop", scale=1, min_width=80)
         with gr.Accordion("Settings", open=True, elem_classes="i2i-settings"):
             self.controls = _controls(presets)
             self.masked = gr.Checkbox(
                 False, label="Only what is painted may change", elem_id="drag-masked"
             )
             self.brush = brush_field("drag-brush")
-        with gr.Row(elem_classes="i2i-run"):
-            self.run = gr.Button("Drag", variant="primary", elem_id="drag-run", scale=3)
-            self.stop = gr.Button("Stop", elem_id="drag-stop", scale=1, min_width=80)
+        with gr.Accordion("LoRA, and benchmark items", open=False, elem_classes="i2i-settings"):
+            self.lora = _lora_controls(presets_lora)
+            self.save = gr.Button("Save as a benchmark item", size="sm", elem_id="drag-save")
 
 
 class DragOutputs:
@@ -106,3 +111,21 @@ def _controls(presets: Mapping[str, Any]) -> dict[str, Any]:
             ),
             "seed": gr.Number(0, label="Seed", precision=0, minimum=0, min_width=80),
         }
+
+
+def _lora_controls(presets: Mapping[str, Any]) -> list[Any]:
+    """Whether the teacher learns the picture first, at which rank, in how many steps."""
+    shown = bool(presets)
+
+    def slider(most: int, value: int, label: str, name: str) -> gr.Slider:
+        return gr.Slider(
+            1, most, value, step=1, label=label, visible=shown, elem_id=name, min_width=180
+        )
+
+    learns = gr.Checkbox(
+        False, label="Learn the picture first (LoRA)", visible=shown, elem_id="drag-lora"
+    )
+    with gr.Row():
+        rank = slider(64, presets.get("rank", 4), "Rank", "drag-lora-rank")
+        steps = slider(400, presets.get("steps", 100), "Steps of learning", "drag-lora-steps")
+    return [learns, rank, steps]

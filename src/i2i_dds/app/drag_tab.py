@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,11 +11,11 @@ import gradio as gr
 from i2i_dds import EditPipeline, UserError
 from i2i_dds.app import markup
 from i2i_dds.app.arrows import MOST_CLICKS, Click, clicked, with_arrows
-from i2i_dds.app.drag_job import Clicked, drag
+from i2i_dds.app.drag_job import Clicked, drag, save
 from i2i_dds.app.drag_layout import DragInputs, DragOutputs
-from i2i_dds.app.edit_tab import ONE_JOB, QUIET
 from i2i_dds.app.history import Entry, History
-from i2i_dds.app.jobs import Cancelled, Preview, Stops
+from i2i_dds.app.job_button import QUIET, connect_job, error_line
+from i2i_dds.app.jobs import Preview, Stops
 from i2i_dds.app.pictures import read_upload, shown
 from i2i_dds.app.requests import TeacherName
 
@@ -28,7 +29,9 @@ class DragTab:
         self.pipe, self.teacher, self.history, self.stops = pipe, teacher, history, stops
         with gr.Row(elem_classes="i2i-columns"):
             with gr.Column(scale=5, min_width=320):
-                self.inputs = DragInputs(pipe.teacher.presets["drag"])
+                self.inputs = DragInputs(
+                    pipe.teacher.presets["drag"], pipe.teacher.presets.get("lora", {})
+                )
             with gr.Column(scale=6, min_width=320):
                 self.outputs = DragOutputs()
         self._connect()
@@ -36,14 +39,10 @@ class DragTab:
     def _connect(self) -> None:
         inputs, outputs = self.inputs, self.outputs
         fields = [inputs.picture, inputs.prompt, inputs.clicks, inputs.masked, inputs.brush]
-        inputs.run.click(self._begin, None, [outputs.status], queue=False, **QUIET).then(
-            self._drag,
-            [*fields, *inputs.controls.values()],
-            [outputs.status, outputs.slider, outputs.python, outputs.command, outputs.used],
-            **ONE_JOB,
-            **QUIET,
-        )
-        inputs.stop.click(self._stop, None, None, queue=False, **QUIET)
+        asked = [*fields, *inputs.controls.values(), *inputs.lora]
+        inputs.save.click(self._save, asked, [outputs.status], **QUIET)
+        results = [outputs.status, outputs.slider, outputs.python, outputs.command, outputs.used]
+        connect_job(self.stops, [inputs.run.click], inputs.stop, self._drag, asked, results)
         marks: dict[str, Any] = {
             "inputs": [inputs.picture, inputs.clicks],
             "outputs": [inputs.canvas, inputs.clicks],
@@ -56,13 +55,6 @@ class DragTab:
         for trigger in (inputs.masked.input, inputs.picture.input):
             trigger(_brush, [inputs.picture, inputs.masked], [inputs.brush], **QUIET)
 
-    def _begin(self, request: gr.Request) -> str:
-        self.stops.begin(str(request.session_hash))
-        return markup.status("Waiting for the teacher", 0, "busy")
-
-    def _stop(self, request: gr.Request) -> None:
-        self.stops.stop(str(request.session_hash))  # the job says that it has ended
-
     def _click(
         self, picture: str | None, clicks: list[Click], event: gr.SelectData
     ) -> tuple[Any, list[Click]]:
@@ -71,41 +63,24 @@ class DragTab:
         size = _read(picture).size
         return _marked(picture, [*clicks, clicked(event.index, size)])
 
-    def _drag(
-        self,
-        picture: str | None,
-        prompt: str,
-        clicks: list[Click],
-        masked: bool,
-        painting: dict[str, Any] | None,
-        num_inference_steps: float,
-        strength: float,
-        radius: float,
-        seed: float,
-        request: gr.Request,
-    ) -> Iterator[dict[Any, Any]]:
-        values = {
-            "num_inference_steps": int(num_inference_steps),
-            "strength": strength,
-            "radius": int(radius),
-        }
-        asked = Clicked(picture, prompt, clicks, values, masked, painting, int(seed or 0))
-        stop, status = self.stops.event(str(request.session_hash)), self.outputs.status
+    def _save(self, *fields: Any) -> str:
         try:
-            for one in drag(asked, self.pipe, self.teacher, self.history, stop):
-                yield (
-                    self._preview(asked, one)
-                    if isinstance(one, Preview)
-                    else self._details(asked, one)
-                )
-        except Cancelled:
-            yield {status: markup.status("Stopped; nothing is kept of it.", None)}
+            folder = save(_clicked(*fields), self.history)
         except UserError as error:
-            yield {status: markup.status(str(error), None, "error")}
+            return error_line(error)
+        return markup.status(f"Saved as a benchmark item · {folder}", 1, "done")
+
+    def _drag(self, stop: threading.Event, *fields: Any) -> Iterator[dict[Any, Any]]:
+        asked = _clicked(*fields)
+        for one in drag(asked, self.pipe, self.teacher, self.history, stop):
+            if isinstance(one, Preview):
+                yield self._preview(asked, one)
+            else:
+                yield self._details(asked, one)
 
     def _preview(self, asked: Clicked, one: Preview) -> dict[Any, Any]:
         assert asked.picture is not None
-        text = f"Step {one.step} of {one.steps} · {one.seconds:.1f} s"
+        text = f"{one.what} {one.step} of {one.steps} · {one.seconds:.1f} s"
         before = with_arrows(read_upload(asked.picture), asked.clicks)
         return {
             self.outputs.status: markup.status(text, one.step / one.steps, "busy"),
@@ -122,6 +97,29 @@ class DragTab:
             outputs.command: entry.command,
             outputs.used: markup.table(entry.settings),
         }
+
+
+def _clicked(
+    picture: str | None,
+    prompt: str,
+    clicks: list[Click],
+    masked: bool,
+    painting: dict[str, Any] | None,
+    num_inference_steps: float,
+    strength: float,
+    radius: float,
+    seed: float,
+    learns: bool,
+    rank: float,
+    steps: float,
+) -> Clicked:
+    values = {
+        "num_inference_steps": int(num_inference_steps),
+        "strength": strength,
+        "radius": int(radius),
+    }
+    lora = {"rank": int(rank), "steps": int(steps)} if learns else None
+    return Clicked(picture, prompt, clicks, values, masked, painting, int(seed or 0), lora)
 
 
 def _marked(picture: str | None, clicks: list[Click]) -> tuple[Any, list[Click]]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from i2i_dds import example_picture
 from i2i_dds.app import markup
-from i2i_dds.app.edit_job import AUTO, BRUSH, EVERYTHING
+from i2i_dds.app.edit_job import AUTO, BRUSH, EVERYTHING, FILE
 from i2i_dds.app.editors import OFFERED, SCORES, preset_values
 from i2i_dds.app.pictures import shown
 
 EXAMPLES = (("cat", "lion"), ("dog", "fox"), ("bear", "panda"))
 """Species drawn, and what they are to become."""
 
-_MASKS = [("everything may change", EVERYTHING), ("found by itself", AUTO), ("painted", BRUSH)]
+_MASKS = [
+    ("everything may change", EVERYTHING),
+    ("found by itself", AUTO),
+    ("painted", BRUSH),
+    ("a file", FILE),
+]
 _LONGEST_PROMPT = 500
 
 
@@ -25,9 +30,10 @@ class EditInputs:
 
     Args:
         presets: Of the teacher.
+        students: Names of those that may be asked.
     """
 
-    def __init__(self, presets: Mapping[str, Any]) -> None:
+    def __init__(self, presets: Mapping[str, Any], students: Sequence[str]) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=190):
                 self.picture = picture_field("edit-picture", example_picture(EXAMPLES[0][0]))
@@ -39,12 +45,17 @@ class EditInputs:
             label="Editor",
             elem_id="edit-editor",
         )
-        with gr.Accordion("Settings", open=True, elem_classes="i2i-settings"):
-            self.controls = _controls(preset_values(OFFERED[0].name, presets))
-            self._mask()
+        with gr.Row(visible=False, elem_id="edit-student-row") as self.student_row:
+            self.student = gr.Dropdown(
+                list(students), value=None, label="Student", elem_id="edit-student", min_width=180
+            )
+            self.task = gr.Dropdown([], label="Task", elem_id="edit-task", min_width=120)
         with gr.Row(elem_classes="i2i-run"):
             self.run = gr.Button("Edit", variant="primary", elem_id="edit-run", scale=3)
             self.stop = gr.Button("Stop", elem_id="edit-stop", scale=1, min_width=80)
+        with gr.Accordion("Settings", open=True, elem_classes="i2i-settings"):
+            self.controls = _controls(preset_values(OFFERED[0].name, presets))
+            self._mask()
 
     def _prompts(self) -> None:
         source, target = EXAMPLES[0]
@@ -74,6 +85,7 @@ class EditInputs:
             container=False,
         )
         self.brush = brush_field("edit-brush")
+        self.mask_file = picture_field("edit-mask-file", None, "Mask: white may change", False)
 
 
 class EditOutputs:
@@ -115,11 +127,12 @@ class EditOutputs:
                 self.used = gr.HTML(elem_id="edit-used")
 
 
-def picture_field(name: str, value: Any) -> gr.Image:
+def picture_field(name: str, value: Any, label: str = "Picture", visible: bool = True) -> gr.Image:
     """Where a picture is dropped; the server gets its file as it is."""
     return gr.Image(
         value,
-        label="Picture",
+        label=label,
+        visible=visible,
         type="filepath",
         image_mode=None,
         format="png",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,16 +10,16 @@ import gradio as gr
 
 from i2i_dds import EditPipeline, UserError, example_picture
 from i2i_dds.app import markup
-from i2i_dds.app.edit_job import AUTO, BRUSH, EVERYTHING, Asked, edit
+from i2i_dds.app.edit_job import AUTO, BRUSH, EVERYTHING, FILE, Asked, edit
 from i2i_dds.app.edit_layout import EXAMPLES, EditInputs, EditOutputs
-from i2i_dds.app.editors import BY_NAME, preset_values
+from i2i_dds.app.editors import BY_NAME, STUDENT, preset_values
 from i2i_dds.app.history import Entry, History
-from i2i_dds.app.jobs import Cancelled, Preview, Stops
+from i2i_dds.app.job_button import QUIET, connect_job, error_line
+from i2i_dds.app.jobs import Preview, Stops
 from i2i_dds.app.pictures import read_upload, shown
 from i2i_dds.app.requests import TeacherName
-
-ONE_JOB: dict[str, Any] = {"concurrency_id": "teacher", "concurrency_limit": 1}
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+from i2i_dds.app.student_request import tasks_of
+from i2i_dds.app.students import Students
 
 
 class EditTab:
@@ -29,15 +30,22 @@ class EditTab:
         teacher: How it is asked for elsewhere.
         history: Where results go.
         stops: Of the page's jobs.
+        students: That may be asked.
     """
 
     def __init__(
-        self, pipe: EditPipeline, teacher: TeacherName, history: History, stops: Stops
+        self,
+        pipe: EditPipeline,
+        teacher: TeacherName,
+        history: History,
+        stops: Stops,
+        students: Students,
     ) -> None:
+        self.students = students
         self.pipe, self.teacher, self.history, self.stops = pipe, teacher, history, stops
         with gr.Row(elem_classes="i2i-columns"):
             with gr.Column(scale=5, min_width=320):
-                self.inputs = EditInputs(pipe.teacher.presets)
+                self.inputs = EditInputs(pipe.teacher.presets, students.names())
             with gr.Column(scale=6, min_width=320):
                 self.outputs = EditOutputs()
         self._connect()
@@ -46,23 +54,17 @@ class EditTab:
         inputs, outputs = self.inputs, self.outputs
         fields = [inputs.picture, inputs.source, inputs.target, inputs.editor, inputs.mask]
         fields += [inputs.brush, inputs.own_size, inputs.seed, outputs.entries]
+        fields += [inputs.mask_file, inputs.student, inputs.task]
         fields += inputs.controls.values()
         detail = [outputs.slider, outputs.python, outputs.command, outputs.used]
-        gr.on(
+        connect_job(
+            self.stops,
             [inputs.run.click, inputs.target.submit],
-            self._begin,
-            None,
-            [outputs.status],
-            queue=False,
-            **QUIET,
-        ).then(
+            inputs.stop,
             self._edit,
             fields,
             [outputs.status, *detail, outputs.entries, outputs.gallery],
-            **ONE_JOB,
-            **QUIET,
         )
-        inputs.stop.click(self._stop, None, None, queue=False, **QUIET)
         outputs.gallery.select(
             self._recall, [outputs.entries], [outputs.status, *detail], queue=False, **QUIET
         )
@@ -73,12 +75,25 @@ class EditTab:
         inputs.editor.input(
             self._choose_editor,
             [inputs.editor],
-            [*inputs.controls.values(), inputs.mask],
+            [*inputs.controls.values(), inputs.mask, inputs.student_row, inputs.student],
             queue=False,
             **QUIET,
-        ).then(self._show_brush, [inputs.picture, inputs.mask], [inputs.brush], **QUIET)
+        ).then(
+            self._show_masks,
+            [inputs.picture, inputs.mask],
+            [inputs.brush, inputs.mask_file],
+            **QUIET,
+        )
+        inputs.student.input(
+            self._choose_student, [inputs.student], [inputs.task, self.outputs.status], **QUIET
+        )
         for trigger in (inputs.mask.input, inputs.picture.change):
-            trigger(self._show_brush, [inputs.picture, inputs.mask], [inputs.brush], **QUIET)
+            trigger(
+                self._show_masks,
+                [inputs.picture, inputs.mask],
+                [inputs.brush, inputs.mask_file],
+                **QUIET,
+            )
         for button, (source, target) in zip(inputs.examples, EXAMPLES, strict=True):
             button.click(
                 _example(source, target),
@@ -92,15 +107,9 @@ class EditTab:
         """Stops what a page that was closed had asked for."""
         self.stops.forget(str(request.session_hash))
 
-    def _begin(self, request: gr.Request) -> str:
-        self.stops.begin(str(request.session_hash))
-        return markup.status("Waiting for the teacher", 0, "busy")
-
-    def _stop(self, request: gr.Request) -> None:
-        self.stops.stop(str(request.session_hash))  # the job says that it has ended
-
     def _edit(
         self,
+        stop: threading.Event,
         picture: str | None,
         source: str,
         target: str,
@@ -110,12 +119,14 @@ class EditTab:
         own_size: bool,
         seed: float,
         entries: list[Entry],
+        mask_file: str | None,
+        student: str | None,
+        task: str | None,
         score: str,
         guidance_scale: float,
         num_inference_steps: float,
         strength: float,
         lr: float,
-        request: gr.Request,
     ) -> Iterator[dict[Any, Any]]:
         values = {
             "score": score,
@@ -124,26 +135,24 @@ class EditTab:
             "strength": strength,
             "lr": lr,
         }
-        asked = Asked(
-            picture, source, target, editor, values, mask, painting, own_size, int(seed or 0)
-        )
         outputs = self.outputs
-        stop = self.stops.event(str(request.session_hash))
-        try:
-            for one in edit(asked, self.pipe, self.teacher, self.history, stop):
-                if isinstance(one, Preview):
-                    yield self._preview(asked, one)
-                else:
-                    entries = [one, *entries]
-                    yield {
-                        **self._details(one),
-                        outputs.entries: entries,
-                        outputs.gallery: [(entry.result, entry.title) for entry in entries],
-                    }
-        except Cancelled:
-            yield {outputs.status: markup.status("Stopped; nothing is kept of it.", None)}
-        except UserError as error:
-            yield {outputs.status: markup.status(str(error), None, "error")}
+        asked = Asked(
+            *(picture, source, target, editor, values, mask, painting, own_size),
+            seed=int(seed or 0),
+            mask_file=mask_file,
+            student=self.students.folder(student) if editor == STUDENT and student else None,
+            task=task or None,
+        )
+        for one in edit(asked, self.pipe, self.teacher, self.history, stop):
+            if isinstance(one, Preview):
+                yield self._preview(asked, one)
+            else:
+                entries = [one, *entries]
+                yield {
+                    **self._details(one),
+                    outputs.entries: entries,
+                    outputs.gallery: [(entry.result, entry.title) for entry in entries],
+                }
 
     def _preview(self, asked: Asked, one: Preview) -> dict[Any, Any]:
         assert asked.picture is not None
@@ -176,13 +185,30 @@ class EditTab:
             for name, component in self.inputs.controls.items()
         }
         wants = BRUSH if offered.needs_mask else AUTO if offered.finds_mask else EVERYTHING
-        return {**changes, self.inputs.mask: wants}
+        asks = editor == STUDENT
+        return {
+            **changes,
+            self.inputs.mask: wants,
+            self.inputs.student_row: gr.update(visible=asks),
+            self.inputs.student: gr.update(choices=self.students.names()) if asks else gr.skip(),
+        }
 
-    def _show_brush(self, picture: str | None, mask: str) -> dict[str, Any]:
-        if mask != BRUSH or picture is None:
-            return gr.update(visible=False)
+    def _choose_student(self, name: str | None) -> dict[Any, Any]:
+        task, status = self.inputs.task, self.outputs.status
         try:
-            return gr.update(visible=True, value=shown(read_upload(picture)))
+            tasks = tasks_of(self.students.load(name)) if name else []
+        except UserError as error:
+            return {task: gr.update(choices=[], value=None), status: error_line(error)}
+        text = f"{name} knows {len(tasks)} tasks." if len(tasks) != 1 else f"{name} knows one task."
+        first = tasks[0][1] if tasks else None
+        return {task: gr.update(choices=tasks, value=first), status: markup.status(text)}
+
+    def _show_masks(self, picture: str | None, mask: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        file = gr.update(visible=mask == FILE)
+        if mask != BRUSH or picture is None:
+            return gr.update(visible=False), file
+        try:
+            return gr.update(visible=True, value=shown(read_upload(picture))), file
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

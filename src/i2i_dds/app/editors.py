@@ -21,6 +21,7 @@ class Offered:
         controls: Arguments of the pipeline that the page lets a person set.
         needs_mask: Whether it only fills a mask.
         finds_mask: Whether it finds one by itself where none is given.
+        guided: Whether it reads prompts with guidance, so that a mask can be found for it.
     """
 
     name: str
@@ -29,22 +30,27 @@ class Offered:
     controls: tuple[str, ...]
     needs_mask: bool = False
     finds_mask: bool = False
+    guided: bool = True
 
+
+STUDENT = "student"
 
 _WAY = ("guidance_scale", "num_inference_steps", "strength")
 
 OFFERED = (
     Offered(
         "zero_shot",
-        "Descent on a score (DDS and relatives)",
+        "DDS and its relatives",
         "zero_shot",
         ("score", "guidance_scale", "num_inference_steps", "lr"),
     ),
     Offered("flowedit", "FlowEdit", "flowedit", _WAY),
+    Offered("path_delta", "Path delta, the general form", "flowedit", _WAY),
     Offered("cycle_sde", "Cycle-SDE inversion", "inversion", _WAY),
     Offered("sdedit", "SDEdit", "sdedit", _WAY),
     Offered("diffedit", "DiffEdit (finds its mask)", "inversion", _WAY, finds_mask=True),
     Offered("inpaint", "Inpainting (fills a mask)", "inpaint", _WAY[:2], needs_mask=True),
+    Offered(STUDENT, "A trained student, in one pass", "", (), guided=False),
 )
 
 BY_NAME: Mapping[str, Offered] = {one.name: one for one in OFFERED}
@@ -63,5 +69,7 @@ def preset_values(editor: str, presets: Mapping[str, Any]) -> dict[str, Any]:
         Argument of the pipeline -> value.
     """
     offered = BY_NAME[editor]
+    if not offered.controls:
+        return {}
     block = {"score": SCORES[0], **presets[offered.presets]}
     return {control: block[_AS_PRESETS.get(control, control)] for control in offered.controls}

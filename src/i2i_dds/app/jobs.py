@@ -13,14 +13,15 @@ from PIL import Image
 
 T = TypeVar("T")
 
-_LEAST_PAUSE = 0.15
-"""Seconds from one preview to the next."""
+_LEAST_PAUSE = 0.5
+"""Seconds from one preview to the next; a browser that is busy with pictures hears no click."""
 
 _SHARE = 3.0
 """Times that a preview took before the next one is drawn, so that most of the time goes to work."""
 
-_teacher = threading.Lock()
-"""Held by the job that works; a page that was closed may still be at its last step."""
+TEACHER = threading.Lock()
+"""Held by the job that works; a page that was closed may still be at its last step. Also by whoever
+loads a network: diffusers swaps a method of torch for that time, and two at once never undo it."""
 
 
 class Cancelled(Exception):
@@ -36,12 +37,14 @@ class Preview:
         steps: How many there are to be.
         image: As it looks now.
         seconds: Since the job began.
+        what: What its steps are called.
     """
 
     step: int
     steps: int
     image: Image.Image
     seconds: float
+    what: str = "Step"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def follow(
     """Does a job and tells of it on the way.
 
     Args:
-        work: Called with what it is to tell of each step, an :class:`i2i_dds` ``EditStep``.
+        work: Called with what it is to tell of each step, an :class:`i2i_dds` ``EditStep``, one of
+            a LoRA's training, which has no latent, or one that says ``what`` it is.
         draw: A picture of such a step.
         stop: Set by whoever wants it to end; it ends at its next step.
 
@@ -106,7 +110,7 @@ def _work(
     stop: threading.Event,
     tell: Callable[[Any], None],
 ) -> None:
-    with _teacher:
+    with TEACHER:
         begun = time.monotonic()
         next_preview = begun
 
@@ -119,7 +123,7 @@ def _work(
                 image = draw(step)
                 done = time.monotonic()
                 next_preview = done + max(_LEAST_PAUSE, _SHARE * (done - now))
-                tell(Preview(step.step + 1, step.steps, image, done - begun))
+                tell(Preview(step.step + 1, step.steps, image, done - begun, _what(step)))
 
         try:
             if stop.is_set():
@@ -127,6 +131,11 @@ def _work(
             tell(Result(work(on_step), time.monotonic() - begun))
         except BaseException as error:
             tell(error)
+
+
+def _what(step: Any) -> str:
+    learns = "Step" if hasattr(step, "z") else "Learning the picture, step"
+    return getattr(step, "what", learns)
 
 
 class Stops:

@@ -68,16 +68,18 @@ def build_page(pipe: EditPipeline, settings: PageSettings) -> Any:
     from i2i_dds.app.drag_tab import DragTab
     from i2i_dds.app.edit_tab import EditTab
     from i2i_dds.app.runs_tab import RunsTab
+    from i2i_dds.app.students import Students
 
     stops, history = Stops(), History(settings.out)
+    students = Students(settings.runs, pipe)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_DAY, _DAY)) as page:
         gr.HTML(markup.header(settings.teacher.path), padding=False)
         with gr.Tab("Edit", id="edit"):
-            tab = EditTab(pipe, settings.teacher, history, stops)
+            tab = EditTab(pipe, settings.teacher, history, stops, students)
         with gr.Tab("Drag", id="drag"):
             DragTab(pipe, settings.teacher, history, stops)
-        with gr.Tab("Runs", id="runs"):
-            RunsTab(settings.runs)
+        with gr.Tab("Runs", id="runs") as runs:
+            RunsTab(settings.runs, students, stops).open_with(runs)
         page.unload(tab.forget)
     return page.queue(max_size=_MOST_WAITING, default_concurrency_limit=4, api_open=False)
 
@@ -145,8 +147,13 @@ def _theme(gr: Any) -> Any:
         block_border_width="1px",
         input_border_width="1px",
         checkbox_border_color="*neutral_400",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        color_accent="*primary_700",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_600",
         block_title_padding="0",
         block_title_text_weight="500",
         block_title_text_color="*body_text_color_subdued",

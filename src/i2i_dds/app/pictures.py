@@ -21,29 +21,30 @@ _SHOWN_SIDE = 448
 """Pixels that a small picture is enlarged to for the screen."""
 
 
-def read_upload(path: str | Path) -> Image.Image:
+def read_upload(path: str | Path, what: str = "picture") -> Image.Image:
     """An uploaded picture, upright and RGB.
 
     Args:
         path: Where the page's server has put it.
+        what: What it is called in an error.
 
     Raises:
         UserError: It is of another kind, too large, or broken.
     """
     wanted = f"give a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture"
     if Path(path).stat().st_size > MOST_BYTES:
-        raise UserError(f"picture: it has more than {MOST_BYTES // 2**20} MB; give a smaller one")
+        raise UserError(f"{what}: it has more than {MOST_BYTES // 2**20} MB; give a smaller one")
     try:
         with Image.open(path, formats=FORMATS) as image:
             pixels = image.width * image.height
     except (OSError, ValueError, Image.DecompressionBombError):
-        raise UserError(f"picture: it cannot be read; {wanted}") from None
+        raise UserError(f"{what}: it cannot be read; {wanted}") from None
     if pixels > MOST_PIXELS:
         raise UserError(
-            f"picture: it has {pixels / 1e6:.0f} megapixels; "
+            f"{what}: it has {pixels / 1e6:.0f} megapixels; "
             f"give one of at most {MOST_PIXELS / 1e6:.0f}"
         )
-    return open_picture(path, "picture")
+    return open_picture(path, what)
 
 
 def working_size(size: tuple[int, int], native: int, factor: int) -> tuple[int, int] | None:
@@ -75,6 +76,27 @@ def shown(image: Image.Image) -> Image.Image:
 def shown_factor(size: tuple[int, int]) -> int:
     """How many pixels of the screen's picture stand for one of the picture's own."""
     return max(1, _SHOWN_SIDE // max(size))
+
+
+def read_mask(path: str | None, size: tuple[int, int]) -> Image.Image:
+    """An uploaded mask: white may change.
+
+    Args:
+        path: Where the page's server has put it; None of none.
+        size: (width, height) of the picture.
+
+    Raises:
+        UserError: There is none, it cannot be read, or it is of another size.
+    """
+    if not path:
+        raise UserError("mask: there is none; drop a picture of it, or choose another mask")
+    mask = read_upload(path, "mask")
+    if mask.size != size:
+        raise UserError(
+            f"mask: it is {mask.width}x{mask.height} but its picture is {size[0]}x{size[1]}; "
+            "give a mask of the picture's size"
+        )
+    return mask.convert("L")
 
 
 def painted_mask(painting: dict[str, Any] | None, size: tuple[int, int]) -> Image.Image:

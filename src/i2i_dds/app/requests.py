@@ -52,6 +52,11 @@ class EditRequest:
     size: tuple[int, int] | None = None
     seed: int = 0
 
+    @property
+    def title(self) -> str:
+        """A line for people."""
+        return f"{self.target} · {self.editor}"
+
     def arguments(self) -> dict[str, Any]:
         """What the pipeline is called with beside the picture."""
         given: dict[str, Any] = {"source": self.source, "target": self.target}
@@ -89,12 +94,25 @@ def python_lines(
     pipeline: str, teacher: TeacherName, positional: list[Any], named: Mapping[str, Any]
 ) -> str:
     """A call of a pipeline, one argument a line."""
-    given = [_literal(value) for value in positional]
-    given += [f"{name}={_literal(value)}" for name, value in named.items()]
+    made = f"{pipeline}.from_pretrained({literal(teacher.path)})"
+    return call_lines(pipeline, made, positional, named)
+
+
+def call_lines(kind: str, made: str, positional: list[Any], named: Mapping[str, Any]) -> str:
+    """A call of an object of the public API, one argument a line.
+
+    Args:
+        kind: Name of its class.
+        made: The expression that makes it.
+        positional: Arguments.
+        named: Those with names.
+    """
+    given = [literal(value) for value in positional]
+    given += [f"{name}={literal(value)}" for name, value in named.items()]
     call = "".join(f"    {one},\n" for one in given)
     return (
-        f"from i2i_dds import {pipeline}\n\n"
-        f"pipe = {pipeline}.from_pretrained({_literal(teacher.path)})\n"
+        f"from i2i_dds import {kind}\n\n"
+        f"pipe = {made}\n"
         f"out = pipe(\n{call})\n"
         'out.images[0].save("result.png")\n'
     )
@@ -106,7 +124,7 @@ def command_line(command: str, teacher: TeacherName, keys: Mapping[str, Any]) ->
     return " \\\n    ".join([f"i2i {command}", *map(shlex.quote, [*teacher.keys, *words])])
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """Python's way to write a value; texts in double quotes."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 

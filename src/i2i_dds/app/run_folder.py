@@ -16,6 +16,9 @@ from i2i_dds import UserError
 from i2i_dds.app.pictures import read_upload
 
 CONFIG, METRICS, ROWS, CURVES = "config.json", "metrics.json", "rows.csv", "log/metrics.csv"
+STUDENT = "student"
+"""Folder in a training's, with the weights at its end."""
+
 _PARTS = ("log", "pictures", "checkpoints")
 MOST_RUNS = 200
 MOST_SAMPLES = 24
@@ -60,6 +63,26 @@ def find_runs(roots: Sequence[Path]) -> dict[str, Path]:
                 found[name if name not in found else str(folder)] = folder
     newest = sorted(found, key=lambda name: found[name].name, reverse=True)
     return {name: found[name] for name in newest[:MOST_RUNS]}
+
+
+def find_students(roots: Sequence[Path]) -> dict[str, Path]:
+    """Students that trainings have saved, the newest first.
+
+    Args:
+        roots: As of :func:`find_runs`; what a link leads out of them to is no student either.
+
+    Returns:
+        What to call it -> the folder of its weights.
+    """
+    inside = [root.resolve() for root in roots]
+    found = {}
+    for name, run in find_runs(roots).items():
+        student = run / STUDENT
+        files = [student / CONFIG, *student.glob("*")]
+        own = all(any(_is_inside(one, root) for root in inside) for one in files)
+        if own and (student / CONFIG).is_file():
+            found[name] = student
+    return found
 
 
 def read_run(folder: Path) -> Run:

@@ -11,8 +11,11 @@ import pandas as pd
 
 from i2i_dds import UserError
 from i2i_dds.app import markup
-from i2i_dds.app.edit_tab import QUIET
+from i2i_dds.app.compare_panel import ComparePanel
+from i2i_dds.app.job_button import QUIET, error_line
+from i2i_dds.app.jobs import Stops
 from i2i_dds.app.run_folder import Run, find_runs, read_run
+from i2i_dds.app.students import Students
 
 FIRST = {"train": "train/loss", "val": "val/psnr_truth_gain"}
 """Curves that are shown first."""
@@ -29,18 +32,27 @@ class RunsTab:
 
     Args:
         roots: Folders of trainings that may be shown.
+        students: That they have saved.
+        stops: Of the page's jobs.
     """
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    def __init__(self, roots: Sequence[Path], students: Students, stops: Stops) -> None:
         self.roots = tuple(roots)
         names = list(find_runs(self.roots))
-        with gr.Row(equal_height=True):
+        with gr.Row(elem_classes="i2i-choose"):
             self.run = gr.Dropdown(
-                names, value=None, label="Training, the newest first", elem_id="runs-run", scale=5
+                names,
+                value=None,
+                label="Training, the newest first",
+                elem_id="runs-run",
+                scale=5,
+                min_width=260,
             )
-            self.refresh = gr.Button("Look again", elem_id="runs-refresh", scale=1, min_width=110)
+            self.refresh = gr.Button(
+                "Look again", size="sm", elem_id="runs-refresh", scale=0, min_width=110
+            )
         self.status = gr.HTML(markup.status(_hint(names)), elem_id="runs-status")
-        with gr.Row():
+        with gr.Row(visible=False) as self.pictures:
             with gr.Column(scale=5, min_width=320):
                 self.samples = gr.Gallery(
                     label="Samples over the training",
@@ -55,7 +67,12 @@ class RunsTab:
             with gr.Column(scale=4, min_width=320):
                 self.curves = {side: self._curve(side) for side in _SIDES}
         self.table = gr.HTML(elem_id="runs-table")
+        self.compare = ComparePanel(students, stops)
         self._connect()
+
+    def open_with(self, tab: gr.Tab) -> None:
+        """Whoever opens the tab sees the newest training, unless one is chosen."""
+        tab.select(self._open, [self.run], [self.run, *self._shown()], **QUIET)
 
     def _curve(self, side: str) -> tuple[gr.Dropdown, gr.LinePlot]:
         choice = gr.Dropdown([], label=_SIDES[side], elem_id=f"runs-{side}")
@@ -69,18 +86,26 @@ class RunsTab:
         )
         return choice, plot
 
-    def _connect(self) -> None:
+    def _shown(self) -> list[Any]:
         charts = [part for pair in self.curves.values() for part in pair]
-        self.run.input(
-            self._show, [self.run], [self.status, self.samples, *charts, self.table], **QUIET
-        )
-        self.refresh.click(self._look, None, [self.run, self.status], **QUIET)
+        return [self.status, self.pictures, self.samples, *charts, self.table]
+
+    def _connect(self) -> None:
+        self.run.input(self._show, [self.run], self._shown(), **QUIET)
+        looked = [self.run, self.status, *self.compare.chosen]
+        self.refresh.click(self._look, None, looked, **QUIET)
         for choice, plot in self.curves.values():
             choice.input(self._draw, [self.run, choice], [plot], **QUIET)
 
-    def _look(self) -> tuple[Any, str]:
+    def _open(self, chosen: str | None) -> dict[Any, Any]:
         names = list(find_runs(self.roots))
-        return gr.update(choices=names), markup.status(_hint(names))
+        if chosen or not names:
+            return {self.run: gr.update(choices=names)}
+        return {self.run: gr.update(choices=names, value=names[0]), **self._show(names[0])}
+
+    def _look(self) -> tuple[Any, ...]:
+        names = list(find_runs(self.roots))
+        return gr.update(choices=names), markup.status(_hint(names)), *self.compare.look()
 
     def _read(self, name: str) -> Run:
         runs = find_runs(self.roots)
@@ -92,9 +117,10 @@ class RunsTab:
         try:
             run = self._read(name)
         except UserError as error:
-            return {self.status: markup.status(str(error), None, "error")}
+            return {self.status: error_line(error)}
         changes: dict[Any, Any] = {
             self.status: markup.status(_summary(run), 1, "done"),
+            self.pictures: gr.update(visible=True),
             self.samples: gr.update(
                 value=[(image, f"step {step}") for step, image in run.samples],
                 selected_index=len(run.samples) - 1 if run.samples else None,

@@ -29,9 +29,15 @@ from i2i_dds.cli.checks import check
 from i2i_dds.cli.commands import program
 from i2i_dds.cli.explain import explain, missing_choice
 from i2i_dds.cli.family import name_family
+from i2i_dds.cli.help import command_help
 from i2i_dds.cli.memory import keep_freed_memory
 from i2i_dds.cli.root import Root
-from i2i_dds.cli.surroundings import quiet_about_secrets, redact_hydra_files, say_leftovers
+from i2i_dds.cli.surroundings import (
+    quiet_about_secrets,
+    quiet_libraries,
+    redact_hydra_files,
+    say_leftovers,
+)
 from i2i_dds.distributed import launched_rank, launched_world_size
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
@@ -76,10 +82,6 @@ MOVED_SCORES = {
 """Of all commands that have a score."""
 
 
-_groups: list[str] = []
-"""Those of the running command, also where nothing is chosen of one yet."""
-
-
 def entry_point(
     config_name: str,
     text: Sequence[str] = (),
@@ -111,31 +113,41 @@ def entry_point(
             keep_freed_memory()
             full_error = os.environ.get(_FULL_ERROR)
             root = Root(config_dir() / f"{config_name}.yaml")
-            _groups[:] = root.groups
             # With the switch on, Hydra raises what it would otherwise print in several lines.
             how = "; the same command goes on from there" if resumes else ""
             with (
                 quiet_about_secrets(sys.argv[1:]),
+                quiet_libraries(),
                 _stoppable(how),
                 _explained(full_error, root),
                 _hydra_full_error("1"),
             ):
                 refuse_moved(sys.argv[1:], moved or {})
-                if not shares and launched_world_size() > 1:
-                    raise UserError(
-                        f"{config_name}: {launched_world_size()} processes were started, and each "
-                        "would do all of the work; start one"
-                    )
+                if not shares:
+                    refuse_several(config_name)
                 arguments = name_family(checked(sys.argv[1:], root))
                 sys.argv[1:] = rename(quote_text(arguments, text), typed or {})
                 _incomplete.clear()
-                _run(_task(job, full_error), config_name)
+                _run(_task(job, full_error, config_name, shares), config_name)
             if _incomplete:
                 sys.exit(INCOMPLETE)
 
         return main
 
     return decorate
+
+
+def refuse_several(command: str) -> None:
+    """Refuses to be one of several processes, of which each would do all of the work.
+
+    Raises:
+        UserError: Several were started.
+    """
+    if launched_world_size() > 1:
+        raise UserError(
+            f"{command}: {launched_world_size()} processes were started, and each would do all of "
+            "the work; start one"
+        )
 
 
 def run_dir() -> Path:
@@ -162,16 +174,6 @@ def settings_of(cfg: DictConfig, free: Collection[str]) -> dict[str, Any]:
     return flatten({key: value for key, value in plain(resolved(cfg)).items() if key not in free})
 
 
-def command_groups(choices: DictConfig) -> str:
-    """The groups that a command chooses from, a line each with the names in them, for its help."""
-    lines = []
-    for group in sorted({*map(str, choices), *_groups}):
-        if group.split("/")[0] != "hydra":
-            names = choices_of(group.partition("@")[0])
-            lines.append(f"{group}: {', '.join(names)}")
-    return "\n".join(lines) or "none"
-
-
 def choices_of(group: str) -> list[str]:
     """What a group of ``conf/`` holds, files and what Python registered."""
     files = [path.stem for path in (config_dir() / group).glob("*.yaml")]
@@ -183,7 +185,14 @@ OmegaConf.register_new_resolver(
     "first", lambda *values: next(value for value in values if value is not None), replace=True
 )
 OmegaConf.register_new_resolver("program", program, replace=True)
-OmegaConf.register_new_resolver("command_groups", command_groups, replace=True)
+
+
+def _command_help(*, _root_: DictConfig) -> str:
+    file = config_dir() / f"{_root_.hydra.job.config_name}.yaml"
+    return command_help(file, _root_, choices_of, program())
+
+
+OmegaConf.register_new_resolver("command_help", _command_help, replace=True)
 
 
 def rename(arguments: Sequence[str], typed: Mapping[str, str]) -> list[str]:
@@ -221,7 +230,9 @@ def _run(task: Callable[[DictConfig], Any], config_name: str) -> None:
             sys.argv.append(f"~{group}")
 
 
-def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | None]:
+def _task(
+    job: Job, full_error: str | None, command: str, shares: bool
+) -> Callable[[DictConfig], float | None]:
     """Wraps ``job`` for Hydra: runs it, prints its run folder, returns what a sweeper wants."""
 
     @functools.wraps(job)
@@ -231,6 +242,8 @@ def _task(job: Job, full_error: str | None) -> Callable[[DictConfig], float | No
         single = HydraConfig.get().mode is RunMode.RUN  # of a sweep, Hydra names the failing job
         try:
             with _explained(full_error if single else "1"), _hydra_full_error(full_error):
+                if not shares:  # again, for a launcher of Hydra's may have started several
+                    refuse_several(command)
                 redact_hydra_files()
                 _say_whose_settings(cfg)
                 say_leftovers(run_dir().parent, *([Path(cfg.out).parent] if cfg.get("out") else []))

@@ -36,6 +36,8 @@ COMMANDS = (
     Command("edit", "edit", "edit pictures, or drawn scenes whose answer is known"),
     Command("train", "train", "train a student on one task or several"),
     Command("evaluate", "evaluate", "measure a student on held-out pictures"),
+    Command("export", "export", "write a student as graphs for other programs"),
+    Command("plan", "plan", "say whether a training fits in a GPU's memory"),
     Command("drag", "drag", "drag handles in a picture to their targets"),
     Command("lora", "lora", "teach the teacher one picture and its prompt"),
     Command("make-shards", "make_shards", "put pictures with captions into webdataset shards"),

@@ -12,6 +12,7 @@ from i2i_dds.cli.app import entry_point, run_dir, settings_of
 from i2i_dds.cli.checks import check, listed
 from i2i_dds.cli.drag import SETTINGS, lora_of
 from i2i_dds.cli.keys import build
+from i2i_dds.cli.numbers import show_numbers
 from i2i_dds.progress import notify, progress_bar
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def main(cfg: DictConfig) -> Path:
                 notify=notify,
             )
         if rank == 0:
-            _report(bench.summarize([item.name for item in items]))
+            show_numbers(bench.summarize([item.name for item in items]))
     return bench.folder
 
 
@@ -96,16 +97,6 @@ def _measuring(cfg: DictConfig, teacher: Any) -> Any:
         return teacher
     with called({"path": "features.teacher"}):
         return StableDiffusionTeacher.load(cfg.features.teacher, teacher.device, teacher.dtype)
-
-
-def _report(metrics: dict[str, Any]) -> None:
-    """The numbers, for a person, on standard error."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    for name, value in metrics.items():
-        if name != "kinds":
-            console.print(f"{name:26}", "-" if value is None else f"{value:.4g}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from i2i_dds.cli.app import (
     settings_of,
 )
 from i2i_dds.cli.checks import check, listed
+from i2i_dds.cli.compiling import COMPILE, compile_teacher
 from i2i_dds.cli.keys import build
+from i2i_dds.cli.numbers import show_numbers
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify, progress_bar
 
@@ -70,7 +73,7 @@ _FREE = ("out", "paths", "threads")
 )
 def main(cfg: DictConfig) -> Path | Incomplete:
     """Edits this process's share; the first process writes what is about the whole run."""
-    check(cfg, _RULES | (_T_MAX if "t_max" in cfg else {}), typed=_TYPED)
+    check(cfg, _RULES | COMPILE | (_T_MAX if "t_max" in cfg else {}), typed=_TYPED)
     from i2i_dds.distributed import process_group
 
     editor = _editor(cfg)
@@ -78,7 +81,7 @@ def main(cfg: DictConfig) -> Path | Incomplete:
     with process_group() as (rank, _):
         run, evaluation = _run(cfg, editor, automask)
     if evaluation is not None:
-        _report(evaluation)
+        show_numbers(evaluation.metrics())
     broken = run.inputs.unreadable
     if rank == 0:
         for reason in broken.values():
@@ -96,6 +99,8 @@ def _run(
     from i2i_dds.pipelines.edit_run import EditRun, edit_folder
 
     teacher, inputs, evaluator = _inputs(cfg, editor)
+    batches = ceil(len(inputs.requests) / cfg.batch_size)
+    compile_teacher(cfg, teacher, batches * getattr(editor, "steps", 0))
     with edit_folder(run_dir(), _identity(cfg, editor, teacher)) as folder:
         run = EditRun(
             folder=folder,
@@ -176,17 +181,6 @@ def _identity(cfg: DictConfig, editor: Any, teacher: Any) -> dict[str, Any] | No
         return None
     others = [editor.network] if isinstance(editor, StudentEditor) else []
     return settings_of(cfg, _FREE) | {"teacher.weights": fingerprint(teacher, others).hex()}
-
-
-def _report(evaluation: Evaluation) -> None:
-    """The numbers, for a person, on standard error."""
-    from rich.console import Console
-
-    from i2i_dds.evaluation.metric import printed
-
-    shown = {name: value for name, value in evaluation.metrics().items() if name != "tasks"}
-    for name, value in shown.items():
-        Console(stderr=True).print(f"{name:26}", printed(name, value))
 
 
 if __name__ == "__main__":

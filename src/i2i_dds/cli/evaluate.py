@@ -11,6 +11,8 @@ from i2i_dds.checks import choice, integer, optional, text
 from i2i_dds.cli.app import MOVED_SCORES, entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
 from i2i_dds.cli.keys import build, typed_keys
+from i2i_dds.cli.numbers import show_numbers
+from i2i_dds.errors import UserError
 
 SHOWN = 16
 """Rows of grid.png."""
@@ -25,7 +27,7 @@ _RULES = {
 }
 
 
-@entry_point("evaluate", text=["ckpt"], moved=MOVED_SCORES, shares=True)
+@entry_point("evaluate", text=["ckpt", "data.caption"], moved=MOVED_SCORES, shares=True)
 def main(cfg: DictConfig) -> Path:
     """Measures, writes the run folder on the first process, and returns it."""
     check(cfg, _RULES)
@@ -44,13 +46,25 @@ def main(cfg: DictConfig) -> Path:
     tasks = _tasks(cfg, network)
     judge, teacher = load_judge(cfg.judge), build(cfg, "teacher")
     check_fits(network, teacher, "ckpt")
+    photographs = build(cfg, "photographs")
     student = Student(network, teacher)
     data = data_module(cfg, teacher, tasks)
     with process_group() as (rank, _), typed_keys(cfg, "data"):
         dataset = build_eval_dataset(data, cfg.split, cfg.n)
+        if not len(dataset):
+            raise UserError(
+                f"split: no picture of '{data.folder}' is held out for {cfg.split}; "
+                "give the other split, or data.held_out as in training"
+            )
         with typed_keys(cfg, "zero_shot.editor"):
             result = student.evaluate(
-                dataset, judge=judge, batch_size=cfg.batch_size, tasks=tasks, zero_shot=zero_shot
+                dataset,
+                judge=judge,
+                batch_size=cfg.batch_size,
+                tasks=tasks,
+                zero_shot=zero_shot,
+                photographs=photographs,
+                progress=True,
             )
     if rank == 0:
         rows = rows_of(dataset, SHOWN)
@@ -60,6 +74,7 @@ def main(cfg: DictConfig) -> Path:
             result.evaluation.write_csv(folder / "rows.csv")
             write_json(folder / "metrics.json", result.numbers)
             write_json(folder / "config.json", resolved(cfg))
+        show_numbers(result.numbers)
     return run_dir()
 
 

@@ -36,6 +36,13 @@ _LOST = re.compile(
 )
 """What a process hears of the network when another one of its run has ended."""
 
+_SWEEP = {
+    "hydra/launcher": ("joblib", "submitit_local", "submitit_slurm"),
+    "hydra/sweeper": ("optuna",),
+    "hydra/sweeper/sampler": ("tpe",),
+}
+"""Choices that an extra brings."""
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_ACCESS = (
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
@@ -117,7 +124,11 @@ def nearest_keys(typed: str, cfg: Any, here: Iterable[str] = ()) -> list[str]:
             scores[key] = score + 0.2
         elif (score := max(score, _likeness(typed, key))) >= 0.8:
             scores[key] = score
-    return [max(scores, key=lambda key: (scores[key], -key.count(".")))] if scores else []
+
+    def likely(key: str) -> tuple[float, bool, int]:
+        return scores[key], sorted(_name(key)) == sorted(name), -key.count(".")
+
+    return [max(scores, key=likely)] if scores else []
 
 
 def _dotted(value: Any, prefix: str = "") -> Iterator[str]:
@@ -169,6 +180,8 @@ def _unknown_choice(error: MissingConfigException) -> str:
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
     if not group or not error.options:
         return _one_line(str(error))
+    if choice in _SWEEP.get(group, ()):
+        return f"{group}: {choice!r} is not installed; pip install 'i2i-dds[sweep]' brings it"
     hint, options = did_you_mean(choice, error.options), ", ".join(error.options)
     return f"{group}: {choice!r} is not among its choices{hint}; give one of {options}"
 

@@ -13,7 +13,9 @@ from i2i_dds.checks import called, choice, integer, number, optional, several, t
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
 from i2i_dds.cli.keys import build, typed_keys
+from i2i_dds.cli.numbers import show_numbers
 from i2i_dds.errors import UserError
+from i2i_dds.progress import notify, progress_bar
 
 if TYPE_CHECKING:
     from i2i_dds.editing.lora_cache import KeptLora
@@ -40,7 +42,6 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.editing.lora_cache import lora_for
     from i2i_dds.editing.lora_teacher import CosineScale
     from i2i_dds.pipelines.lora_run import compare, write_lora_run
-    from i2i_dds.progress import progress_bar
     from i2i_dds.runs import run_folder
 
     settings = build(cfg, "lora")
@@ -110,14 +111,12 @@ def _subject(cfg: DictConfig, teacher: Teacher) -> LoraSubject:
 
 
 def _report(numbers: Mapping[str, Any], kept: KeptLora) -> None:
-    """The numbers, for a person, on standard error."""
-    from rich.console import Console
-
+    """How it came, and what it gives."""
     how = "reused, trained once in" if kept.reused else "trained in"
-    console = Console(stderr=True)
-    console.print(f"{how} {kept.seconds:.1f} s: {kept.file}", soft_wrap=True)
-    for name in ("loss_before", "loss_after", "psnr_without", "psnr_with"):
-        console.print(f"{name:26}{numbers[name]:.4g}")
+    notify(f"{how} {kept.seconds:.1f} s: {kept.file}")
+    show_numbers(
+        {name: numbers[name] for name in ("loss_before", "loss_after", "psnr_without", "psnr_with")}
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """``i2i <command>``: every console command under one name."""
 
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -18,6 +19,8 @@ def main() -> None:
         print(_help(called))
     elif name == "--version":
         print(f"i2i-dds {__version__}")
+    elif name in ("-sc", "--shell-completion"):
+        _complete()
     elif name in _BY_NAME:
         module = import_module(_BY_NAME[name].target)
         sys.argv = [f"{called} {name}", *sys.argv[2:]]
@@ -33,6 +36,21 @@ def main() -> None:
         sys.exit(2)
 
 
+def _complete() -> None:
+    """Hydra's completion, which knows one command of a program, for each command of this one."""
+    line = os.environ.get("COMP_LINE", "")
+    first, *words = line.split() or [""]
+    if not (len(words) > 1 or words and line.endswith(" ")):
+        if any(argument.startswith("query=") for argument in sys.argv):
+            print(" ".join(_BY_NAME))
+            return
+        words = words or ["edit"]  # any can install the shell's function
+    name, *rest = words
+    if name in _BY_NAME:
+        os.environ["COMP_LINE"] = " ".join((first, *rest)) + " " * line.endswith(" ")
+        import_module(_BY_NAME[name].target).main()
+
+
 def _help(called: str) -> str:
     installed = _BY_NAME.values()
     return f"""\
@@ -46,7 +64,8 @@ Commands
 Research
 {_lines(command for command in installed if command.research)}
 
-<command> --help shows a command's settings, --version the version of this package."""
+<command> --help shows a command's settings, --version the version of this package.
+eval "$({called} -sc install=bash)" lets Tab complete commands, keys and choices (or zsh, fish)."""
 
 
 def _lines(commands: Iterable[Command]) -> str:

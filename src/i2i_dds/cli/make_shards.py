@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from i2i_dds.data.sources import Captioned
 
 
-@entry_point("make_shards", text=["path", "prompts"])
+@entry_point("make_shards", text=["path", "prompts", "caption"])
 def main(cfg: DictConfig) -> Path | Incomplete:
     """Writes the shards to ``cfg.out`` and returns it."""
     if cfg.source not in _SOURCES:
@@ -52,16 +52,18 @@ def _critters(cfg: DictConfig, _: dict[str, str]) -> tuple[Iterable[Sample], int
 
 
 def _folder(cfg: DictConfig, unreadable: dict[str, str]) -> tuple[Iterable[Sample], int | None]:
-    from i2i_dds.data.sources import folder_samples
+    from i2i_dds.data.folders import folder_samples
 
     if cfg.path is None:
         raise UserError("path: no folder is given; source=folder needs path=<folder of pictures>")
-    return folder_samples(cfg.path, cfg.size, unreadable=unreadable), None
+    samples = folder_samples(cfg.path, cfg.size, unreadable=unreadable, caption=cfg.caption)
+    return samples, None
 
 
 def _teacher(cfg: DictConfig, _: dict[str, str]) -> tuple[Iterable[Sample], int]:
     from i2i_dds.cli.keys import build
-    from i2i_dds.data.sources import read_prompts, teacher_samples
+    from i2i_dds.data.sources import teacher_samples
+    from i2i_dds.data.text import read_prompts
 
     if cfg.prompts is None:
         prompts = ((words, scene.to_dict()) for _, scene, words in _scenes(cfg))

@@ -22,7 +22,8 @@ class Root:
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """Those that the file sets itself, at its top."""
-        return tuple(key for key in self._content if key not in ("defaults", "hydra"))
+        own = (key for key in self._content if key not in ("defaults", "hydra"))
+        return (*own, *(key for base in self._bases for key in base.keys))
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
@@ -39,7 +40,16 @@ class Root:
         content: Any = OmegaConf.to_container(OmegaConf.load(self.file))
         return {str(key): value for key, value in content.items()}
 
+    @property
+    def _bases(self) -> list["Root"]:
+        """Other root configs that it builds on."""
+        names = (one for one in self._content.get("defaults", []) if isinstance(one, str))
+        files = (self.file.with_name(f"{name}.yaml") for name in names)
+        return [Root(file) for file in files if file.is_file()]
+
     def _defaults(self) -> Iterator[str]:
+        for base in self._bases:
+            yield from base._defaults()
         for entry in self._content.get("defaults", []):
             if isinstance(entry, dict):
                 yield str(next(iter(entry))).split()[-1]  # behind "optional" or "override"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -20,6 +21,23 @@ from i2i_dds.redaction import redact_line, redact_yaml
 
 _SHOWING = ("--cfg", "-c", "--info", "-i", "--help", "-h")
 """Options of Hydra that print what was typed instead of doing it."""
+
+
+_NOT_FOR_USERS = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # of torch, to Lightning
+    r"Checkpoint directory .* exists and is not empty",  # a run that goes on in its folder
+    r"The number of training batches .* is smaller than the logging interval",  # steps count on
+)
+"""Starts of warnings of libraries to one another, which nobody who types a command can heed."""
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Without the warnings of libraries that are none of the user's business."""
+    with warnings.catch_warnings():
+        for message in _NOT_FOR_USERS:
+            warnings.filterwarnings("ignore", message)
+        yield
 
 
 def say_leftovers(*folders: Path) -> None:

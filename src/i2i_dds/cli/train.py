@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.checks import choice, integer, number, optional, text
-from i2i_dds.cli.app import MOVED_SCORES, entry_point, overrides, resolved, run_dir
+from i2i_dds.checks import called, choice, flag, integer, number, optional, text
+from i2i_dds.cli.app import MOVED_SCORES, entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
+from i2i_dds.cli.compiling import COMPILE, compile_teacher
 from i2i_dds.cli.keys import build, typed_keys
-from i2i_dds.distributed import launched_rank
+from i2i_dds.cli.run_labels import run_facts
+from i2i_dds.distributed import launched_rank, launched_world_size
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
 from i2i_dds.reading import expanded
@@ -34,7 +36,10 @@ log = logging.getLogger(__name__)
 _RULES = {
     "seed": integer(min=0),
     "ckpt_path": optional(text()),
+    "requeue": flag(),
+    "gradient_checkpointing": flag(),
     "judge": optional(text()),
+    "trainer.num_nodes": integer(min=1),
     "trainer.max_steps": integer(min=1),
     "final.split": choice("val", "test"),
     "final.n": integer(min=1),
@@ -43,42 +48,75 @@ _RULES = {
 }
 
 
-@entry_point("train", text=["ckpt_path"], moved=MOVED_SCORES, shares=True)
+@entry_point("train", text=["ckpt_path", "data.caption"], moved=MOVED_SCORES, shares=True)
 def main(cfg: DictConfig) -> tuple[Path, float | None]:
     """Trains in the run folder; returns it and the number that a sweeper optimizes."""
+    from i2i_dds.cli.trained import GRID, measure_trained
     from i2i_dds.evaluation.students import optimizable
     from i2i_dds.runs import disk_errors, replacing_folder, write_json
     from i2i_dds.student.load import STUDENT
     from i2i_dds.tasks import TaskSet
+    from i2i_dds.training.card import write_card
     from i2i_dds.training.checkpoints import CONFIG
     from i2i_dds.training.loggers import finish_loggers
+    from i2i_dds.training.media import log_student
 
-    check(cfg, {**_RULES, "optimized_metric": optional(choice(*optimizable()))})
+    check(cfg, {**_RULES, **COMPILE, "optimized_metric": optional(choice(*optimizable()))})
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    _check_requeue(cfg)
     settings, folder = resolved(cfg), run_dir()
     tasks = TaskSet.from_mapping(OmegaConf.to_container(cfg.task, resolve=True))
     checkpoint = _checkpoint(cfg, settings)
     zero_shot, parts = build(cfg, "zero_shot.editor"), _light_parts(cfg)
     module, data, trainer = _parts(cfg, tasks, parts)
     content = _content(checkpoint, module)
+    compile_teacher(cfg, module.teacher, trainer.max_steps - content.get("global_step", 0))
     if launched_rank() == 0:
         with typed_keys(cfg, "data"):
             data.prepare_data()
-            data.dataset("train")
+            _say_what_is_held_out(data, cfg.final.split)
         write_json(folder / CONFIG, settings)
     try:
         for logger in trainer.loggers:
-            logger.log_hyperparams(settings)
+            logger.log_hyperparams({**settings, **run_facts()})
         with disk_errors(folder), _stops_with_advice(trainer, folder, checkpoint):
             with typed_keys(cfg, "data"):
                 _fit(module, data, trainer, checkpoint, content)
+                _put_together(module, folder)
             if trainer.is_global_zero:
                 with replacing_folder(folder / STUDENT) as partial:
                     module.student.save_pretrained(partial)
-            numbers = _measure(cfg, module, data, trainer, folder, zero_shot)
+            numbers = measure_trained(cfg, module, data, trainer, folder, zero_shot)
+            if trainer.is_global_zero:
+                command = shlex.join(["i2i", "train", *numbers["overrides"]])
+                write_card(folder / STUDENT, module.student, numbers, command, folder / GRID)
+                log_student(trainer.loggers, folder / STUDENT, cfg.task.name, numbers)
     finally:
         finish_loggers(trainer.loggers)
-    return folder, None if cfg.optimized_metric is None else numbers[cfg.optimized_metric]
+    return folder, None if cfg.optimized_metric is None else numbers.get(cfg.optimized_metric)
+
+
+def _say_what_is_held_out(data: EditDataModule, split: str) -> None:
+    """Of pictures of one's own; and that nothing is measured where there are none for it."""
+    sizes = data.sizes
+    if data.held_out == "critters":
+        return
+    notify(
+        "pictures: {train} to train on, {val} for validation, {test} for the test".format(**sizes)
+    )
+    if not sizes["val"]:
+        notify("data.held_out: no picture is held out for validation, so none is measured")
+    elif not sizes[split]:
+        notify(f"final.split: no picture is held out for {split}, so none is measured at the end")
+
+
+def _check_requeue(cfg: DictConfig) -> None:
+    if cfg.requeue and cfg.ckpt_path != "auto":
+        raise UserError(
+            "requeue: a job that is queued again would begin anew; give ckpt_path=auto beside it"
+        )
+    if cfg.requeue and "SLURM_JOB_ID" not in os.environ:
+        raise UserError("requeue: this is no job of SLURM; leave it out")
 
 
 def _checkpoint(cfg: DictConfig, settings: dict[str, Any]) -> Path | None:
@@ -110,16 +148,26 @@ def _parts(
 ) -> tuple[EditTraining, EditDataModule, Trainer]:
     """Builds everything else from its part of the config."""
     from i2i_dds.cli.sizes import data_module
-    from i2i_dds.training.module import EditTraining
-    from i2i_dds.training.stopping import StopOnSignal
+    from i2i_dds.training.sharded import training_class
 
+    trainer = _trainer(cfg)
+    with called({"callbacks": "callbacks.ema"}):
+        kind = training_class(trainer)
     teacher = build(cfg, "teacher")
     data = data_module(cfg, teacher, tasks)
     with typed_keys(cfg, "student"):
         student = build(cfg, "student")(teacher, tasks, seed=cfg.seed)
-    module = EditTraining(
-        student=student, teacher=teacher, **light, seed=cfg.seed, cache_mb=cfg.cache_mb
-    )
+    if cfg.gradient_checkpointing:
+        student.net.enable_gradient_checkpointing()
+    module = kind(student=student, teacher=teacher, **light, seed=cfg.seed, cache_mb=cfg.cache_mb)
+    return module, data, trainer
+
+
+def _trainer(cfg: DictConfig) -> Trainer:
+    """Lightning's, by one of the processes that were started or by all of them."""
+    from i2i_dds.training.slurm import cluster_environment, requeue
+    from i2i_dds.training.stopping import StopOnSignal
+
     callbacks, loggers = (
         [
             build(cfg, f"{group}.{name}")
@@ -128,25 +176,33 @@ def _parts(
         ]
         for group in ("callbacks", "logger")
     )
-    callbacks.append(StopOnSignal())
-    trainer = build(cfg, "trainer", callbacks=callbacks, logger=loggers)
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started > 1 and trainer.world_size == 1:
+    callbacks.append(StopOnSignal(requeue if cfg.requeue else None))
+    environment = cluster_environment()
+    plugins = {} if environment is None else {"plugins": [environment]}
+    trainer = build(cfg, "trainer", callbacks=callbacks, logger=loggers, **plugins)
+    if launched_world_size() > 1 and trainer.world_size == 1:
         raise UserError(
-            f"trainer: {started} processes were started and each would train by itself; "
-            "give trainer=ddp"
+            f"trainer: {launched_world_size()} processes were started and each would train by "
+            "itself; give trainer=ddp"
         )
-    return module, data, trainer
+    return trainer
 
 
 def _content(checkpoint: Path | None, module: EditTraining) -> dict[str, Any]:
     """What the checkpoint holds, if it is one of this student."""
-    from i2i_dds.student.load import check_resumable, check_same_student, read_checkpoint
+    from i2i_dds.student.load import (
+        check_origin,
+        check_resumable,
+        check_same_student,
+        read_checkpoint,
+    )
 
     if checkpoint is None:
         return {}
     content = read_checkpoint(checkpoint, "ckpt_path")
     check_same_student(module.student, content["student"], "ckpt_path", checkpoint)
+    text = module.student.tasks[0].instruction if module.student.conditioning == "text" else None
+    check_origin(content["student"].get("teacher"), module.teacher, text, "ckpt_path")
     check_resumable(content, "ckpt_path", checkpoint)
     return content
 
@@ -175,6 +231,8 @@ def _fit(
     """Trains, unless the checkpoint is that of a finished training already."""
     from i2i_dds.student.load import load_student
 
+    if not data.sizes["val"]:
+        trainer.limit_val_batches = 0
     if checkpoint is None:
         trainer.fit(module, datamodule=data)
         return
@@ -183,84 +241,16 @@ def _fit(
         return
     log.info("its %d steps are done; measuring", content["global_step"])
     module.student.load_state_dict(load_student(checkpoint, "ckpt_path").state_dict())
-    module.nonfinite = int(content.get("nonfinite", 0))
+    module.go_on_counting(content)
 
 
-def _measure(
-    cfg: DictConfig,
-    module: EditTraining,
-    data: EditDataModule,
-    trainer: Trainer,
-    folder: Path,
-    zero_shot: Any,
-) -> dict[str, Any]:
-    """The final validation: metrics.json, rows.csv and grid.png."""
-    from i2i_dds.distributed import gather
-    from i2i_dds.evaluation.grid import grid
-    from i2i_dds.evaluation.measure import load_judge
-    from i2i_dds.evaluation.students import build_eval_dataset
-    from i2i_dds.pipelines.student import Student
-    from i2i_dds.runs import write_image, write_json
-    from i2i_dds.training.throughput import Throughput
-    from i2i_dds.training.validation import PictureTable
+def _put_together(module: EditTraining, folder: Path) -> None:
+    """Of a training that shared the student out, the whole of it on every process."""
+    from i2i_dds.student.load import LAST, load_student
+    from i2i_dds.training.sharded import is_sharded
 
-    student, teacher = module.student, module.teacher
-    dataset = build_eval_dataset(data, cfg.final.split, cfg.final.n)
-    with typed_keys(cfg, "zero_shot.editor"):
-        result = Student(student, teacher).evaluate(
-            dataset,
-            judge=load_judge(cfg.judge),
-            batch_size=data.eval_batch_size,
-            zero_shot=zero_shot,
-        )
-    speeds = [c.images_per_second for c in _of(trainer, Throughput)]
-    numbers = result.numbers | {
-        "nonfinite": result.numbers["nonfinite"] + sum(gather(module.nonfinite)),
-        "images_per_second": speeds[0] if speeds else None,
-        "steps": trainer.global_step or trainer.max_steps,
-        "unreadable_pictures": len(
-            {name for names in gather(_unreadable(trainer)) for name in names}
-        ),
-        **data.oddities.counts(),
-        "split": cfg.final.split,
-        "overrides": overrides(),
-    }
-    if not trainer.is_global_zero:
-        return numbers
-    result.evaluation.write_csv(folder / "rows.csv")
-    for table in _of(trainer, PictureTable):
-        table.prepare(dataset, teacher)
-        write_image(folder / "grid.png", grid(table.columns(student, teacher), table.captions))
-    write_json(folder / "metrics.json", numbers)
-    _log_final(trainer, numbers)
-    for note in data.oddities.notes():
-        notify(f"{data.folder}: {note}")
-    return numbers
-
-
-def _unreadable(trainer: Trainer) -> list[str]:
-    """Names of the pictures that this process could not decode."""
-    return list(getattr(trainer.train_dataloader, "broken", []))
-
-
-def _of(trainer: Trainer, kind: type) -> list[Any]:
-    return [callback for callback in trainer.callbacks if isinstance(callback, kind)]  # type: ignore
-
-
-def _log_final(trainer: Trainer, numbers: dict[str, Any]) -> None:
-    """To the loggers, and for a person to standard error."""
-    from rich.console import Console
-
-    from i2i_dds.evaluation.metric import printed
-
-    found = {name: value for name, value in numbers.items() if isinstance(value, int | float)}
-    for logger in trainer.loggers:
-        logger.log_metrics(
-            {f"final/{name}": float(v) for name, v in found.items()}, numbers["steps"]
-        )
-        logger.save()
-    for name, value in found.items():
-        Console(stderr=True).print(f"{name:28}", printed(name, value))
+    if is_sharded(module.student):
+        module.student = load_student(folder / LAST)
 
 
 if __name__ == "__main__":

@@ -17,18 +17,18 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
-from i2i_dds.data.edits import SceneEdits, ShardEdits, accepted, collate, held_out_numbers
+from i2i_dds.data.edits import SceneEdits, ShardEdits, accepted, collate
 from i2i_dds.data.epochs import EpochLoader, EpochPlan
-from i2i_dds.data.shards import MANIFEST, Shards, write_shards
+from i2i_dds.data.folders import Samples, open_samples
+from i2i_dds.data.shards import MANIFEST, write_shards
 from i2i_dds.data.sources import Captioned, critters_samples, task_scenes
+from i2i_dds.data.splits import HeldOut, check_held_out, split_numbers
 from i2i_dds.data.tars import Oddities
 from i2i_dds.distributed import launched_rank
 from i2i_dds.errors import UserError
 from i2i_dds.tasks import TaskSet
 
 log = logging.getLogger(__name__)
-
-HELD_OUT = ("critters", "shards")
 
 
 class EditDataModule(LightningDataModule):
@@ -41,13 +41,16 @@ class EditDataModule(LightningDataModule):
 
     Args:
         tasks: the edits to learn.
-        folder: shards to train on; None has Critters drawn for these tasks under `cache`, once.
+        folder: what to train on, shards or pictures with captions (see `data.captions`); None has
+            Critters drawn for these tasks under `cache`, once.
         cache: where those go, in a folder named after all that they depend on.
-        held_out: "critters" measures on scenes of other splits, with ground truths; "shards" keeps
-            samples of `folder` back, a quarter of them, by a hash of their keys, without answers.
+        held_out: "critters" measures on scenes of other splits, with ground truths. All else holds
+            pictures of `folder` back, without answers: "none" of them, a fraction, "folder" those
+            of its splits, or "auto". See `data.splits`.
+        caption: of pictures in `folder` that have none of their own.
         n_train: pictures to draw when `folder` is None.
         n_val: held-out pictures for validation: for each task ("critters") or, in all and at most,
-            of those kept back ("shards").
+            of those held back.
         n_test: the same for the test split.
         size: side in pixels.
         batch_size: pictures per batch on each rank.
@@ -62,7 +65,8 @@ class EditDataModule(LightningDataModule):
         tasks: TaskSet,
         folder: str | Path | None = None,
         cache: str | Path = "data/shards",
-        held_out: Literal["critters", "shards"] = "critters",
+        held_out: HeldOut = "critters",
+        caption: str | None = None,
         n_train: int = 8192,
         n_val: int = 64,
         n_test: int = 256,
@@ -79,9 +83,8 @@ class EditDataModule(LightningDataModule):
         for name, value in counts.items():
             if value < 1:
                 raise UserError(f"{name}: {value} is not allowed; give 1 or more")
-        if held_out not in HELD_OUT:
-            raise UserError(f"held_out: {held_out!r} is unknown; it is one of {HELD_OUT}")
-        self.tasks, self.held_out, self.size = tasks, held_out, size
+        check_held_out(held_out)
+        self.tasks, self.held_out, self.caption, self.size = tasks, held_out, caption, size
         self.n_train, self.n = n_train, {"val": n_val, "test": n_test}
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed, self.max_broken = num_workers, seed, max_broken
@@ -91,7 +94,7 @@ class EditDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Draws the Critters shards that are missing; one process of each machine calls this."""
         fitting = self.trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING)
-        if not self.makes_shards or not (fitting or self.held_out == "shards"):
+        if not self.makes_shards or not (fitting or self.held_out != "critters"):
             return
         if (self.folder / MANIFEST).is_file():
             return
@@ -118,6 +121,12 @@ class EditDataModule(LightningDataModule):
         )
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """How many pictures there are for training, "train", validation, "val", and "test"."""
+        held_out = {name: n * len(self.tasks) for name, n in self.n.items()}
+        return {**held_out, **{name: len(numbers) for name, numbers in self._numbers.items()}}
+
+    @property
     def oddities(self) -> Oddities:
         """What the shards lack, or what of them is passed over."""
         return self._shards.oddities
@@ -128,23 +137,28 @@ class EditDataModule(LightningDataModule):
         plan = EpochPlan(len(dataset), self.batch_size, self.seed, *self._place())
         return EpochLoader(dataset, collate, plan, self.num_workers, self.max_broken)
 
-    def val_dataloader(self) -> EvalLoader:
-        """This rank's part of the validation split, always in the same order."""
+    def val_dataloader(self) -> EvalLoader | list[Any]:
+        """This rank's part of the validation split, always in the same order; [] of no picture."""
         return self._held_out_loader("val")
 
-    def test_dataloader(self) -> EvalLoader:
-        """This rank's part of the test split, always in the same order."""
+    def test_dataloader(self) -> EvalLoader | list[Any]:
+        """This rank's part of the test split, always in the same order; [] of no picture."""
         return self._held_out_loader("test")
 
-    def _held_out_loader(self, split: Literal["val", "test"]) -> EvalLoader:
+    def _held_out_loader(self, split: Literal["val", "test"]) -> EvalLoader | list[Any]:
+        dataset = self.dataset(split)
+        if not len(dataset):
+            return []
         rank, world = self._place()
-        return EvalLoader(self.dataset(split), self.eval_batch_size, rank, world, self.num_workers)
+        # One without a picture would not come to where all processes meet: it does another's too.
+        rank %= min(world, len(dataset))
+        return EvalLoader(dataset, self.eval_batch_size, rank, world, self.num_workers)
 
     @cached_property
-    def _shards(self) -> Shards:
+    def _shards(self) -> Samples:
         if self.makes_shards and not self.folder.exists():
             self.prepare_data()
-        shards = Shards(self.folder)
+        shards = open_samples(self.folder, caption=self.caption)
         if launched_rank() == 0:
             for note in shards.oddities.notes():
                 log.warning("%s: %s", self.folder, note)
@@ -153,9 +167,11 @@ class EditDataModule(LightningDataModule):
     @cached_property
     def _numbers(self) -> dict[str, list[int]]:
         numbers = accepted(self._shards, self.tasks)
-        if self.held_out == "shards":
-            return held_out_numbers(self._shards, numbers, self.n["val"], self.n["test"])
-        return {"train": numbers}
+        if self.held_out == "critters":
+            return {"train": numbers}
+        where = f"folder: the {len(numbers)} pictures of '{self.folder}'"
+        n_val, n_test = self.n["val"], self.n["test"]
+        return split_numbers(self._shards.records, numbers, self.held_out, n_val, n_test, where)
 
     def _place(self) -> tuple[int, int]:
         return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,15 +12,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from i2i_dds.critters import Scene, object_mask, render
+from i2i_dds.data.folders import Samples
 from i2i_dds.data.images import fit, to_tensor
-from i2i_dds.data.shards import BrokenSample, Record, Sample, Shards
+from i2i_dds.data.shards import BrokenSample, Sample
 from i2i_dds.data.sources import Split, captioned_scenes
+from i2i_dds.data.splits import stable_hash
+from i2i_dds.data.tars import Record
 from i2i_dds.errors import UserError
 from i2i_dds.tasks import TaskSet
 
 
 class ShardEdits(Dataset):
-    """Samples of shards, each with a task of the set that accepts it.
+    """Samples of shards or of a folder, each with a task of the set that accepts it.
 
     Where several accept it, (seed, epoch, key) decide which; so every item is known before it is
     read, on any worker. It is indexed by (epoch, number).
@@ -29,7 +31,7 @@ class ShardEdits(Dataset):
 
     def __init__(
         self,
-        shards: Shards,
+        shards: Samples,
         tasks: TaskSet,
         size: int,
         seed: int = 0,
@@ -39,7 +41,7 @@ class ShardEdits(Dataset):
         """See the class.
 
         Args:
-            shards: the samples.
+            shards: the samples, as `open_samples` gives them.
             tasks: what to make of them.
             size: side in pixels; pictures of another size are scaled and cut to it.
             seed: of the choice of tasks.
@@ -77,7 +79,7 @@ class ShardEdits(Dataset):
     def _task(self, epoch: int, sample: Sample) -> int:
         choices = self.tasks.accepting(sample["scene"], sample["caption"])
         named = f"{self.seed}/{epoch}/{sample['key']}"
-        return choices[_stable_hash(named) % len(choices)]
+        return choices[stable_hash(named) % len(choices)]
 
 
 class SceneEdits(Dataset):
@@ -168,7 +170,7 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-def accepted(shards: Shards, tasks: TaskSet) -> list[int]:
+def accepted(shards: Samples, tasks: TaskSet) -> list[int]:
     """Numbers of the samples that some task accepts.
 
     Raises:
@@ -186,38 +188,6 @@ def accepted(shards: Shards, tasks: TaskSet) -> list[int]:
             "its captions must hold the words of task.tasks.<name>.replace"
         )
     return numbers
-
-
-def held_out_numbers(
-    shards: Shards, numbers: Sequence[int], n_val: int, n_test: int
-) -> dict[str, list[int]]:
-    """Splits samples for good: {"train": ..., "val": ..., "test": ...}.
-
-    A sample's name in its shard alone decides, by its hash: an eighth is for the test and an
-    eighth for validation. So neither tasks, nor counts, nor what comes later ever moves one.
-
-    Args:
-        shards: Where they are.
-        numbers: The samples to split, such as those that some task accepts.
-        n_val: How many to use for validation, at most; the others of its eighth are left alone.
-        n_test: The same for the test.
-
-    Raises:
-        UserError: A split is empty.
-    """
-    split: dict[str, list[int]] = {"train": [], "val": [], "test": []}
-    for number in sorted(numbers, key=lambda number: _stable_hash(shards.records[number].key)):
-        part = {0: "test", 1: "val"}.get(_stable_hash(shards.records[number].name) % 8, "train")
-        split[part].append(number)
-    for part, found in split.items():
-        if not found:
-            raise UserError(
-                f"{shards.argument}: none of the {len(numbers)} pictures of '{shards.folder}' "
-                f"that the task accepts falls to {part} "
-                "(an eighth is for val and for test); give more"
-            )
-    limits = {"train": None, "val": n_val, "test": n_test}
-    return {part: sorted(found[: limits[part]]) for part, found in split.items()}
 
 
 def _rewritable(tasks: TaskSet, index: int, split: Split, n: int, seed: int) -> list[Any]:
@@ -239,7 +209,3 @@ def _rewritable(tasks: TaskSet, index: int, split: Split, n: int, seed: int) -> 
 def _black(record: Record, size: int) -> Sample:
     image = Image.fromarray(np.zeros((size, size, 3), dtype=np.uint8))
     return Sample(key=record.key, image=image, caption=record.caption, scene=record.scene)
-
-
-def _stable_hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -23,6 +23,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _WORDS = (".txt", ".json", ".jsonl", ".csv", ".md", ".yaml", ".yml", ".caption")
 _MADE_BY_SYSTEMS = ("Thumbs.db", "desktop.ini")
 MODES = ("error", "resize", "crop")
+PICTURES_WANTED = f"wanted are files {SUFFIXES}"
 
 
 def load_image(path: str | Path, argument: str = "image", ground: str = "white") -> Image.Image:
@@ -88,11 +89,10 @@ def list_images(source: str | Path | Sequence[str | Path], argument: str = "imag
         if not path.is_dir():
             what = "is no regular file" if path.exists() else "does not exist"
             raise UserError(f"{argument}: '{path}' {what}; give a picture file or a folder")
-        found, others = _sorted_out(path)
-        if others:
-            _tell(f"{argument}: of '{path}' are passed over: {shown_names(others)}")
+        found, others, folders = _sorted_out(path)
+        _tell_of(path, [*others, *(f"{inner.name}/" for inner in folders)], argument)
         if not found:
-            raise UserError(f"{argument}: '{path}' holds no picture; wanted are files {SUFFIXES}")
+            raise UserError(f"{argument}: '{path}' holds no picture; {PICTURES_WANTED}")
         return found
     paths = [path for item in source for path in list_images(item, argument)]
     if not paths:
@@ -100,6 +100,17 @@ def list_images(source: str | Path | Sequence[str | Path], argument: str = "imag
             f"{argument}: an empty list; give a picture file, a folder or a list of them"
         )
     return paths
+
+
+def pictures_and_folders(folder: Path, argument: str = "path") -> tuple[list[Path], list[Path]]:
+    """The pictures of a folder and the folders in it, sorted by name; what else is there is told.
+
+    Hidden folders are not among them, nor links to folders, which may lead in circles.
+    """
+    pictures, others, folders = _sorted_out(folder)
+    linked = [inner for inner in folders if inner.is_symlink()]
+    _tell_of(folder, [*others, *(f"{inner.name}/" for inner in linked)], argument)
+    return pictures, [inner for inner in folders if inner not in linked]
 
 
 def fit(
@@ -209,21 +220,28 @@ def shown_names(names: Sequence[str], most: int = 10) -> str:
     return f"{len(names)} ({', '.join(map(repr, names[:most]))}{rest})"
 
 
-def _sorted_out(folder: Path) -> tuple[list[Path], list[str]]:
-    """The pictures of a folder, and the names of all else that may have been meant as one.
+def _sorted_out(folder: Path) -> tuple[list[Path], list[str], list[Path]]:
+    """The pictures of a folder, the names of what may have been meant as one, and its folders.
 
-    Hidden files and files of words are neither; a folder in it is not looked into.
+    Hidden files and files of words are neither.
     """
-    found, others = [], []
+    found, others, folders = [], [], []
     for item in sorted(folder.iterdir()):
         suffix = item.suffix.lower()
-        if item.name.startswith(".") or suffix in _WORDS or item.name in _MADE_BY_SYSTEMS:
+        if item.name.startswith(".") or item.name in _MADE_BY_SYSTEMS:
             continue
-        if suffix in SUFFIXES and item.is_file() and is_text(item.name):
+        if item.is_dir():
+            folders.append(item)
+        elif suffix in SUFFIXES and item.is_file() and is_text(item.name):
             found.append(item)
-        else:
-            others.append(f"{item.name}/" if item.is_dir() else item.name)
-    return found, others
+        elif suffix not in _WORDS:
+            others.append(item.name)
+    return found, others, folders
+
+
+def _tell_of(folder: Path, names: Sequence[str], argument: str) -> None:
+    if names:
+        _tell(f"{argument}: of '{folder}' are passed over: {shown_names(sorted(names))}")
 
 
 @lru_cache(maxsize=4096)

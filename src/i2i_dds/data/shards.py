@@ -36,13 +36,20 @@ _LONGEST_NAME = 255
 log = logging.getLogger(__name__)
 
 
-class Sample(TypedDict):
-    """One picture with its words; `scene` is None for pictures that are not Critters."""
-
+class _Sample(TypedDict):
     key: str
     image: Image.Image
     caption: str
     scene: dict[str, Any] | None
+
+
+class Sample(_Sample, total=False):
+    """One picture with its words; `scene` is None for pictures that are not Critters.
+
+    `split` is there where its folder was that of a split: "train", "val" or "test".
+    """
+
+    split: str
 
 
 class BrokenSample(ValueError):
@@ -220,6 +227,7 @@ def _write_tar(path: Path, samples: Iterable[Sample], seen: set[str]) -> None:
             picture = io.BytesIO()
             sample["image"].convert("RGB").save(picture, "PNG")
             words = {"caption": sample["caption"], "scene": sample["scene"]}
+            words |= {"split": sample["split"]} if "split" in sample else {}
             _add(tar, f"{key}.png", picture.getvalue())
             _add(tar, f"{key}.json", json.dumps(words, ensure_ascii=False).encode())
 

@@ -1,4 +1,4 @@
-"""Where samples come from: the procedural world, a folder of pictures, a teacher's own drawings."""
+"""Where samples come from: the procedural world, and a teacher's own drawings."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from i2i_dds.critters import Scene, caption, render, scenes
-from i2i_dds.data.images import fit, list_images, load_image, to_pil
+from i2i_dds.data.images import to_pil
 from i2i_dds.data.shards import Sample
 from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.errors import UserError
-from i2i_dds.reading import expanded, parse_object, read_file
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
 from i2i_dds.teacher.sample import sample
 
 Split = Literal["train", "val", "test"]
 _STREAMS = {"train": 1, "val": 2, "test": 3}
-_LISTS = ("metadata.jsonl", "captions.jsonl")
 
 
 class Captioned(NamedTuple):
@@ -74,45 +72,6 @@ def scene_size(size: Any, teacher: Teacher, argument: str = "size") -> int:
     return size
 
 
-def folder_samples(
-    folder: str | Path,
-    size: int | None = None,
-    argument: str = "path",
-    unreadable: dict[str, str] | None = None,
-) -> Iterator[Sample]:
-    """The pictures of a folder with their captions, in order of name.
-
-    A caption stands in `{picture's name}.txt`, or in a line of `metadata.jsonl` or
-    `captions.jsonl`: {"file_name": ..., "caption" or "text": ...}.
-
-    Args:
-        folder: where the pictures are.
-        size: scale and cut each to a square of this side; None keeps it as it is.
-        argument: what the caller calls it, for errors.
-        unreadable: pictures that cannot be read are passed over and noted here, file -> why; None
-            refuses the first.
-
-    Raises:
-        UserError: no folder, a picture unreadable or without a caption, or a bad list.
-    """
-    folder = expanded(folder)
-    if not folder.is_dir():
-        raise UserError(
-            f"{argument}: '{folder}' is no folder; give a folder of pictures with captions"
-        )
-    for path, words in _captioned(folder, argument):
-        try:
-            image = load_image(path, argument)
-        except UserError as error:
-            if unreadable is None:
-                raise
-            unreadable[str(path)] = str(error)
-            continue
-        if size is not None:
-            image = fit(image, 1, size, "crop")
-        yield Sample(key=_key(path, folder), image=image, caption=words, scene=None)
-
-
 def teacher_samples(
     teacher: Teacher,
     prompts: Iterable[tuple[str, dict[str, Any] | None]],
@@ -150,87 +109,9 @@ def teacher_samples(
         first += len(batch)
 
 
-def read_prompts(path: str | Path, argument: str = "prompts") -> list[str]:
-    """The prompts of a text file, one a line; empty lines are passed over.
-
-    Raises:
-        UserError: no such file, or nothing in it.
-    """
-    lines = read_lines(expanded(path), argument)
-    prompts = [line.strip() for line in lines if line.strip()]
-    if not prompts:
-        raise UserError(f"{argument}: '{path}' holds no prompt; write one a line")
-    return prompts
-
-
-def read_text(path: Path, argument: str) -> str:
-    """A text file in UTF-8, without the mark that some editors put first.
-
-    Raises:
-        UserError: no such file, or another encoding.
-    """
-    data = read_file(path, argument, "a text file")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{argument}: '{path}' is not UTF-8 (byte {error.start}); save it as UTF-8"
-        ) from error
-
-
-def read_lines(path: Path, argument: str) -> list[str]:
-    """The lines of a text file.
-
-    Only the marks of a text file end one: U+2028 and its like, which ``str.splitlines`` also takes
-    for such, stand within prompts and JSON.
-
-    Raises:
-        UserError: as ``read_text``.
-    """
-    return re.split(r"\r\n|\r|\n", read_text(path, argument))
-
-
-def _key(path: Path, folder: Path) -> str:
+def picture_key(path: Path, folder: Path) -> str:
     """A picture's key, from its name alone: pictures that come later move no other."""
     name = path.relative_to(folder) if path.is_relative_to(folder) else path
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", name.stem).strip("-")[:40]
-    return f"{readable or 'picture'}-{blake2b(str(name).encode(), digest_size=6).hexdigest()}"
-
-
-def _captioned(folder: Path, argument: str) -> list[tuple[Path, str]]:
-    listed = next((folder / name for name in _LISTS if (folder / name).is_file()), None)
-    if listed is not None:
-        return _from_list(folder, listed, argument)
-    pairs = []
-    for path in list_images(folder, argument):
-        words = path.with_suffix(".txt")
-        if not words.is_file():
-            raise UserError(
-                f"{argument}: '{path}' has no caption; "
-                f"write it to '{words.name}' beside it, or list "
-                f"all in {' or '.join(_LISTS)}"
-            )
-        pairs.append((path, read_text(words, argument).strip()))
-    return pairs
-
-
-def _from_list(folder: Path, listed: Path, argument: str) -> list[tuple[Path, str]]:
-    pairs = []
-    for number, line in enumerate(read_lines(listed, argument), 1):
-        if not line.strip():
-            continue
-        try:
-            values = parse_object(line)
-        except ValueError:
-            values = {}
-        name, words = values.get("file_name"), values.get("caption", values.get("text"))
-        if not isinstance(name, str) or "\0" in name or not isinstance(words, str):
-            raise UserError(
-                f"{argument}: line {number} of '{listed}' is wrong; "
-                'wanted is {"file_name": "a.png", "caption": "a cat"}'
-            )
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"{argument}: line {number} of '{listed}' leaves its folder: '{name}'")
-        pairs.append((path, words.strip()))
-    return sorted(pairs)
+    digest = blake2b(name.as_posix().encode(), digest_size=6).hexdigest()
+    return f"{readable or 'picture'}-{digest}"

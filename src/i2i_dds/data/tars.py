@@ -14,6 +14,7 @@ from typing import Any
 from i2i_dds.data.images import SUFFIXES, shown_names
 from i2i_dds.reading import parse_object
 
+SPLITS = ("train", "val", "test")
 _WORDS, _PICTURE = (".json", ".txt"), "picture"
 _READ = {*SUFFIXES, *_WORDS}
 _LONGEST_WORDS = 2**24
@@ -27,6 +28,7 @@ class Record:
     Attributes:
         key: its own in the folder.
         name: its own in its shard, which no other shard changes.
+        split: "train", "val" or "test" where whoever made the shards says which it is of.
     """
 
     key: str
@@ -36,6 +38,7 @@ class Record:
     caption: str = ""
     scene: dict[str, Any] | None = None
     name: str = ""
+    split: str | None = None
 
 
 @dataclass
@@ -143,3 +146,5 @@ def _read_words(record: Record, suffix: str, size: int, file: Any) -> None:
     record.caption = record.caption if caption is None else caption
     scene = values.get("scene")
     record.scene = scene if isinstance(scene, dict) else None
+    split = values.get("split")
+    record.split = split if split in SPLITS else None

@@ -75,6 +75,7 @@ class LoraTeacher:
         self, teacher: StableDiffusionTeacher, file: str | Path, scale: Scale = 1.0
     ) -> None:
         check_bare(teacher)
+        teacher.run_plain()
         self.plain, self.scale = teacher, scale
         self.process: Process = teacher.process
         self.latent_channels: int = teacher.latent_channels

@@ -20,6 +20,7 @@ from i2i_dds.evaluation.metric import (
     edit_metrics,
     measure,
 )
+from i2i_dds.evaluation.photographs import CLIP_DIRECTION, STRUCTURE_SOURCE
 from i2i_dds.metrics.clip import Clip
 
 
@@ -50,23 +51,10 @@ def kept(measured: Measured) -> Tensor:
     return torch.tensor(shares)
 
 
-def clip_direction(measured: Measured) -> Tensor:
-    """Cosine between the change of the picture and that of the prompt, by CLIP."""
-    return measured.networks.clip.direction(
-        measured.x, measured.x_src, measured.prompts, measured.prompts_src
-    )
-
-
 def lpips_truth(measured: Measured) -> Tensor:
     """LPIPS to the counterfactual; NaN without the network."""
     distance = measured.networks.lpips
     return measured.unknown if distance is None else distance(measured.x, _truth(measured))
-
-
-def structure_source(measured: Measured) -> Tensor:
-    """Distance between the structures of edit and source; NaN without the network."""
-    distance = measured.networks.structure
-    return measured.unknown if distance is None else distance(measured.x, measured.x_src)
 
 
 TRUTH_METRICS: dict[str, Metric[Measured]] = {
@@ -75,16 +63,9 @@ TRUTH_METRICS: dict[str, Metric[Measured]] = {
         Metric("ssim_truth", "SSIM to the ground truth", "", 3, True, ssim_truth),
         Metric("mae_truth", "mean absolute error", "", 4, False, mae_truth),
         Metric("kept", "attribute preservation", "", 3, True, kept),
-        Metric("clip_direction", "CLIP directional similarity", "", 3, True, clip_direction),
+        CLIP_DIRECTION,
         Metric("lpips_truth", "LPIPS to the ground truth", "", 3, False, lpips_truth),
-        Metric(
-            "structure_source",
-            "structure distance to the source",
-            "",
-            4,
-            False,
-            structure_source,
-        ),
+        STRUCTURE_SOURCE,
     )
 }
 """Those of the benchmark on Critters alone, by name."""

@@ -67,10 +67,21 @@ def _into(picture: Image.Image, side: int) -> Image.Image:
 
 
 def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text on one line, its end left out where it is too long."""
+    """The text on one line, its end left out where it is too long.
+
+    What is measured is not much longer than what fits, however long the text is.
+    """
     text = " ".join(text.split())
-    if font.getlength(text) <= width:
+    fits, wide = 0, 16
+    while wide < len(text) and font.getlength(text[:wide]) <= width:
+        wide *= 2
+    if wide >= len(text) and font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
+    wide = min(wide, len(text))
+    while wide - fits > 1:
+        middle = (fits + wide) // 2
+        if font.getlength(text[:middle] + "...") <= width:
+            fits = middle
+        else:
+            wide = middle
+    return text[:fits] + "..."

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.metric import Measured, Metric, Networks, edit_metrics, measure
+from i2i_dds.evaluation.photographs import Photographs
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.pocket import directory
 from i2i_dds.reading import expanded
@@ -53,12 +54,14 @@ class Evaluator:
         judge: Says what a picture shows; None leaves success open.
         metrics: In the order of files; None is all of
             :data:`i2i_dds.evaluation.metric.METRICS`.
+        photographs: What pictures without a ground truth are measured by besides; None is nothing.
     """
 
     tasks: TaskSet
     teacher: Teacher
     judge: Judge | None = None
     metrics: Sequence[Metric] | None = None
+    photographs: Photographs | None = None
 
     @torch.no_grad()
     def __call__(
@@ -72,7 +75,9 @@ class Evaluator:
             seconds: Spent on each.
         """
         measured = self.measured(batch, edited)
-        metrics = edit_metrics() if self.metrics is None else self.metrics
+        metrics = [*edit_metrics()] if self.metrics is None else [*self.metrics]
+        if self.photographs is not None and "truth" not in batch:
+            metrics += self.photographs.metrics
         rows = zip(batch["key"], measured.tasks, measure(metrics, measured), strict=True)
         return [EditRow(key, task.name, values, seconds) for key, task, values in rows]
 
@@ -87,14 +92,17 @@ class Evaluator:
             edited: The edits of its pictures, (B, 3, H, W) in [-1, 1].
             networks: Those that metrics need.
         """
-        known = "truth" in batch
+        known, mask = "truth" in batch, batch.get("mask")
+        if not known and self.photographs is not None:
+            networks = networks or self.photographs.networks
+            mask = self.photographs.masks(self.teacher, batch) if mask is None else mask
         return Measured(
             x_src=batch["image"].cpu(),
             # A pixel that is no number counts as it is shown, black, not as if it were not there.
             x=edited.detach().cpu().nan_to_num(-1.0),
             tasks=[self.tasks[int(number)] for number in batch["task"]],
             truth=batch["truth"].cpu() if known else None,
-            mask=batch["mask"].cpu() if known else None,
+            mask=None if mask is None else mask.cpu(),
             prompts_src=batch.get("source", ()),
             prompts=batch.get("target", ()),
             teacher=self.teacher,

@@ -176,9 +176,9 @@ def psnr_backdrop(measured: Measured) -> Tensor:
     """The edit against the source's reconstruction where nothing should change, dB.
 
     These are the pixels that neither the source's nor the counterfactual's change may touch (see
-    `data.edits.edit_mask`).
+    `data.edits.edit_mask`); of a photograph, those outside the mask that was found for it.
     """
-    if measured.truth is None or measured.mask is None:
+    if measured.mask is None:
         return measured.unknown
     return psnr(measured.x, measured.x_recon, 1 - measured.mask)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from time import perf_counter
@@ -20,6 +20,7 @@ from i2i_dds.editing.interface import EditBatch
 from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.evaluation.measure import Evaluator
 from i2i_dds.evaluation.metric import ranking_metrics
+from i2i_dds.evaluation.photographs import PHOTO_METRICS
 from i2i_dds.evaluation.summary import Evaluation
 from i2i_dds.metrics.image import collapse
 from i2i_dds.student.edit import edit_with_student
@@ -39,7 +40,8 @@ COMPARED_SIDE = 64
 def optimizable() -> tuple[str, ...]:
     """What a sweep may optimize among the numbers of :class:`StudentResult`."""
     times = ("zero_shot_speedup", "seconds_per_image", "seconds_per_image_zero_shot")
-    return (*ranking_metrics(), "collapse", *times)
+    photos = [m.name for m in PHOTO_METRICS.values() if m.higher_is_better is not None]
+    return (*ranking_metrics(), *photos, "collapse", *times)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def measure_student(
     dataset: SceneEdits | ShardEdits,
     batch_size: int,
     zero_shot: LatentOptimization,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> StudentResult:
     """Edits a held-out set with a student and measures the edits.
 
@@ -74,6 +77,7 @@ def measure_student(
         dataset: `SceneEdits` or `ShardEdits`.
         batch_size: Rows a forward pass.
         zero_shot: What the student's speed is compared with.
+        on_progress: Told how many pictures of how many are measured, on the first process.
     """
     teacher = evaluator.teacher
     student.to(teacher.device)  # type: ignore[arg-type]
@@ -87,6 +91,8 @@ def measure_student(
         nonfinite += int((~torch.isfinite(edited[:count])).sum())
         rows += evaluator(full, edited)[:count]
         compared += _compared(batch, edited)
+        if on_progress is not None and rank == 0:
+            on_progress(min(len(rows) * world, len(dataset)), len(dataset))
     parts = gather((Evaluation(tuple(rows), nonfinite), compared))
     evaluation = Evaluation.merge(part for part, _ in parts)
     outputs, references = _in_order([pairs for _, pairs in parts])
@@ -184,7 +190,7 @@ def build_eval_dataset(data: Any, split: Any, n: int) -> SceneEdits | ShardEdits
         split: "val" or "test".
         n: How many, at least 1.
     """
-    dataset = data.dataset(split) if data.held_out == "shards" else None
+    dataset = data.dataset(split) if data.held_out != "critters" else None
     if isinstance(dataset, ShardEdits):
         dataset.numbers = dataset.numbers[:n]
         return dataset

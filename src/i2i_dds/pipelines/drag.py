@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +34,7 @@ from i2i_dds.editing.interface import EditStep
 from i2i_dds.editing.lora import LoraSettings, OnStep
 from i2i_dds.editing.lora_cache import KeptLora, lora_for
 from i2i_dds.editing.lora_teacher import CosineScale, LoraTeacher
+from i2i_dds.errors import UserError
 from i2i_dds.pipelines.editors import AS_ARGUMENTS
 from i2i_dds.pipelines.pictures import Picture, Size, key_of, open_mask, open_picture, restore
 from i2i_dds.teacher.interface import Teacher
@@ -202,12 +203,13 @@ class DragPipeline:
         guidance_scale: float | None = None,
         guidance_scale_end: float | None = None,
         use_lora: bool = True,
-        lora_settings: LoraSettings | None = None,
+        lora_settings: LoraSettings | Mapping[str, Any] | None = None,
         lora_dir: str | Path | None = None,
         size: Size = None,
         fit: str = "auto",
         seed: int = 0,
         callback: Callable[[EditStep], None] | None = None,
+        lora_callback: OnStep | None = None,
     ) -> DragOutput:
         """Drags every handle to its target.
 
@@ -228,13 +230,15 @@ class DragPipeline:
             guidance_scale: Of classifier-free guidance at t = 0.
             guidance_scale_end: The same at ``strength``; linear between.
             use_lora: Whether the teacher learns the picture first.
-            lora_settings: How; None is the teacher's preset.
+            lora_settings: How; of a mapping such as ``{"rank": 8}`` the rest is the teacher's
+                preset, and None is that.
             lora_dir: Where adapters are kept and found again; None keeps none.
             size: At which the picture is dragged; None is its own, or the nearest the VAE allows.
             fit: "auto" gives the result the picture's own size; "resize" leaves it at the size it
                 was dragged at; "error" refuses a size the VAE does not allow.
             seed: With the picture's file name it makes the noise.
             callback: Told of each reverse step.
+            lora_callback: Told of each step in which the teacher learns the picture.
 
         Raises:
             UserError: An argument is not allowed; the message names it.
@@ -268,9 +272,11 @@ class DragPipeline:
             drag = Drag(**settings)
         request = request_of(item, self.teacher, size, fit)
         with _adapters(lora_dir) as folder:
-            learns = LoraSettings(**presets["lora"]) if lora_settings is None else lora_settings
+            learns = _lora_settings(lora_settings, presets["lora"])
             lora = PictureLora(learns, folder) if use_lora else None
-            dragged, kept = drag_picture(drag, self.teacher, request, seed, lora, on_step=callback)
+            dragged, kept = drag_picture(
+                drag, self.teacher, request, seed, lora, callback, lora_callback
+            )
         height, width = request.x.shape[-2:]
         own = picture.size if fit == "auto" else (width, height)
         pictures = [restore(x, own) for x in (dragged.x, *dragged.frames)]
@@ -282,6 +288,18 @@ class DragPipeline:
             lora=kept,
             settings={**settings, "use_lora": use_lora, "seed": seed},
         )
+
+
+def _lora_settings(given: Any, presets: Mapping[str, Any]) -> LoraSettings:
+    if isinstance(given, LoraSettings):
+        return given
+    known = {one.name for one in fields(LoraSettings)}
+    for name in given or {}:
+        if name not in known:
+            raise UserError(
+                f"lora_settings: {name!r} is not allowed; give some of {', '.join(sorted(known))}"
+            )
+    return LoraSettings(**{**presets, **(given or {})})
 
 
 def _rows(points: Any) -> Any:

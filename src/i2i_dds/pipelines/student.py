@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.editing.student import StudentEditor
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.measure import Evaluator, load_judge
+from i2i_dds.evaluation.photographs import Photographs
 from i2i_dds.evaluation.students import StudentResult, measure_student
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.pipelines.calls import bar, check_call, collect, prepare_all
@@ -21,6 +23,7 @@ from i2i_dds.pipelines.editors import STUDENT, build_editor
 from i2i_dds.pipelines.output import EditOutput
 from i2i_dds.pipelines.pictures import Picture, Size
 from i2i_dds.pipelines.prepared import Words
+from i2i_dds.progress import progress_bar
 from i2i_dds.student.build import new_student, student_shapes
 from i2i_dds.student.load import check_fits, load_student
 from i2i_dds.student.unet import EditUNet
@@ -174,6 +177,8 @@ class Student:
         batch_size: int = 32,
         tasks: TaskSet | None = None,
         zero_shot: LatentOptimization | None = None,
+        photographs: Photographs | None = None,
+        progress: bool = False,
     ) -> StudentResult:
         """Measures the student on held-out pictures, as ``evaluate`` and ``train`` do.
 
@@ -186,6 +191,8 @@ class Student:
             batch_size: Rows of a forward pass.
             tasks: Those of the dataset; None is the student's own.
             zero_shot: What its speed is compared with; None is the teacher's preset.
+            photographs: Measures pictures without a ground truth; None is the plain one.
+            progress: Shows a bar on standard error.
 
         Returns:
             ``evaluation`` with a row a picture, and ``numbers``, what metrics.json holds. On
@@ -198,5 +205,7 @@ class Student:
             judge = load_judge(judge)
         if zero_shot is None:
             zero_shot = cast(LatentOptimization, build_editor("zero_shot", self.teacher.presets)[0])
-        evaluator = Evaluator(task_set, self.teacher, judge)
-        return measure_student(self.network, evaluator, dataset, batch_size, zero_shot)
+        photographs = photographs or Photographs()
+        evaluator = Evaluator(task_set, self.teacher, judge, photographs=photographs)
+        with progress_bar("Measuring") if progress else nullcontext() as update:
+            return measure_student(self.network, evaluator, dataset, batch_size, zero_shot, update)

@@ -30,6 +30,7 @@ class FlowPocket(Pretraining):
 
     stages = ("vae", "transformer", "judge")
     shifted = True
+    shrunken = 0.1
 
     def _transformer(self, recipe: Recipe) -> None:
         vae = self._trained_vae()

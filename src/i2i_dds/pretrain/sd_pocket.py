@@ -24,6 +24,7 @@ class StableDiffusionPocket(Pretraining):
 
     stages = ("vae", "unet", "judge", "clip")
     shifted = False
+    shrunken = 0.0
 
     def _unet(self, recipe: Recipe) -> None:
         vae = self._trained_vae()

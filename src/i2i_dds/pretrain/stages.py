@@ -62,6 +62,8 @@ class Pretraining:
     """In the order in which they are run."""
     shifted: ClassVar[bool]
     """Whether latents are centered as well as scaled."""
+    shrunken: ClassVar[float]
+    """Share of the autoencoder's steps that decode shrunken latents."""
 
     work: Path
     out: Path
@@ -91,10 +93,10 @@ class Pretraining:
     def _vae(self, recipe: Recipe) -> None:
         corpus = self.corpus(recipe.n)
         vae = new_vae(self.channels, self.latent_channels, self.size)
-        stage = VAEStage(vae, steps=recipe.steps, lr=recipe.lr)
+        stage = VAEStage(vae, shrunken=self.shrunken, steps=recipe.steps, lr=recipe.lr)
         self._fit("vae", stage, recipe, lambda index, step: corpus.images(index))
         set_scaling(vae, corpus.images(torch.arange(min(1024, len(corpus)))), self.shifted)
-        self._save("vae", vae.save_pretrained)
+        self._save("vae", vae.half().save_pretrained)  # as it ships
 
     def _judge(self, recipe: Recipe) -> None:
         corpus = self.corpus(recipe.n)
@@ -130,7 +132,8 @@ class Pretraining:
         stage.cpu().eval()
 
     def _trained_vae(self) -> AutoencoderKL:
-        vae = AutoencoderKL.from_pretrained(self.work / "vae" / "final").eval()
+        folder = self.work / "vae" / "final"
+        vae = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval()
         vae.register_to_config(_name_or_path="")  # what ships says nothing of this machine
         return vae
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
@@ -45,25 +46,52 @@ def new_vae(
 
 
 class VAEStage(Stage):
-    """Reconstruction (L1 and squared error) with a light pull of the posterior to N(0, 1)."""
+    """Reconstruction (L1 and squared error) with a light pull of the posterior to N(0, 1).
 
-    def __init__(self, vae: AutoencoderKL, kl_weight: float = 1e-4, **stage: Any) -> None:
+    Some steps ask for more: shrunken latents must decode to the shrunken pictures. Latents that
+    obey are smoother, and a denoiser learns them in fewer steps (EQ-VAE, Kouzelis et al., 2025).
+
+    Args:
+        vae: trained.
+        kl_weight: of the pull.
+        shrunken: share of steps with shrunken latents, in [0, 1].
+        **stage: see `Stage`.
+    """
+
+    def __init__(
+        self, vae: AutoencoderKL, kl_weight: float = 1e-4, shrunken: float = 0.0, **stage: Any
+    ) -> None:
         super().__init__(**stage)
         self.vae = vae
-        self.kl_weight = kl_weight
+        self.kl_weight, self.shrunken = kl_weight, shrunken
 
     def loss(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Terms of the loss for pictures (batch, 3, side, side) in [-1, 1]."""
         x = batch
         posterior = self.vae.encode(x).latent_dist  # type: ignore[union-attr]
         noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
-        y = self.vae.decode(posterior.mean + posterior.std * noise).sample  # type: ignore[union-attr]
+        z = posterior.mean + posterior.std * noise
+        if float(torch.rand((), generator=generator)) < self.shrunken:
+            z, x = _shrunken(z, x, generator)
+        y = self.vae.decode(z).sample  # type: ignore[union-attr]
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
         return {
             "l1": (y - x).abs().mean(),
             "mse": 2 * (y - x).square().mean(),
             "kl": self.kl_weight * kl,
         }
+
+
+def _shrunken(z: Tensor, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Latents and pictures at 4/8 to 7/8 of their side, whose cells stay whole."""
+    cells = z.shape[-1]
+    eighths = int(torch.randint(4, 8, (), generator=generator))
+    shrunk = max(1, cells * eighths // 8)
+    side = x.shape[-1] * shrunk // cells
+    return (
+        F.interpolate(z.float(), size=shrunk, mode="bilinear", antialias=True),
+        F.interpolate(x, size=side, mode="bilinear", antialias=True),
+    )
 
 
 @torch.no_grad()

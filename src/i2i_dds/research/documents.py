@@ -17,7 +17,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.research.document_tables import Column, Lines, Runs, Table, filled
 from i2i_dds.runs import write_text
 
-DOCUMENTS = ("README.md", "docs/benchmark.md", "docs/analysis.md")
+DOCUMENTS = ("README.md", "docs/benchmark.md", "docs/analysis.md", "docs/scaling.md")
 """Those that have tables, from the repository's root."""
 
 RESULTS = Path("docs/results")
@@ -44,6 +44,24 @@ _METHODS: Mapping[str, Mapping[str, object]] = {
     "student of all six": {"editor": "student"},
 }
 """Rows of the benchmark: a name, and the line of the csv file that it stands for."""
+
+_GAIN_BY_EDIT = [
+    Column("cat to lion", "psnr_truth_gain", where={"edit": "cat2lion"}),
+    Column("smile to frown", "psnr_truth_gain", where={"edit": "smile2frown"}),
+    Column("glasses on", "psnr_truth_gain", where={"edit": "add_glasses"}),
+    Column("glasses off", "psnr_truth_gain", where={"edit": "remove_glasses"}),
+    Column("beach to snow", "psnr_truth_gain", where={"edit": "beach2snow"}),
+    Column("day to night", "psnr_truth_gain", where={"edit": "day2night"}),
+]
+
+_PATH_DELTAS: Mapping[str, Mapping[str, object]] = {
+    "DDS, 20 steps": {"editor": "dds", "strength": 20},
+    "DDS, 10": {"editor": "dds", "strength": 10},
+    "FlowEdit, strength 0.7": {"editor": "flowedit", "strength": 0.7},
+    "DRFS, 0.7": {"editor": "drfs", "strength": 0.7},
+    "edit-friendly inversion, 0.7": {"editor": "edit_friendly", "strength": 0.7},
+}
+"""Rows of the path deltas, beside DDS on the same scenes."""
 
 TABLES: Mapping[str, Table] = {
     "pocket": Runs(
@@ -131,17 +149,22 @@ TABLES: Mapping[str, Table] = {
             Column("s / image", "seconds", digits=2),
         ],
     ),
-    "benchmark_by_edit": Lines(
-        file="benchmark/table.csv",
-        rows=_METHODS,
+    "benchmark_by_edit": Lines(file="benchmark/table.csv", rows=_METHODS, columns=_GAIN_BY_EDIT),
+    "path_delta": Lines(
+        file="path_delta/table.csv",
+        rows=_PATH_DELTAS,
+        where={"edit": "all"},
         columns=[
-            Column("cat to lion", "psnr_truth_gain", where={"edit": "cat2lion"}),
-            Column("smile to frown", "psnr_truth_gain", where={"edit": "smile2frown"}),
-            Column("glasses on", "psnr_truth_gain", where={"edit": "add_glasses"}),
-            Column("glasses off", "psnr_truth_gain", where={"edit": "remove_glasses"}),
-            Column("beach to snow", "psnr_truth_gain", where={"edit": "beach2snow"}),
-            Column("day to night", "psnr_truth_gain", where={"edit": "day2night"}),
+            Column("success", "success", digits=0, percent=True, spread=True),
+            Column("PSNR gain, dB", "psnr_truth_gain", spread=True),
+            Column("background PSNR, dB", "psnr_backdrop", spread=True),
+            Column("attributes kept", "kept", digits=2),
+            Column("CLIP direction", "clip_direction", digits=2),
+            Column("NFE", "evaluations", digits=0),
         ],
+    ),
+    "path_delta_by_edit": Lines(
+        file="path_delta/table.csv", rows=_PATH_DELTAS, columns=_GAIN_BY_EDIT
     ),
     "scores": Lines(
         file="scores/table.csv",
@@ -184,6 +207,19 @@ TABLES: Mapping[str, Table] = {
             Column("success", "success", digits=0, percent=True),
             Column("background PSNR, dB", "psnr_backdrop"),
             Column("sharpness kept", "sharpness_kept", digits=2),
+        ],
+    ),
+    "scaling": Lines(
+        file="scaling/table.csv",
+        rows={
+            f"{student}, {network}": {"student": student, "network": network}
+            for student in ("small", "base", "teacher_init")
+            for network in ("1 Gb/s", "10 Gb/s", "100 Gb/s")
+        },
+        columns=[
+            Column("gradients, MB", "gradient_mb"),
+            Column("all-reduce of 8, s", "all_reduce_8_s", digits=4),
+            *(Column(f"speed-up of {n}", f"speedup_{n}", digits=2) for n in (2, 4, 8, 16)),
         ],
     ),
 }

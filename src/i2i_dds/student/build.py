@@ -12,6 +12,7 @@ from torch import nn
 
 from i2i_dds.errors import UserError
 from i2i_dds.runs import plain
+from i2i_dds.student.origin import describe_teacher
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
@@ -60,6 +61,9 @@ def new_student(
             conditioning=conditioning,
             text_width=_text_width(teacher) if conditioning == "text" else None,
             timestep=timestep,
+            teacher=describe_teacher(
+                teacher, tasks[0].instruction if conditioning == "text" else None
+            ),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from i2i_dds.errors import UserError
 from i2i_dds.reading import expanded, read_object
 from i2i_dds.runs import plain
+from i2i_dds.student.origin import difference_of_teachers, named
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import TaskSet
 from i2i_dds.teacher.interface import Teacher
@@ -22,6 +24,7 @@ STUDENT = "student"
 LAST = "checkpoints/last.ckpt"
 _PREFIX = "student."
 
+log = logging.getLogger(__name__)
 
 _TRAINING = {
     **dict.fromkeys(("epoch", "global_step"), int),
@@ -116,7 +119,8 @@ def check_same_student(
             "give its own task, or another checkpoint"
         )
     for name, value in mine.items():
-        if config.get(name) != value and name != "tasks":
+        # Its teacher is compared with the one at hand, by `check_fits`.
+        if config.get(name) != value and name not in ("tasks", "teacher"):
             raise UserError(
                 f"{argument}: '{path}' is another student, whose {name} differs; "
                 "give the settings of student it was trained with, or another checkpoint"
@@ -127,20 +131,51 @@ def check_fits(student: EditUNet, teacher: Teacher, argument: str = "student") -
     """Refuses a student of another teacher's latents or texts.
 
     Raises:
-        UserError: They differ in width.
+        UserError: They differ.
     """
+    advice = "give teacher=<the one it was trained with>"
     if student.latent_channels != teacher.latent_channels:
         raise UserError(
             f"{argument}: the student edits latents of {student.latent_channels} channels, the "
-            f"teacher has {teacher.latent_channels}; give teacher=<the one it was trained with>"
+            f"teacher has {teacher.latent_channels}; {advice}"
         )
-    if student.conditioning == "text":
+    reads_text = student.conditioning == "text"
+    if reads_text:
         width = teacher.embed([""]).embeddings.shape[-1]
         if width != student.config["text_width"]:
             raise UserError(
                 f"{argument}: the student reads texts of width {student.config['text_width']}, the "
-                f"teacher's have {width}; give teacher=<the one it was trained with>"
+                f"teacher's have {width}; {advice}"
             )
+    text = student.tasks[0].instruction if reads_text else None
+    check_origin(student.teacher, teacher, text, argument)
+
+
+def check_origin(
+    origin: Mapping[str, Any] | None, teacher: Teacher, text: str | None, argument: str
+) -> None:
+    """Refuses another teacher than a student says it was trained with.
+
+    Args:
+        origin: What it says; None, of students saved before they said so, is logged and taken.
+        teacher: The one at hand.
+        text: An instruction that the student reads; None if it reads no text.
+        argument: What the caller calls the student, for errors.
+
+    Raises:
+        UserError: It is another.
+    """
+    if origin is None:
+        log.warning(
+            "%s: it does not say which teacher it was trained with; with another it edits badly",
+            argument,
+        )
+        return
+    if reason := difference_of_teachers(origin, teacher, text):
+        raise UserError(
+            f"{argument}: the student was trained with another teacher ({named(origin)}), "
+            f"{reason}; give teacher=<the one it was trained with>"
+        )
 
 
 def check_knows(student: EditUNet, tasks: TaskSet, argument: str = "tasks") -> None:

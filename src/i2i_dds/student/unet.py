@@ -31,6 +31,7 @@ class EditUNet(ModelMixin, ConfigMixin):
             the instruction, so that an instruction it was not trained on is accepted too.
         text_width: Width D of the teacher's text embeddings ("text" only).
         timestep: The one timestep that the UNet is always told.
+        teacher: The one it was trained with, see :mod:`i2i_dds.student.origin`; None if unknown.
     """
 
     config_name = "config.json"
@@ -43,6 +44,7 @@ class EditUNet(ModelMixin, ConfigMixin):
         conditioning: str = "task",
         text_width: int | None = None,
         timestep: int = 0,
+        teacher: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if conditioning not in CONDITIONINGS:
@@ -51,6 +53,7 @@ class EditUNet(ModelMixin, ConfigMixin):
             )
         self.tasks = TaskSet([_task(**values) for values in tasks])
         self.conditioning, self.timestep = conditioning, timestep
+        self.teacher = teacher
         self.net: Any = UNet2DConditionModel(**unet)
         nn.init.zeros_(self.net.conv_out.weight)
         nn.init.zeros_(cast(Tensor, self.net.conv_out.bias))
@@ -67,6 +70,11 @@ class EditUNet(ModelMixin, ConfigMixin):
     def latent_channels(self) -> int:
         """Channels of the latents it takes and gives."""
         return int(self.net.config["in_channels"])
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The UNet's, in the order in which they run; what is no block's is before and after."""
+        return [*self.net.down_blocks, self.net.mid_block, *self.net.up_blocks]
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         """Edits latents in one pass.

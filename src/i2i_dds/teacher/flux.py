@@ -90,7 +90,7 @@ class FluxTeacher(MMDiTTeacher):
         """Of a prompt: 512 of dev, 256 of schnell, as they were trained."""
         return 512 if self.transformer.config.guidance_embeds else 256
 
-    def _forward(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+    def _forward(self, network: Any, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """What the network says, of z_t's type and shape; an odd side ends in copies."""
         height, width = z_t.shape[-2:]
         z = whole_patches(z_t.to(self._device, self._dtype), PATCH)
@@ -98,7 +98,7 @@ class FluxTeacher(MMDiTTeacher):
         guidance = None
         if self.transformer.config.guidance_embeds:
             guidance = torch.full((batch,), self.distilled_guidance, device=self._device)
-        velocity = self.transformer(
+        velocity = network(
             hidden_states=FluxPipeline._pack_latents(z, batch, channels, rows, columns),
             timestep=self._flow.sigma(t.to(self._device), z.new_ones(batch)),
             guidance=guidance,

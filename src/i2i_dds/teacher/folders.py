@@ -65,7 +65,15 @@ def read_checkpoint(
                 "that has all parts its model_index.json names, weights as safetensors"
                 + (f", of variant {variant!r}" if variant else "")
             ) from error
-        return _download(source, revision, bool(local_files_only), read)
+
+        def check_and_read(source: str, cached: bool) -> T:
+            """Asks for the index first: of another family no weights shall come."""
+            index = index_of(source, revision, local_files_only=False)
+            if index is not None:
+                check_family(pipeline_in(index), path, family)
+            return read(source, cached)
+
+        return _download(source, revision, bool(local_files_only), check_and_read)
 
 
 def locate(path: str) -> str:

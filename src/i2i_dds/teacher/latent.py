@@ -15,6 +15,7 @@ from i2i_dds.diffusion.process import Process
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.added_loras import add_loras
 from i2i_dds.teacher.checkpoint import Checkpoint, Parts
+from i2i_dds.teacher.compiled import CompiledWherePaying
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.families import families
 from i2i_dds.teacher.loading import COPY_AGAIN
@@ -62,6 +63,7 @@ class LatentTeacher(ABC):
         self._dtype = resolve_dtype(dtype, self._device)
         self.vae = frozen(vae, self._device, vae_dtype or self._dtype)
         self._network = frozen(network, self._device, self._dtype)
+        self._asked: Any = self._network
         self.text_encoders = [frozen(one, self._device, self._dtype) for one in encoders]
         self.process: Process = process
         self.latent_channels: int = vae.config.latent_channels
@@ -70,6 +72,7 @@ class LatentTeacher(ABC):
             raise UserError(f"path: the network's sample_size is {cells!r:.60}; {COPY_AGAIN}")
         self.native_size: int = cells * self.vae_scale_factor
         self.presets: Presets = presets_for(self.choice) if presets is None else presets
+        self.source: str | None = None
         self.nfe = 0
         self._prompts = PromptCache(encode_prompts)
 
@@ -139,6 +142,7 @@ class LatentTeacher(ABC):
         )
         presets = presets_for(path, cls.choice) if presets is None else presets
         teacher = cls(**parts, device=device, dtype=dtype, presets=presets)
+        teacher.source = path
         added = [] if lora is None else as_list(lora)
         add_loras(
             added, families()[cls.choice].pipelines[0], teacher.network, teacher.text_encoders
@@ -165,6 +169,7 @@ class LatentTeacher(ABC):
         self._device = resolve_device(device)
         for module in (self.vae, self._network, *self.text_encoders):
             module.to(self._device)
+        self.run_plain()  # what was compiled is for where it was
         self._prompts.clear()
         return self
 
@@ -191,22 +196,44 @@ class LatentTeacher(ABC):
     @torch.no_grad()
     def predict_noise(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The noise in z_t, (B, C, h, w); arguments as in the interface."""
-        return self.noise_with_graph(z_t, t, text)
+        return self._noise(self._asked, z_t, t, text)
 
     def noise_with_graph(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """The same with a graph back to z_t, where gradients are on."""
-        self.nfe += len(z_t)
-        output = self._forward(z_t, t, text)
-        return self.process.to_eps(output, z_t.to(self._device), t.to(self._device))
+        return self._noise(self._network, z_t, t, text)
 
     def training_loss(self, z: Tensor, text: Conditioning, t: Tensor, eps: Tensor) -> Tensor:
         """What the network was trained with: mean squared error of what it predicts, (B,)."""
-        output = self._forward(self.process.mix(z, eps, t), t, text)
+        output = self._forward(self._network, self.process.mix(z, eps, t), t, text)
         return (output - self.process.target(z, eps, t)).square().mean((1, 2, 3))
 
+    def compile(self, calls: int | None = None) -> None:
+        """Compiles the network for predictions without gradients, where that pays.
+
+        Args:
+            calls: How many are to come, by which it is decided; None compiles in any case.
+        """
+        self._asked = CompiledWherePaying(self._network, calls)
+
+    def run_plain(self) -> None:
+        """Undoes :meth:`compile`: compiled weights are constants, and would not follow changes."""
+        self._asked = self._network
+
+    def _noise(self, network: Any, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        self.nfe += len(z_t)
+        output = self._forward(network, z_t, t, text)
+        return self.process.to_eps(output, z_t.to(self._device), t.to(self._device))
+
     @abstractmethod
-    def _forward(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
-        """What the network says of z_t (B, C, h, w) at t (B,), of z_t's type and shape."""
+    def _forward(self, network: Any, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        """What the network says of z_t (B, C, h, w) at t (B,), of z_t's type and shape.
+
+        Args:
+            network: This teacher's own, or what calls it.
+            z_t: Noisy latents.
+            t: Timesteps.
+            text: Of the prompts, B rows.
+        """
 
     def _shift(self) -> float:
         return getattr(self.vae.config, "shift_factor", None) or 0.0

@@ -41,7 +41,7 @@ class MMDiTTeacher(LatentTeacher):
         layers = [block.attn for block in joint[len(joint) // 2 if blocks == "up" else 0 :]]
         self.nfe += len(z_t)
         with outputs_of(layers) as outputs:
-            self._forward(z_t, t, text)
+            self._forward(self._network, z_t, t, text)
         return [output[0] for output in outputs]
 
     def _check_places(self, z_t: Tensor, most: int) -> None:

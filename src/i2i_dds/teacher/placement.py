@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
 
+from i2i_dds.distributed import launched_local_rank
 from i2i_dds.errors import UserError
 
 DTYPES = {
@@ -46,10 +46,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def _own_gpu() -> int:
-    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
-        if os.environ.get(name, "").isdecimal():
-            return int(os.environ[name]) % torch.cuda.device_count()
-    return torch.cuda.current_device()
+    number = launched_local_rank()
+    return torch.cuda.current_device() if number is None else number % torch.cuda.device_count()
 
 
 def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:

@@ -61,7 +61,7 @@ class StableDiffusion3Teacher(MMDiTTeacher):
         )
         self._flow = process
 
-    def _forward(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+    def _forward(self, network: Any, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """What the MMDiT says, of z_t's type and shape.
 
         It wants whole patches: a row or column too few is the last one's copy, and cut off again.
@@ -69,7 +69,7 @@ class StableDiffusion3Teacher(MMDiTTeacher):
         height, width = z_t.shape[-2:]
         patch, most = (self.transformer.config[k] for k in ("patch_size", "pos_embed_max_size"))
         self._check_places(z_t, patch * most)
-        velocity = self.transformer(
+        velocity = network(
             hidden_states=whole_patches(z_t.to(self._device, self._dtype), patch),
             timestep=1000 * self._flow.sigma(t.to(self._device), z_t.new_ones(len(z_t))),
             encoder_hidden_states=text.embeddings.to(self._device, self._dtype),

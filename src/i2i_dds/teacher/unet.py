@@ -46,7 +46,7 @@ class UNetTeacher(LatentTeacher):
             raise UserError(f"blocks: this UNet has no self-attention in {blocks!r}; give another")
         self.nfe += len(z_t)
         with outputs_of(layers) as outputs:
-            self._forward(z_t, t, text)
+            self._forward(self._network, z_t, t, text)
         return outputs
 
     @torch.no_grad()
@@ -68,7 +68,7 @@ class UNetTeacher(LatentTeacher):
             )
         self.nfe += len(z_t)
         with attention_of([*layers[".attn1"], *layers[".attn2"]]) as found:
-            self._forward(z_t, t, text)
+            self._forward(self._network, z_t, t, text)
         sizes = sizes_below(z_t.shape[-2:])
         own, own_size = mean_map([found[m] for m in layers[".attn1"]], sizes, halvings=1)
         cross, size = mean_map([found[m] for m in layers[".attn2"]], sizes, halvings=2)
@@ -78,11 +78,11 @@ class UNetTeacher(LatentTeacher):
     def features(self, z_t: Tensor, t: Tensor, text: Conditioning, block: int) -> Tensor:
         """What an up block of the UNet gives out, (B, C', h', w'); see the interface."""
         with outputs_of([self.unet.up_blocks[block]]) as outputs:
-            self.predict_noise(z_t, t, text)
+            self.noise_with_graph(z_t, t, text)
         return outputs[0]
 
-    def _forward(self, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
-        return self.unet(
+    def _forward(self, network: Any, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        return network(
             z_t.to(self._device, self._dtype),
             t.to(self._device),
             encoder_hidden_states=text.embeddings.to(self._device, self._dtype),

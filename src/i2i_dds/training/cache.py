@@ -54,7 +54,10 @@ class TeacherCache:
             self._get("picture", key, lambda row=row: teacher.encode(row[None])[0])
             for key, row in zip(keys, x, strict=True)
         ]
-        return torch.stack(found).to(x.device)
+        stacked = torch.stack(found)
+        if x.is_cuda:
+            stacked = stacked.pin_memory()
+        return stacked.to(x.device, non_blocking=True)
 
     def conditioning(
         self, teacher: Teacher, prompts: Sequence[str], device: torch.device

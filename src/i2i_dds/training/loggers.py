@@ -1,4 +1,4 @@
-"""Loggers: Weights & Biases without an account, and pictures for whoever shows some."""
+"""Loggers: Weights & Biases without an account, and MLflow without a server."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
 
 from i2i_dds.distributed import launched_rank
+from i2i_dds.errors import UserError
 from i2i_dds.progress import notify
 
 WANDB_HOST = "api.wandb.ai"
 WAIT = 10
-"""Seconds to wait for W&B at the start."""
+"""Seconds to wait for W&B's server at the start."""
+
+LOCAL_WAIT = 60
+"""Seconds to wait at the start for W&B's own process, which a busy machine delays."""
 
 FINISH_WAIT = 60
 """Seconds to wait at the end for what W&B has not got yet; it stays on disk for `wandb sync`.
@@ -35,18 +38,24 @@ class LastingWandbLogger(WandbLogger):
 
     The first time that W&B does not take what it is handed this is said, and from then on it is
     handed nothing.
+
+    Args:
+        *args: For `WandbLogger`, as the rest is.
+        sends_model: Whether a trained student is sent as an artifact.
     """
 
     is_broken = False
+
+    def __init__(self, *args: Any, sends_model: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._wandb_init.pop("anonymous", None)  # W&B warns of it, and Lightning always gives it
+        self.sends_model = sends_model
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         self.attempt(lambda: WandbLogger.log_hyperparams(self, *args, **kwargs))
 
     def log_metrics(self, *args: Any, **kwargs: Any) -> None:
         self.attempt(lambda: WandbLogger.log_metrics(self, *args, **kwargs))
-
-    def log_table(self, *args: Any, **kwargs: Any) -> None:
-        self.attempt(lambda: WandbLogger.log_table(self, *args, **kwargs))
 
     def log_image(self, *args: Any, **kwargs: Any) -> None:
         self.attempt(lambda: WandbLogger.log_image(self, *args, **kwargs))
@@ -65,23 +74,29 @@ class LastingWandbLogger(WandbLogger):
             )
 
 
-def wandb_logger(save_dir: str | Path, project: str = "i2i_dds", **settings: Any) -> WandbLogger:
+def wandb_logger(
+    save_dir: str | Path, project: str = "i2i_dds", log_model: bool = False, **settings: Any
+) -> WandbLogger:
     """A W&B logger that needs no account and no network: offline, for `wandb sync`, without them.
 
-    `WANDB_MODE`, where it is set to offline or disabled, decides. The command line is not sent.
+    `WANDB_MODE`, where it is set to offline or disabled, decides. W&B itself looks neither at the
+    command line nor at git: what a run's config has of them has been redacted.
 
     Args:
         save_dir: Where the run's files go.
         project: Its name at W&B.
+        log_model: Whether the trained student is sent as an artifact, where W&B is online.
         **settings: For `WandbLogger`.
     """
     Path(save_dir).mkdir(parents=True, exist_ok=True)
     mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
-    options = {"save_dir": save_dir, "project": project, **settings, "settings": _settings()}
+    options = {"save_dir": save_dir, "project": project, **settings}
+    options["tags"] = [str(tag) for tag in options.get("tags") or ()]
+    options["sends_model"] = log_model
     if mode == "online" and launched_rank() == 0:
         reason = "does not answer" if not _answers(_host()) else None
         if reason is None:
-            online = LastingWandbLogger(mode=mode, **options)
+            online = LastingWandbLogger(mode=mode, settings=_settings(WAIT), **options)
             try:
                 online.experiment  # noqa: B018  (begins the run)
                 return online
@@ -92,18 +107,21 @@ def wandb_logger(save_dir: str | Path, project: str = "i2i_dds", **settings: Any
             f"for wandb sync {save_dir}/wandb/offline-run-*"
         )
         mode = "offline"
-    return LastingWandbLogger(offline=mode in ("offline", "dryrun"), mode=mode, **options)
+    is_offline = mode in ("offline", "dryrun")
+    local = _settings(LOCAL_WAIT)
+    return LastingWandbLogger(offline=is_offline, mode=mode, settings=local, **options)
 
 
-def _settings() -> Any:
-    """Waits that end, and nothing of the command line, where secrets may stand."""
+def _settings(wait: float) -> Any:
+    """Waits that end, few lines, and nothing of the command line, where secrets may stand."""
     import wandb
 
     return wandb.Settings(
-        init_timeout=WAIT,
+        init_timeout=wait,
         finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT") or FINISH_WAIT),
         x_disable_meta=True,
         disable_git=True,
+        quiet=True,  # its closing summary would bury the numbers
     )
 
 
@@ -130,34 +148,39 @@ def _answers(url: str) -> bool:
     return answered.is_set()
 
 
-def log_pictures(
-    loggers: Iterable[Logger],
-    columns: Mapping[str, Sequence[Image.Image]],
-    captions: Sequence[str],
-    step: int,
-) -> None:
-    """Hands a table of pictures to TensorBoard (one strip a row) and W&B (a table).
+def mlflow_logger(
+    save_dir: str | Path, experiment_name: str = "i2i_dds", **settings: Any
+) -> MLFlowLogger:
+    """An MLflow logger that needs no server: into the run's folder, unless one is named.
+
+    `MLFLOW_TRACKING_URI`, where it is set, says where to write.
 
     Args:
-        loggers: Those of the trainer; others are passed over.
-        columns: Header -> one picture a row.
-        captions: One a row.
-        step: Optimizer step.
-    """
-    rows = list(zip(*columns.values(), strict=True))
-    for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
-            for number, row in enumerate(rows):
-                strip = np.concatenate([np.asarray(picture) for picture in row], axis=1)
-                logger.experiment.add_image(f"held_out/{number}", strip, step, dataformats="HWC")
-        elif isinstance(logger, WandbLogger):
-            import wandb
+        save_dir: Where the run's files go.
+        experiment_name: At MLflow.
+        **settings: For `MLFlowLogger`.
 
-            cells = [
-                [caption, *map(wandb.Image, row)]
-                for caption, row in zip(captions, rows, strict=True)
-            ]
-            logger.log_table("held_out", ["edit", *columns], cells, step=step)
+    Raises:
+        UserError: MLflow is not installed.
+    """
+    if find_spec("mlflow") is None:
+        raise UserError(
+            "logger.mlflow: MLflow is not installed; pip install 'i2i-dds[mlflow]', "
+            "or leave logger=mlflow out"
+        )
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Without it MLflow 3 wants a database, which its small package has not.
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+    where = os.environ.get("MLFLOW_TRACKING_URI") or (Path(save_dir).absolute() / "mlflow").as_uri()
+    given = settings.pop("tags", None) or {}
+    texts = {name: _text(value) for name, value in given.items()}
+    tags = {name: text for name, text in texts.items() if text}
+    return MLFlowLogger(experiment_name, tracking_uri=where, tags=tags, **settings)
+
+
+def _text(value: Any) -> str:
+    """A tag of MLflow, which takes no lists."""
+    return value if isinstance(value, str) else ", ".join(map(str, value))
 
 
 def finish_loggers(loggers: Iterable[Logger]) -> None:

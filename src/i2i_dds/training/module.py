@@ -31,6 +31,7 @@ from i2i_dds.training.defaults import (
     default_timesteps,
 )
 from i2i_dds.training.schedules import ScalarSchedule
+from i2i_dds.training.step_counts import StepCounts
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
@@ -61,6 +62,9 @@ class EditTraining(LightningModule):
         seed: With the step and an item's key it makes the item's t and noise, on any number of
             processes.
         cache_mb: How much of the source latents and prompts' embeddings to keep in memory.
+
+    Attributes:
+        drawn: Timesteps of the last step, long (B,), on the CPU.
     """
 
     def __init__(
@@ -86,7 +90,8 @@ class EditTraining(LightningModule):
         self.guidance = _schedule(default_guidance(teacher) if guidance is None else guidance)
         self.identity = _schedule(default_identity() if identity is None else identity)
         self.timesteps = timesteps or default_timesteps(teacher)
-        self.seed, self.nonfinite = seed, 0
+        self.seed, self._counts = seed, StepCounts()
+        self.drawn = torch.empty(0, dtype=torch.long)
         self._optimizer = optimizer or default_optimizer(teacher)
         self._scheduler = scheduler or default_scheduler()
         plain = {"student": student_config(student), "seed": seed}
@@ -99,6 +104,11 @@ class EditTraining(LightningModule):
         return self._teacher.value
 
     @property
+    def nonfinite(self) -> int:
+        """How many entries of gradients were not finite so far; asks the device."""
+        return int(self._counts.nonfinite)
+
+    @property
     def progress(self) -> float:
         """0 at the first step, 1 at the end of training."""
         return self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
@@ -108,12 +118,9 @@ class EditTraining(LightningModule):
         cache = self._cache.value
         z_src = cache.latents(self.teacher, batch["key"], batch["image"])
         condition = self.student.condition(self.teacher, batch["task"], batch["instruction"])
-        z = self.student(z_src, condition).float()
-        if not torch.isfinite(z).all():
-            raise UserError(
-                f"optimizer.lr: the student's output is not finite at step {self.global_step}; "
-                "give a smaller learning rate"
-            )
+        z = self.student(z_src, condition)
+        z = z.to(torch.promote_types(z.dtype, torch.float32))
+        self._counts.see_output(z, self.global_step)
         guidance, weight = self.guidance(self.progress), self.identity(self.progress)
         t, eps = self._draw(batch["key"], z_src)
         text_tgt = cache.conditioning(self.teacher, batch["target"], z.device)
@@ -128,7 +135,7 @@ class EditTraining(LightningModule):
             guidance_scale=guidance,
         )
         grad = guarded(self.score(self.teacher, inputs))
-        self.nonfinite += int(grad.nonfinite)
+        self._counts.see_gradient(grad.nonfinite)
         distilled = gradient_to_loss(z, grad.value)
         identity = 0.5 * (z - z_src).square().sum() / len(z)
         loss = distilled + weight * identity
@@ -141,7 +148,7 @@ class EditTraining(LightningModule):
             identity_weight=weight,
             latent_gradient=grad.value.flatten(1).norm(dim=1).mean(),
         )
-        nonfinite = float(self.nonfinite)
+        nonfinite = self._counts.nonfinite.float()
         self.log("train/nonfinite", nonfinite, sync_dist=True, reduce_fx="sum", batch_size=len(z))
         return loss
 
@@ -168,25 +175,42 @@ class EditTraining(LightningModule):
         """Brings the teacher to this process's device."""
         self._place_teacher()
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Refuses to go on with a student that has blown up, where the logs are read anyway."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if self.global_step % max(1, every) == 0:
+            self._counts.refuse_broken()
+
+    def on_train_end(self) -> None:
+        """Refuses a student that has blown up since."""
+        self._counts.refuse_broken()
+
     def on_validation_start(self) -> None:
         """Brings the teacher to this process's device."""
+        self._counts.refuse_broken()
         self._place_teacher()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what was counted."""
+        """Adds what was counted; no checkpoint is written of a student that has blown up."""
+        self._counts.refuse_broken()
         checkpoint["nonfinite"] = self.nonfinite
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on counting."""
         # One process carries on what all had counted: they are added up at the end.
         if self.trainer.is_global_zero:
-            self.nonfinite = int(checkpoint.get("nonfinite", 0))
+            self.go_on_counting(checkpoint)
+
+    def go_on_counting(self, checkpoint: Mapping[str, Any]) -> None:
+        """Takes over what a checkpoint's training has counted."""
+        self._counts = StepCounts(int(checkpoint.get("nonfinite", 0)))
 
     def _draw(self, keys: Sequence[str], like: Tensor) -> tuple[Tensor, Tensor]:
         """Each item's timestep, long (B,), and noise, (B, C, h, w)."""
         step, steps = self.global_step, int(self.trainer.estimated_stepping_batches)
         generators = item_generators(self.seed, [f"{step}/{key}" for key in keys])
-        t = self.timesteps(step, steps, generators).to(like.device)
+        self.drawn = self.timesteps(step, steps, generators)
+        t = self.drawn.to(like.device)
         return t, randn(generators, like.shape[1:], like.dtype, like.device)
 
     def _report(self, batch_size: int, **values: Tensor | float) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from i2i_dds.evaluation.metric import ranking_metrics
+from i2i_dds.evaluation.photographs import PHOTO_METRICS
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,10 @@ class ProgressBar(LightningProgressBar):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._enabled:
-            found = _numbers(trainer, {name: f"val/{name}" for name in ranking_metrics()})
-            log.info("step %d: %s", trainer.global_step, found)
+            names = [*ranking_metrics(), *PHOTO_METRICS]
+            found = _numbers(trainer, {name: f"val/{name}" for name in names})
+            if found:
+                log.info("step %d: %s", trainer.global_step, found)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()

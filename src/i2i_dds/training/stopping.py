@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,9 +24,14 @@ class StopOnSignal(Checkpoint):
     saved, ``Stopped`` is raised at once.
 
     It is a ``Checkpoint`` so that Lightning calls it after all that change what is saved.
+
+    Args:
+        requeue: Queues the job again, after SIGUSR1 and the checkpoint, on the first process;
+            returns what went wrong, or None. None queues nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, requeue: Callable[[], str | None] | None = None) -> None:
+        self._requeue = requeue
         self._asked: signal.Signals | None = None
         self._step, self._in_validation = 0, False
         self._handlers = ExitStack()
@@ -49,7 +55,13 @@ class StopOnSignal(Checkpoint):
         if asked in ENDING:
             raise Stopped(asked)
         if trainer.is_global_zero:
-            notify(f"{asked.name}: saved a checkpoint at step {self._step}; the training goes on")
+            wrong = None if self._requeue is None else self._requeue()
+            queued = "" if self._requeue is None else "; the job is queued again"
+            queued = queued if wrong is None else f"; the job is not queued again: {wrong}"
+            notify(
+                f"{asked.name}: saved a checkpoint at step {self._step}{queued}; "
+                "the training goes on"
+            )
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:

@@ -18,13 +18,14 @@ from i2i_dds.errors import UserError
 from i2i_dds.evaluation.grid import grid
 from i2i_dds.evaluation.measure import EditRow, Evaluator
 from i2i_dds.evaluation.metric import ranking_metrics
+from i2i_dds.evaluation.photographs import Photographs
 from i2i_dds.evaluation.picture_table import captions_of, columns_of, pictures, rows_of
 from i2i_dds.evaluation.summary import Evaluation
 from i2i_dds.metrics.judge import Judge
 from i2i_dds.runs import write_image
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.teacher.interface import Teacher
-from i2i_dds.training.loggers import log_pictures
+from i2i_dds.training.media import log_pictures
 
 
 class HeldOutMetrics(Callback):
@@ -32,17 +33,18 @@ class HeldOutMetrics(Callback):
 
     Args:
         judge: Says if an edit succeeded; None leaves success open.
+        photographs: Measures pictures without a ground truth; None is the plain one.
     """
 
-    def __init__(self, judge: Judge | None = None) -> None:
-        self.judge = judge
+    def __init__(self, judge: Judge | None = None, photographs: Photographs | None = None) -> None:
+        self.judge, self.photographs = judge, photographs or Photographs()
         self._evaluator: Evaluator | None = None
         self._rows: list[EditRow] = []
         self._nonfinite = 0
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         tasks, teacher = pl_module.student.tasks, pl_module.teacher
-        self._evaluator = Evaluator(tasks, teacher, self.judge)
+        self._evaluator = Evaluator(tasks, teacher, self.judge, photographs=self.photographs)
         self._rows, self._nonfinite = [], 0
 
     def on_validation_batch_end(

@@ -14,9 +14,10 @@ import yaml
 from PIL import Image
 
 from i2i_dds.data import dragbench, piebench
+from i2i_dds.data.folders import folder_samples
 from i2i_dds.data.images import load_image, load_mask
 from i2i_dds.data.shards import BrokenSample, Shards, write_shards
-from i2i_dds.data.sources import folder_samples, read_prompts
+from i2i_dds.data.text import read_prompts
 from i2i_dds.tasks import TaskSet
 from tests.security.fuzz import mutations as m
 
@@ -145,6 +146,10 @@ def _write_pictures(folder: Path) -> None:
         (folder / f"{name}.txt").write_text("a cat")
 
 
+def _table(folder: Path) -> list[bytes]:
+    return [b'file_name,text,author\r\na.png,"a ""big"" cat, asleep",me\r\nb.png,a dog,\r\n']
+
+
 def _listed(_: Path) -> list[bytes]:
     rows = ({"file_name": f"{name}.png", "text": f"a cat, {name}"} for name in "ab")
     return [b"\n".join(json.dumps(row).encode() for row in rows)]
@@ -218,6 +223,10 @@ DATA = (
     Target(
         *("list of captions", "metadata.jsonl", _listed, lambda f: list(folder_samples(f))),
         *((m.lines_changed, m.bytes_changed), _write_pictures),
+    ),
+    Target(
+        *("table of captions", "metadata.csv", _table, lambda f: list(folder_samples(f))),
+        *((m.bytes_changed,), _write_pictures),
     ),
     Target(
         *("caption", "a.txt", lambda f: ["Ein Löwe\n".encode() * 4]),

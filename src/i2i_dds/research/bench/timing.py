@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 _MATRIX = 1024
+_LARGE_MATRIX = 8192
+"""On a GPU, which a smaller one does not fill."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,15 @@ def flops_of(call: Callable[[], Any]) -> int:
 
 
 def share_of_peak(
-    call: Callable[[], Any], flops: int, rounds: int, device: torch.device | str = "cpu"
+    call: Callable[[], Any],
+    flops: int,
+    rounds: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> float:
-    """FLOP/s of a call over that of a product of float32 matrices, timed in turn."""
-    a, b = torch.rand(2, _MATRIX, _MATRIX, device=device)
+    """FLOP/s of a call over that of a product of matrices of a type, timed in turn."""
+    side = _MATRIX if torch.device(device).type == "cpu" else _LARGE_MATRIX
+    a, b = torch.rand(2, side, side, device=device, dtype=dtype)
 
     def way(run: Callable[[], Any]) -> Way:
         def times_over(count: int) -> Tensor:
@@ -114,4 +121,4 @@ def share_of_peak(
         return Way(times_over, 3)
 
     own, product = in_turn([way(call), way(lambda: a @ b)], rounds)
-    return flops / own.wall / (2 * _MATRIX**3 / product.wall)
+    return flops / own.wall / (2 * side**3 / product.wall)

@@ -32,16 +32,16 @@ def training_comparison(teacher: Any, settings: BenchSettings) -> dict[str, Any]
 
     Both students are equal to rounding, so at equal quality the ratio is the same.
     """
-    batches = _batches(teacher, settings.train_steps, settings.train_batch)
+    batches = training_batches(teacher, settings.train_steps, settings.train_batch)
     pictures = len(batches) * settings.train_batch
-    plain, ours = (Way(partial(way, teacher, batches), pictures) for way in (_plain, _ours))
+    plain, ours = (Way(partial(way, teacher, batches), pictures) for way in (_plain, our_training))
     row = compare(plain, ours, pictures, settings.rounds, TRAINING_TOLERANCE)
     quality = {"same_student_to": row["max_difference"], "steps": len(batches)}
     same = {"ratio_equal_quality": row["ratio"], "quality": quality, "items": pictures}
     return {**row, **same}
 
 
-def _batches(teacher: Any, steps: int, size: int) -> list[dict[str, Any]]:
+def training_batches(teacher: Any, steps: int, size: int) -> list[dict[str, Any]]:
     """Batches of scenes, each shown :data:`EPOCHS` times."""
     count = max(size, round(steps * size / EPOCHS))
     drawn = SceneEdits(CAT2LION, "train", count, 0, teacher.native_size)
@@ -66,9 +66,24 @@ def _plain(teacher: Any, batches: Sequence[dict[str, Any]], _: int) -> Tensor:
     return _outputs(student, teacher, batches[0])
 
 
-def _ours(teacher: Any, batches: Sequence[dict[str, Any]], _: int) -> Tensor:
+def our_training(
+    teacher: Any,
+    batches: Sequence[dict[str, Any]],
+    _: int,
+    shape: str = "small",
+    precision: Any = "32-true",
+) -> Tensor:
+    """Trains a new student as ``train.py`` does, a step a batch; latents that it then gives out.
+
+    Args:
+        teacher: Whose delta it learns.
+        batches: What :func:`training_batches` made.
+        _: Is not looked at.
+        shape: Of the student, see ``conf/student``.
+        precision: Lightning's.
+    """
     module = EditTraining(
-        _student(teacher),
+        _student(teacher, shape),
         teacher,
         scheduler=constant,
         guidance=teacher.presets["train"]["guidance_scale"],
@@ -79,6 +94,7 @@ def _ours(teacher: Any, batches: Sequence[dict[str, Any]], _: int) -> Tensor:
     trainer = Trainer(
         accelerator="gpu" if teacher.device.type == "cuda" else "cpu",
         devices=1,
+        precision=precision,
         max_steps=len(batches),
         gradient_clip_val=1.0,
         logger=False,
@@ -94,8 +110,8 @@ def _ours(teacher: Any, batches: Sequence[dict[str, Any]], _: int) -> Tensor:
     return _outputs(module.student, teacher, batches[0])
 
 
-def _student(teacher: Any) -> EditUNet:
-    student = new_student(teacher, CAT2LION, student_shapes()["small"], seed=0)
+def _student(teacher: Any, shape: str = "small") -> EditUNet:
+    student = new_student(teacher, CAT2LION, student_shapes()[shape], seed=0)
     return student.to(teacher.device).train()  # type: ignore[arg-type]
 
 

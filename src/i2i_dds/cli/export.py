@@ -1,0 +1,43 @@
+"""``i2i export ckpt=...``: a student as graphs that run without this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from i2i_dds.checks import choice, several, text
+from i2i_dds.cli.app import entry_point, resolved, run_dir
+from i2i_dds.cli.checks import check, listed
+from i2i_dds.cli.keys import build
+from i2i_dds.cli.numbers import show_numbers
+from i2i_dds.progress import progress_bar
+
+
+@entry_point("export", text=["ckpt"])
+def main(cfg: DictConfig) -> Path:
+    """Writes the run folder and returns it."""
+    check(cfg, {"ckpt": text(), "formats": several(choice("pt2", "onnx"))})
+    from i2i_dds.runs import run_folder, write_json
+    from i2i_dds.student.export import export_student
+    from i2i_dds.student.load import check_fits, load_student
+
+    student, formats = load_student(cfg.ckpt, "ckpt"), listed(cfg.formats)
+    teacher = build(cfg, "teacher")
+    check_fits(student, teacher, "ckpt")
+    with run_folder(run_dir()) as folder, progress_bar("Exporting") as update:
+        update(0, 3 * len(formats))
+        done: list[str] = []
+
+        def tell(name: str) -> None:
+            done.append(name)
+            update(len(done), 3 * len(formats))
+
+        found = export_student(student, teacher, folder, formats, tell)
+        write_json(folder / "config.json", resolved(cfg))
+    show_numbers({f"{name}, largest difference": max(d.values()) for name, d in found.items()})
+    return run_dir()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""What a command says is its own: the numbers come last, then the run folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TRAIN = [
+    *("task=cat2lion", "teacher.device=cpu", "hydra.run.dir=run", "logger=wandb"),
+    *("data.n_train=4", "data.n_val=2", "data.n_test=2", "data.batch_size=2", "data.size=32"),
+    *("student.unet.block_out_channels=[8,8,16]", "student.unet.norm_num_groups=8"),
+    *("student.unet.attention_head_dim=1", "final.n=2", "zero_shot.steps=1"),
+    *("callbacks.pictures=null", "trainer.max_steps=2"),
+]
+
+
+def test_of_a_training(pocket: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "i2i_dds", "train", *TRAIN],
+        capture_output=True, text=True, timeout=300, cwd=tmp_path,
+        env={**os.environ, "WANDB_MODE": "offline", "I2I_DDS_POCKET": str(pocket)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'run'}\n"
+    assert "Warning" not in done.stderr and "WARNING" not in done.stderr
+    assert "site-packages" not in done.stderr
+    lines = [line.split() for line in done.stderr.splitlines() if line.strip()]
+    first = next(i for i, words in enumerate(lines) if words[0] == "n")
+    after = {words[0] for words in lines[first:]}
+    assert {"psnr_backdrop", "steps", "images_per_second"} <= after
+    assert not any(word.startswith("wandb") for word in after)
