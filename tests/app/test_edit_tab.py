@@ -50,6 +50,14 @@ def choose_editor(page, label: str, shows: str) -> None:
     page.wait_for_selector(f"#edit-{shows}", state="visible")
 
 
+def wait_for_number(page, control: str, value: float) -> None:
+    """What an editor's presets bring comes in after its fields, and over what was typed before."""
+    page.wait_for_function(
+        "([one, value]) => Number(document.querySelector(one)?.value) === value",
+        arg=[f"#edit-{control} input[type=number]", value],
+    )
+
+
 def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
@@ -78,6 +86,7 @@ def test_settings_of_another_editor_are_its_presets_and_are_obeyed(open_page, pi
     shown = float(page.input_value("#edit-strength input[type=number]"))
     assert shown == pipe.teacher.presets["flowedit"]["strength"]
     assert page.locator("#edit-score").count() == 0 or page.is_hidden("#edit-score")
+    wait_for_number(page, "num_inference_steps", pipe.teacher.presets["flowedit"]["steps"])
     set_number(page, "num_inference_steps", 6)
     folder = edit(page)
     lines = page.inner_text("#edit-python .cm-content")
