@@ -37,6 +37,22 @@ def wait_for_text(page: Any, selector: str, text: str) -> None:
     )
 
 
+def click_and_finish(page: Any, tab: str) -> Path:
+    """Clicks a tab's button, waits, and gives the folder of the result, which is a new one.
+
+    Whether the job was seen at work is not asked: a fast machine has done it between two looks.
+    """
+    status = f"#{tab}-status"
+    before = page.inner_text(status)
+    page.click(f"#{tab}-run")
+    page.wait_for_function(
+        "([ends, status, before]) => !!document.querySelector(ends)"
+        " && document.querySelector(status).innerText !== before",
+        arg=[f"{status} .done, {status} .error", status, before],
+    )
+    return Path(page.inner_text(f"{status} .done").split(" · ")[-1])
+
+
 @dataclass(frozen=True)
 class Served:
     """A page and the folders it may read."""

@@ -12,7 +12,7 @@ from i2i_dds.app.drag_job import DragRequest
 from i2i_dds.app.requests import TeacherName
 from i2i_dds.cli.drag import main
 from i2i_dds.data.dragbench import load_item
-from tests.app.conftest import wait_for_text
+from tests.app.conftest import click_and_finish, wait_for_text
 from tests.app.test_requests import words_of
 
 
@@ -27,10 +27,7 @@ def page(open_page):
 
 
 def drag(page) -> Path:
-    page.click("#drag-run")
-    page.wait_for_selector("#drag-status .busy")
-    page.wait_for_selector("#drag-status .done, #drag-status .error")
-    return Path(page.inner_text("#drag-status .done").split(" · ")[-1])
+    return click_and_finish(page, "drag")
 
 
 def click_at(page, x: float, y: float) -> None:

@@ -8,18 +8,12 @@ import numpy as np
 from PIL import Image
 
 from i2i_dds import Student, Task, example_picture
-from tests.app.conftest import wait_for_text
+from tests.app.conftest import click_and_finish, wait_for_text
 from tests.app.test_run_folder import write_run
-
-DONE = "#edit-status .done"
 
 
 def edit(page) -> Path:
-    """Clicks, waits, and gives the folder of the result."""
-    page.click("#edit-run")
-    page.wait_for_selector("#edit-status .busy")
-    page.wait_for_selector(f"{DONE}, #edit-status .error")
-    return Path(page.inner_text(DONE).split(" · ")[-1])
+    return click_and_finish(page, "edit")
 
 
 def paint(page) -> None:

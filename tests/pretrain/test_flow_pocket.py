@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import StableDiffusion3Pipeline
 from PIL import Image
+from safetensors.torch import load_file
 
 from i2i_dds.diffusion.process import RectifiedFlow
 from i2i_dds.pretrain.flow_pocket import FlowPocket
@@ -22,7 +23,7 @@ from i2i_dds.pretrain.report import report
 from i2i_dds.pretrain.stages import Recipe, held_out
 from i2i_dds.pretrain.text import new_projected_encoder, new_tokenizer
 from i2i_dds.pretrain.unet import tokenize_prompts
-from i2i_dds.pretrain.vae import new_vae, scaled_latents, set_scaling
+from i2i_dds.pretrain.vae import new_vae, scaled_latents, set_scaling, unscaled
 from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
 
 
@@ -50,6 +51,26 @@ def pipeline(pretraining) -> Any:
 def test_all_stages_ship_their_models(pretraining):
     assert sorted(p.name for p in pretraining.out.iterdir()) == ["judge", "teacher"]
     assert len(list(pretraining.out.rglob("*.safetensors"))) == 5
+
+
+def test_the_decoder_learns_more_and_latents_stay(pretraining):
+    before, after = (
+        load_file(pretraining.work / stage / "final" / "diffusion_pytorch_model.safetensors")
+        for stage in ("vae", "decoder")
+    )
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder", "post_quant_conv"}
+    shipped = pretraining.out / "teacher" / "vae" / "diffusion_pytorch_model.safetensors"
+    assert all(torch.equal(after[name], value) for name, value in load_file(shipped).items())
+
+
+def test_latents_come_back_unscaled():
+    vae = new_vae((8, 8, 8, 16), 16, 64).eval()
+    x = held_out(4).images(torch.arange(4))
+    set_scaling(vae, x, shift=True)
+    with torch.no_grad():
+        mean: Any = vae.encode(x)
+    assert torch.allclose(unscaled(vae, scaled_latents(vae, x)), mean.latent_dist.mean, atol=1e-5)
 
 
 def test_our_adapter_loads_what_ships_without_tokens_for_t5(pretraining, pipeline):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from i2i_dds.checks import choice, integer, number, text
+from i2i_dds.checks import choice, flag, integer, number, text
 from i2i_dds.cli.app import entry_point, run_dir
 from i2i_dds.cli.checks import check
 
 _STAGES = {
     "sd": ("vae", "unet", "judge", "clip"),
-    "flow": ("vae", "transformer", "judge"),
+    "flow": ("vae", "decoder", "transformer", "judge"),
 }
 """Of each pocket; a class has them too, but importing it takes seconds."""
 
@@ -32,6 +32,8 @@ def main(cfg: DictConfig) -> Path:
             "precision": choice("32-true", "bf16-mixed"),
         }.items()
     }
+    if "transformer" in stages:
+        recipes["transformer.compile"] = flag()
     rules = {"stage": choice("all", "report", *stages), "seed": integer(min=0), "out": text()}
     shape = {"size": integer(min=32), "latent_channels": integer(min=1)}
     reported = {"report.n": integer(min=24), "report.n_t2i": integer(min=1)}

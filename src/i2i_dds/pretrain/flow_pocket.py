@@ -17,6 +17,7 @@ from i2i_dds.pretrain.mmdit import FlowBatch, FlowStage, new_mmdit
 from i2i_dds.pretrain.stages import Pretraining, Recipe
 from i2i_dds.pretrain.text import new_projected_encoder, new_tokenizer
 from i2i_dds.pretrain.unet import CaptionTokens
+from i2i_dds.pretrain.vae import DecoderStage, LatentBatch, unscaled
 from i2i_dds.runs import write_json
 from i2i_dds.teacher.families import INDEX, read_index
 from i2i_dds.teacher.sd3_checkpoint import T5_TOKENS
@@ -28,12 +29,25 @@ _ENCODERS = ((128, 3), (64, 2))
 class FlowPocket(Pretraining):
     """Makes `teacher/` and `judge/`."""
 
-    stages = ("vae", "transformer", "judge")
+    stages = ("vae", "decoder", "transformer", "judge")
     shifted = True
     shrunken = 0.1
 
-    def _transformer(self, recipe: Recipe) -> None:
+    def _decoder(self, recipe: Recipe) -> None:
+        """More of the autoencoder's second half; latents, and who learns them, do not change."""
         vae = self._trained_vae()
+        corpus, latents = self.corpus(recipe.n), self._latents(vae, recipe.n)
+        stage = DecoderStage(vae, steps=recipe.steps, lr=recipe.lr)
+
+        def fetch(index: Tensor, step: int) -> LatentBatch:
+            return LatentBatch(unscaled(vae, latents[index].float()), corpus.images(index))
+
+        average = EMAWeightAveraging(decay=0.998, update_starting_at_step=recipe.steps // 4)
+        self._fit("decoder", stage, recipe, fetch, [average])
+        self._save("decoder", vae.half().save_pretrained)
+
+    def _transformer(self, recipe: Recipe) -> None:
+        vae = self._trained_vae("decoder")
         latents = self._latents(vae, recipe.n)
         shown = scenes("train", recipe.n)
         words = [captions(shown, seed) for seed in range(4)]
@@ -45,6 +59,9 @@ class FlowPocket(Pretraining):
         transformer = new_mmdit(width, width, channels, cells)
         process = RectifiedFlow()
         stage = FlowStage(transformer, (first, second), process, steps=recipe.steps, lr=recipe.lr)
+
+        if recipe.compile:
+            transformer.compile()
 
         def fetch(index: Tensor, step: int) -> FlowBatch:
             return FlowBatch(latents[index].float(), tokens(index, step))

@@ -57,7 +57,11 @@ class Stage(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
-            self.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay
+            self.parameters(),
+            self.lr,
+            betas=(0.9, 0.99),
+            weight_decay=self.weight_decay,
+            fused=True,  # half of the time a step of 11 M parameters takes on a CPU
         )
 
         def factor(step: int) -> float:

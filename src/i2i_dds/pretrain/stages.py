@@ -35,6 +35,7 @@ class Recipe:
         batch_size: rows a step.
         lr: peak learning rate.
         precision: Lightning's: 32-true, bf16-mixed.
+        compile: whether the network is compiled, where a stage offers it.
     """
 
     n: int
@@ -42,6 +43,7 @@ class Recipe:
     batch_size: int
     lr: float
     precision: str = "32-true"
+    compile: bool = False
 
 
 @dataclass
@@ -131,8 +133,8 @@ class Pretraining:
         )
         stage.cpu().eval()
 
-    def _trained_vae(self) -> AutoencoderKL:
-        folder = self.work / "vae" / "final"
+    def _trained_vae(self, stage: str = "vae") -> AutoencoderKL:
+        folder = self.work / stage / "final"
         vae = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval()
         vae.register_to_config(_name_or_path="")  # what ships says nothing of this machine
         return vae

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -75,11 +75,43 @@ class VAEStage(Stage):
             z, x = _shrunken(z, x, generator)
         y = self.vae.decode(z).sample  # type: ignore[union-attr]
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-        return {
-            "l1": (y - x).abs().mean(),
-            "mse": 2 * (y - x).square().mean(),
-            "kl": self.kl_weight * kl,
-        }
+        return {**_reconstruction(y, x), "kl": self.kl_weight * kl}
+
+
+class LatentBatch(NamedTuple):
+    """What one step of the decoder sees.
+
+    Attributes:
+        latents: as the encoder gives them, neither shifted nor scaled, shape (batch, c, h, w).
+        images: their pictures in [-1, 1], shape (batch, 3, side, side).
+    """
+
+    latents: Tensor
+    images: Tensor
+
+
+class DecoderStage(Stage):
+    """Reconstruction from latents that stay as they are, so that who learned them need not again.
+
+    Args:
+        vae: its decoder is trained, its encoder is not.
+        **stage: see `Stage`.
+    """
+
+    def __init__(self, vae: AutoencoderKL, **stage: Any) -> None:
+        super().__init__(**stage)
+        self.vae = vae
+        for part in (vae.encoder, vae.quant_conv):
+            assert part is not None
+            part.requires_grad_(False)
+
+    def loss(self, batch: LatentBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The terms of `VAEStage` that judge the decoded picture."""
+        return _reconstruction(self.vae.decode(batch.latents).sample, batch.images)  # type: ignore[union-attr]
+
+
+def _reconstruction(y: Tensor, x: Tensor) -> dict[str, Tensor]:
+    return {"l1": (y - x).abs().mean(), "mse": 2 * (y - x).square().mean()}
 
 
 def _shrunken(z: Tensor, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -115,3 +147,8 @@ def scaled_latents(vae: AutoencoderKL, x: Tensor) -> Tensor:
     """The posterior means of pictures x, shifted and scaled as the config says."""
     mean = vae.encode(x).latent_dist.mean  # type: ignore[union-attr]
     return (mean - (vae.config["shift_factor"] or 0.0)) * vae.config["scaling_factor"]
+
+
+def unscaled(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """What `scaled_latents` shifted and scaled, as it was."""
+    return latents / vae.config["scaling_factor"] + (vae.config["shift_factor"] or 0.0)
