@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from i2i_dds.pipelines.output import EditOutput
     from i2i_dds.pipelines.pictures import open_picture
     from i2i_dds.pipelines.student import Student
+    from i2i_dds.pipelines.student_pipeline import StudentPipeline
     from i2i_dds.scores.cds import CDS
     from i2i_dds.scores.dds import DDS
     from i2i_dds.scores.ids import IDS
@@ -93,6 +94,7 @@ _HOMES = {
     "StableDiffusionXLTeacher": "teacher.stable_diffusion_xl",
     "StableDiffusionTeacher": "teacher.stable_diffusion",
     "Student": "pipelines.student",
+    "StudentPipeline": "pipelines.student_pipeline",
     "Task": "tasks",
     "TaskSet": "tasks",
     "Teacher": "teacher.interface",
@@ -144,6 +146,7 @@ __all__ = [  # noqa: RUF022
     "StableDiffusionXLTeacher",
     "StableDiffusionTeacher",
     "Student",
+    "StudentPipeline",
     "Task",
     "TaskSet",
     "Teacher",

@@ -1,5 +1,6 @@
 import json
 
+from i2i_dds import StudentPipeline
 from i2i_dds.cli.export import main
 from i2i_dds.student.build import new_student
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
@@ -22,13 +23,17 @@ def test_a_student_becomes_files_that_are_compared_with_it(typed, pocket, tmp_pa
     differences = json.loads((done.folder / "export.json").read_text())["differences"]
     assert set(differences) == {"encoder.pt2", "student.pt2", "decoder.pt2"}
     assert "student.pt2, largest difference" in done.err
+    done = typed(main, "ckpt=student", "formats=diffusers", teacher=False)
+    assert {path.name for path in done.folder.iterdir()} == {"diffusers", "config.json"}
+    pipe = StudentPipeline.from_pretrained(done.folder / "diffusers")
+    assert pipe.student.tasks.names == tasks.names
 
 
 def test_mistakes_end_in_one_sentence(typed) -> None:
     done = typed(main, "ckpt=none", "formats=tflite", teacher=False)
     assert done.code == 2
     assert done.sentence.startswith(
-        "error: formats: 'tflite' is not allowed; give one of pt2, onnx"
+        "error: formats: 'tflite' is not allowed; give one of pt2, onnx, diffusers"
     )
     done = typed(main, "ckpt=none", teacher=False)
     assert done.code == 2 and done.sentence.startswith("error: ckpt: 'none' does not exist; give")

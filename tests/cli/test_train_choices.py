@@ -32,7 +32,7 @@ def test_profiler_writes_its_table_into_the_run():
     assert profiler.filename == "profile"
 
 
-@pytest.mark.parametrize("name", ["early_stopping", "model_summary"])
+@pytest.mark.parametrize("name", ["best", "early_stopping", "model_summary"])
 def test_a_choice_of_callbacks_stands_beside_the_default_ones(name):
     plain, more = _train().callbacks, _train(f"callbacks={name}").callbacks
     assert set(plain) < set(more)

@@ -56,6 +56,13 @@ def test_nothing_need_be_held_out(run, typed) -> None:
     assert refused.sentence.startswith("error: split: no picture of 'photos' is held out for test")
 
 
+@pytest.mark.parametrize("name", ["best", "early_stopping"])
+def test_without_a_validation_no_callback_can_go_by_it(run, name) -> None:
+    done = run(CAPTION, "data.held_out=none", f"callbacks={name}")
+    assert done.code == 2
+    assert f"callbacks.{name}.monitor: 'val/psnr_truth_gain' is measured by no" in done.sentence
+
+
 def test_a_missing_caption_is_named_with_its_key(run) -> None:
     done = run()
     assert done.code == 2

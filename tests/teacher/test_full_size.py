@@ -48,7 +48,7 @@ for t in (800, 200):
     z = z - lr * grad.value
     seconds.append(time.perf_counter() - began)
     sizes.append(grad.value.abs().max().item())
-    nonfinite += grad.nonfinite
+    nonfinite += int(grad.nonfinite)
 x = teacher.decode(z)
 unit = 1 if sys.platform == "darwin" else 1024
 peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

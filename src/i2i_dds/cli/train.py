@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from i2i_dds.data.datamodule import EditDataModule
     from i2i_dds.tasks import TaskSet
+    from i2i_dds.training.best import BestStudent
     from i2i_dds.training.module import EditTraining
 
 log = logging.getLogger(__name__)
@@ -75,14 +76,16 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
         with typed_keys(cfg, "data"):
             data.prepare_data()
             _say_what_is_held_out(data, cfg.final.split)
+        _check_monitors(cfg, data)
         write_json(folder / CONFIG, settings)
     try:
         for logger in trainer.loggers:
             logger.log_hyperparams({**settings, **run_facts()})
         with disk_errors(folder), _stops_with_advice(trainer, folder, checkpoint):
             with typed_keys(cfg, "data"):
-                _fit(module, data, trainer, checkpoint, content)
-                _put_together(module, folder)
+                with _monitors_named(cfg):
+                    _fit(module, data, trainer, checkpoint, content)
+                _take_weights(module, trainer, folder)
             if trainer.is_global_zero:
                 with replacing_folder(folder / STUDENT) as partial:
                     module.student.save_pretrained(partial)
@@ -108,6 +111,41 @@ def _say_what_is_held_out(data: EditDataModule, split: str) -> None:
         notify("data.held_out: no picture is held out for validation, so none is measured")
     elif not sizes[split]:
         notify(f"final.split: no picture is held out for {split}, so none is measured at the end")
+
+
+def _monitors(cfg: DictConfig) -> dict[str, str]:
+    """Key -> name of the metrics of validation that callbacks go by."""
+    return {
+        f"callbacks.{name}.monitor": part.monitor
+        for name, part in (cfg.callbacks or {}).items()
+        if part is not None and part.get("monitor") is not None
+    }
+
+
+def _check_monitors(cfg: DictConfig, data: EditDataModule) -> None:
+    for key, metric in _monitors(cfg).items():
+        if not data.sizes["val"]:
+            raise UserError(
+                f"{key}: {metric!r} is measured by no validation, for no picture is held out for "
+                "it; give data.held_out=fraction, or leave that callback out"
+            )
+
+
+@contextmanager
+def _monitors_named(cfg: DictConfig) -> Iterator[None]:
+    """Inside, a metric that no validation measures is refused under the key of who asks for it."""
+    keys = _monitors(cfg)
+    try:
+        with called({"monitor": "callbacks.best.monitor"}):
+            yield
+    except RuntimeError as error:  # Lightning's early stopping has no type of its own for it
+        for key, metric in keys.items():
+            if f"conditioned on metric `{metric}` which is not available" in str(error):
+                known = str(error).partition("the following: ")[2]
+                raise UserError(
+                    f"{key}: no validation measures {metric!r}; one of {known}"
+                ) from error
+        raise
 
 
 def _check_requeue(cfg: DictConfig) -> None:
@@ -242,15 +280,33 @@ def _fit(
     log.info("its %d steps are done; measuring", content["global_step"])
     module.student.load_state_dict(load_student(checkpoint, "ckpt_path").state_dict())
     module.go_on_counting(content)
+    for best in _best_students(trainer):
+        if best.state_key in content["callbacks"]:
+            best.load_state_dict(content["callbacks"][best.state_key])
 
 
-def _put_together(module: EditTraining, folder: Path) -> None:
-    """Of a training that shared the student out, the whole of it on every process."""
+def _take_weights(module: EditTraining, trainer: Trainer, folder: Path) -> None:
+    """The best student where one is kept; the whole of one that was shared out."""
     from i2i_dds.student.load import LAST, load_student
     from i2i_dds.training.sharded import is_sharded
 
+    for best in _best_students(trainer):
+        if best.path is not None:
+            module.student = load_student(best.path)
+            if trainer.is_global_zero:
+                notify(
+                    f"student: that of step {best.step}, whose {best.monitor} of "
+                    f"{best.value:.4g} is the best of all validations"
+                )
+            return
     if is_sharded(module.student):
         module.student = load_student(folder / LAST)
+
+
+def _best_students(trainer: Trainer) -> list[BestStudent]:
+    from i2i_dds.training.best import BestStudent
+
+    return [one for one in trainer.callbacks if isinstance(one, BestStudent)]  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

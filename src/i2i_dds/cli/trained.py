@@ -37,6 +37,7 @@ def measure_trained(
     """
     from i2i_dds.evaluation.students import build_eval_dataset
     from i2i_dds.runs import write_json
+    from i2i_dds.training.best import BestStudent
 
     dataset = build_eval_dataset(data, cfg.final.split, cfg.final.n)
     numbers: dict[str, Any] = {"n": 0, "nonfinite": 0}
@@ -44,6 +45,9 @@ def measure_trained(
         numbers = _measure(cfg, module, data, trainer, folder, zero_shot, dataset)
     numbers |= _counted(numbers["nonfinite"], module, data, trainer)
     numbers |= {"split": cfg.final.split, "overrides": overrides()}
+    for best in _of(trainer, BestStudent):
+        if best.path is not None:
+            numbers["best"] = {name: getattr(best, name) for name in ("monitor", "value", "step")}
     if trainer.is_global_zero:
         write_json(folder / "metrics.json", numbers)
         _log_final(trainer, numbers)

@@ -72,6 +72,16 @@ class Stage(pl.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """By norm. Lightning refuses fused optimizers, for loss scaling, which is not used."""
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val, foreach=True)
+
 
 def _attention(device: torch.device) -> AbstractContextManager[Any]:
     """Plain attention in half precision on a CPU, where the fused one's backward pass is slow."""

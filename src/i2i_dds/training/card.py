@@ -49,7 +49,7 @@ def write_card(
         "## What it does\n\n" + _tasks(student),
         "## Use\n\n" + _use(student),
         _measured(numbers),
-        f"## Training\n\n```sh\n{command}\n```\n",
+        f"## Training\n\n```sh\n{command}\n```\n" + _chosen(numbers),
         "## Licence\n\n" + _licence(student),
     ]
     write_text(folder / CARD, "\n".join(part for part in parts if part))
@@ -114,6 +114,19 @@ def _measured(numbers: Mapping[str, Any]) -> str:
     table = markdown_of_cells(["", "all" if tasks else "", *tasks], rows, align_right=True)
     split = "validation" if numbers.get("split") == "val" else numbers.get("split")
     return f"## Measured\n\nOn {numbers['n']} held-out pictures, {split} split.\n\n{table}"
+
+
+def _chosen(numbers: Mapping[str, Any]) -> str:
+    """Which validation the weights are of, where they are not the last ones; else ""."""
+    best = numbers.get("best")
+    if best is None:
+        return ""
+    name = best["monitor"].removeprefix("val/")
+    return (
+        f"\nThe weights are those of step {best['step']} of {numbers['steps']}, the best of all "
+        f"validations by {METRICS[name].label if name in METRICS else name} "
+        f"({printed(name, best['value'])}).\n"
+    )
 
 
 def _licence(student: EditUNet) -> str:
