@@ -267,7 +267,7 @@ def test_piebenchs_border_is_left_out_of_the_measures_and_not_told_to_editors() 
         (("iterations=[0]",), "iterations: [0] is not allowed; give a whole number of at least 1"),
         (("threshold=1",), "threshold: 1 is not allowed; give a number above 0 and below 1"),
         (("strength=[0.5,0.9]",), "strength_main: 0.6 is not allowed; give one of [0.5, 0.9]"),
-        (("judge=nowhere",), "judge: 'nowhere' holds no judge; give 'pocket', a folder that"),
+        (("judge=nowhere",), "judge: 'nowhere' holds no judge; give 'pocket', 'pocket_flow', a"),
         (("clip=nowhere",), "clip: 'nowhere' holds no CLIP; give pocket, or a folder"),
         (("dino=nowhere",), "dino: 'nowhere' holds no ViT"),
         (("+students.mine=nowhere",), "students.mine: 'nowhere' does not exist; give a run"),

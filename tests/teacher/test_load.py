@@ -54,6 +54,7 @@ def test_the_second_pocket_is_known_by_its_name(tiny_sd3_folder, tmp_path, monke
     assert teacher.presets["zero_shot"]["guidance_scale"] == 3.0
 
 
-def test_a_pocket_whose_weights_do_not_ship_says_how_they_are_made():
-    with pytest.raises(UserError, match="make them by `i2i pretrain pocket=flow stage=all out=/"):
+def test_a_folder_of_pocket_weights_without_the_second_says_so(pocket, monkeypatch):
+    monkeypatch.setenv("I2I_DDS_POCKET", str(pocket))
+    with pytest.raises(UserError, match=r"path: '.*flow/teacher' holds no model_index.json"):
         load_teacher("pocket_flow")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Callback
-from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from i2i_dds.errors import UserError
 from i2i_dds.student.load import load_student
+from i2i_dds.training.average import WeightAverage
 from i2i_dds.training.best import BEST, BestStudent
 from i2i_dds.training.checkpoints import Checkpoints
 
@@ -48,7 +48,7 @@ def same(path: Path, weights: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.parametrize(("mode", "best"), [("max", 2), ("min", 3)])
 def test_it_is_the_one_that_was_measured(train, tmp_path, mode, best):
     scripted, kept = Scripted(2.0, 3.0, 1.0, 2.0), BestStudent(tmp_path, METRIC, mode)
-    train(4, EMAWeightAveraging(decay=0.5), scripted, kept)
+    train(4, WeightAverage(decay=0.5), scripted, kept)
     assert (kept.step, kept.value) == (best, scripted.values[best - 1])
     assert kept.path == tmp_path / BEST
     assert [same(tmp_path / BEST, one) for one in scripted.weights] == [

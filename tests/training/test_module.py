@@ -1,6 +1,5 @@
 import pytest
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from i2i_dds.errors import UserError
 from i2i_dds.scores.ids import IDS
@@ -11,6 +10,7 @@ from i2i_dds.scores.sds import SDS
 from i2i_dds.scores.ssd import SSD
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
+from i2i_dds.training.average import WeightAverage
 from i2i_dds.training.checkpoints import Checkpoints
 from i2i_dds.training.schedules import ScalarSchedule
 
@@ -145,7 +145,7 @@ def test_the_teacher_is_in_no_checkpoint_and_in_no_optimizer(
 ) -> None:
     training = module()
     assert all(name.startswith("student.") for name in training.state_dict())
-    fitting = trainer(1, EMAWeightAveraging(decay=0.9), Checkpoints(tmp_path / "c"))
+    fitting = trainer(1, WeightAverage(decay=0.9), Checkpoints(tmp_path / "c"))
     fitting.fit(training, datamodule=data())
     content = torch.load(tmp_path / "c" / "last.ckpt", weights_only=True)
     for part in ("state_dict", "current_model_state"):
@@ -164,7 +164,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(module, data, trainer, 
     def fit(folder, ckpt=None):
         training = module(optimizer=lambda p: torch.optim.AdamW(p, lr=1e-2))
         keeping = Checkpoints(tmp_path / folder, every_n_steps=100, keep_every_n_steps=1)
-        averaging = EMAWeightAveraging(decay=0.8)
+        averaging = WeightAverage(decay=0.8)
         fitting = trainer(6, averaging, keeping)
         fitting.fit(training, datamodule=data(n_train=10), ckpt_path=ckpt, weights_only=True)
         assert fitting.global_step == 6

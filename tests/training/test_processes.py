@@ -151,11 +151,11 @@ def test_two_with_half_the_batch_train_as_one(
 
 
 def test_weights_that_are_shared_out_are_not_averaged(student) -> None:
-    from pytorch_lightning.callbacks import EMAWeightAveraging
+    from i2i_dds.training.average import WeightAverage
 
     settings: dict[str, Any] = {"accelerator": "cpu", "logger": False}
-    sharded = Trainer(strategy=ShardedStrategy(), callbacks=[EMAWeightAveraging()], **settings)
+    sharded = Trainer(strategy=ShardedStrategy(), callbacks=[WeightAverage()], **settings)
     with pytest.raises(UserError, match="callbacks: weights that are shared out cannot be"):
         training_class(sharded)
-    alone = Trainer(callbacks=[EMAWeightAveraging()], devices=1, **settings)
+    alone = Trainer(callbacks=[WeightAverage()], devices=1, **settings)
     assert training_class(alone) is EditTraining and not is_sharded(student())

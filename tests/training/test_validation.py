@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.loggers import CSVLogger
 
 from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.picture_table import rows_of
+from i2i_dds.training.average import WeightAverage
 from i2i_dds.training.progress import ProgressBar
 from i2i_dds.training.throughput import Throughput
 from i2i_dds.training.validation import HeldOutMetrics, PictureTable
@@ -33,7 +33,7 @@ def test_a_training_is_watched(
     metrics, table = HeldOutMetrics(judge), PictureTable(tmp_path / "pictures", zero_shot, n=2)
     fitting = trainer(
         4,
-        *(metrics, table, speed, ProgressBar(), EMAWeightAveraging(decay=0.5)),
+        *(metrics, table, speed, ProgressBar(), WeightAverage(decay=0.5)),
         logger=CSVLogger(tmp_path, name="", version="log"),
         val_check_interval=2,
         limit_val_batches=1.0,
@@ -61,7 +61,7 @@ def test_a_training_is_watched(
 def test_metrics_are_those_of_the_averaged_weights(module, data, trainer, judge) -> None:
     """With decay 1 the average never leaves the first step's weights."""
 
-    class Frozen(EMAWeightAveraging):
+    class Frozen(WeightAverage):
         def should_update(self, step_idx=None, epoch_idx=None):
             return False
 

@@ -18,6 +18,7 @@ from i2i_dds.metrics.judge import Judge
 from i2i_dds.pocket import directory
 from i2i_dds.reading import expanded
 from i2i_dds.tasks import TaskSet
+from i2i_dds.teacher.families import POCKETS
 from i2i_dds.teacher.interface import Teacher
 
 _NAN = float("nan")
@@ -115,14 +116,16 @@ def load_judge(path: str | Path | None) -> Judge | None:
     """The judge at a path.
 
     Args:
-        path: "pocket" for the one that ships with the package, a folder, or None for none.
+        path: "pocket" for the one that ships with the package, "pocket_flow" for its larger
+            sibling at 128 px, a folder, or None for none.
 
     Raises:
         UserError: Nothing there that loads.
     """
     if path is None:
         return None
-    folder = directory() / "judge" if path == "pocket" else expanded(path)
+    pocket = POCKETS.get(str(path))
+    folder = expanded(path) if pocket is None else (directory() / pocket).parent / "judge"
     try:
         if not folder.is_dir():  # else the name would be looked up on the hub
             raise FileNotFoundError(f"{folder} is no folder")
@@ -130,5 +133,6 @@ def load_judge(path: str | Path | None) -> Judge | None:
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"judge: '{folder}' holds no judge; "
-            "give 'pocket', a folder that scripts/pretrain.py stage=judge made, or null for none"
+            "give 'pocket', 'pocket_flow', a folder that scripts/pretrain.py stage=judge made, or "
+            "null for none"
         ) from error

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
-from pytorch_lightning.callbacks import EMAWeightAveraging
 from torch import Tensor
 
 from i2i_dds.critters import scenes
@@ -21,6 +20,7 @@ from i2i_dds.pretrain.vae import DecoderStage, LatentBatch, unscaled
 from i2i_dds.runs import write_json
 from i2i_dds.teacher.families import INDEX, read_index
 from i2i_dds.teacher.sd3_checkpoint import T5_TOKENS
+from i2i_dds.training.average import WeightAverage
 
 _ENCODERS = ((128, 3), (64, 2))
 """Width and layers of both text encoders; the tokens' embeddings leave out the last layer."""
@@ -42,7 +42,7 @@ class FlowPocket(Pretraining):
         def fetch(index: Tensor, step: int) -> LatentBatch:
             return LatentBatch(unscaled(vae, latents[index].float()), corpus.images(index))
 
-        average = EMAWeightAveraging(decay=0.998, update_starting_at_step=recipe.steps // 4)
+        average = WeightAverage(decay=0.998, start=recipe.steps // 4)
         self._fit("decoder", stage, recipe, fetch, [average])
         self._save("decoder", vae.half().save_pretrained)
 
@@ -66,7 +66,7 @@ class FlowPocket(Pretraining):
         def fetch(index: Tensor, step: int) -> FlowBatch:
             return FlowBatch(latents[index].float(), tokens(index, step))
 
-        average = EMAWeightAveraging(decay=0.999, update_starting_at_step=1000)
+        average = WeightAverage(decay=0.999, start=1000)
         self._fit("transformer", stage, recipe, fetch, [average])
         parts: dict[str, Any] = {
             "vae": vae,

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from pytorch_lightning.callbacks import EMAWeightAveraging
 from torch import Tensor
 
 from i2i_dds.critters import scenes
@@ -41,7 +40,7 @@ class StableDiffusionPocket(Pretraining):
         def fetch(index: Tensor, step: int) -> NoisyBatch:
             return NoisyBatch(latents[index].float(), tokens(index, step))
 
-        average = EMAWeightAveraging(decay=0.999, update_starting_at_step=1000)
+        average = WeightAverage(decay=0.999, start=1000)
         self._fit("unet", stage, recipe, fetch, [average])
         parts: dict[str, Any] = {
             "vae": vae,

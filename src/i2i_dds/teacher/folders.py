@@ -87,11 +87,6 @@ def locate(path: str) -> str:
     looks_local = pocket or folder.exists() or path.startswith((".", "/", "~", os.sep))
     if not looks_local and path.count("/") == 1:
         return path
-    if path == "pocket_flow" and not folder.is_dir():
-        raise UserError(
-            f"path: the weights of pocket_flow are not in '{folder}', for they do not ship yet; "
-            f"make them by `i2i pretrain pocket=flow stage=all out={folder.parent}`, or give pocket"
-        )
     if not (folder / INDEX).is_file():
         raise UserError(
             f"path: '{folder if pocket else path}' holds no {INDEX}; "
