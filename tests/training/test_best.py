@@ -10,9 +10,9 @@ from pytorch_lightning import Callback
 
 from i2i_dds.errors import UserError
 from i2i_dds.student.load import load_student
-from i2i_dds.training.average import WeightAverage
 from i2i_dds.training.best import BEST, BestStudent
 from i2i_dds.training.checkpoints import Checkpoints
+from i2i_dds.weight_average import WeightAverage
 
 METRIC = "val/metric"
 

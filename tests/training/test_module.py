@@ -10,9 +10,9 @@ from i2i_dds.scores.sds import SDS
 from i2i_dds.scores.ssd import SSD
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.analytic import GaussianMixtureTeacher
-from i2i_dds.training.average import WeightAverage
 from i2i_dds.training.checkpoints import Checkpoints
 from i2i_dds.training.schedules import ScalarSchedule
+from i2i_dds.weight_average import WeightAverage
 
 ONE = TaskSet([Task("move", {"0": "1"})])
 

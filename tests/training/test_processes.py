@@ -151,7 +151,7 @@ def test_two_with_half_the_batch_train_as_one(
 
 
 def test_weights_that_are_shared_out_are_not_averaged(student) -> None:
-    from i2i_dds.training.average import WeightAverage
+    from i2i_dds.weight_average import WeightAverage
 
     settings: dict[str, Any] = {"accelerator": "cpu", "logger": False}
     sharded = Trainer(strategy=ShardedStrategy(), callbacks=[WeightAverage()], **settings)

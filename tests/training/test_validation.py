@@ -9,10 +9,10 @@ from pytorch_lightning.loggers import CSVLogger
 from i2i_dds.editing.latent_optimization import LatentOptimization
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.picture_table import rows_of
-from i2i_dds.training.average import WeightAverage
 from i2i_dds.training.progress import ProgressBar
 from i2i_dds.training.throughput import Throughput
 from i2i_dds.training.validation import HeldOutMetrics, PictureTable
+from i2i_dds.weight_average import WeightAverage
 
 
 class Zeros(LatentOptimization):

@@ -20,7 +20,7 @@ from i2i_dds.pretrain.vae import DecoderStage, LatentBatch, unscaled
 from i2i_dds.runs import write_json
 from i2i_dds.teacher.families import INDEX, read_index
 from i2i_dds.teacher.sd3_checkpoint import T5_TOKENS
-from i2i_dds.training.average import WeightAverage
+from i2i_dds.weight_average import WeightAverage
 
 _ENCODERS = ((128, 3), (64, 2))
 """Width and layers of both text encoders; the tokens' embeddings leave out the last layer."""

@@ -16,6 +16,7 @@ from i2i_dds.pretrain.corpus import captions
 from i2i_dds.pretrain.stages import Pretraining, Recipe
 from i2i_dds.pretrain.text import new_text_encoder, new_tokenizer
 from i2i_dds.pretrain.unet import CaptionTokens, NoisyBatch, UNetStage, new_unet
+from i2i_dds.weight_average import WeightAverage
 
 
 class StableDiffusionPocket(Pretraining):

@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule
 
 from i2i_dds.errors import UserError
-from i2i_dds.training.average import WeightAverage
+from i2i_dds.weight_average import WeightAverage
 
 
 class Weights(Callback):
