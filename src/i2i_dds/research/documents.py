@@ -63,10 +63,38 @@ _PATH_DELTAS: Mapping[str, Mapping[str, object]] = {
 }
 """Rows of the path deltas, beside DDS on the same scenes."""
 
+_ON_FLOW: Mapping[str, Mapping[str, object]] = {
+    "DDS, 20 descending steps (preset)": {"editor": "dds_descending", "strength": 20},
+    "IDS, 20 steps": {"editor": "ids", "strength": 20},
+    "DDS, 20": {"editor": "dds", "strength": 20},
+    "CDS, 20": {"editor": "cds", "strength": 20},
+    "SSD, 20": {"editor": "ssd", "strength": 20},
+    "SDS, 20": {"editor": "sds", "strength": 20},
+    "PDS, 20": {"editor": "pds", "strength": 20},
+    "FlowEdit, strength 0.7": {"editor": "flowedit", "strength": 0.7},
+    "Cycle-SDE, 0.7": {"editor": "cycle_sde", "strength": 0.7},
+    "DRFS, 0.7": {"editor": "drfs", "strength": 0.7},
+    "edit-friendly inversion, 0.7": {"editor": "edit_friendly", "strength": 0.7},
+    "inversion by the ODE, 0.7": {"editor": "ddim_inversion", "strength": 0.7},
+    "SDEdit, ODE, 0.7": {"editor": "sdedit_ode", "strength": 0.7},
+    "SDEdit, SDE, 0.7": {"editor": "sdedit_sde", "strength": 0.7},
+}
+"""Rows of the benchmark on the flow teacher, by gain within each kind of method."""
+
+_ALONE = [
+    Column("success", "success", digits=0, percent=True),
+    Column("PSNR gain, dB", "psnr_truth_gain"),
+    Column("background PSNR, dB", "psnr_backdrop"),
+    Column("attributes kept", "kept", digits=2),
+    Column("CLIP direction", "clip_direction", digits=2),
+    Column("NFE", "evaluations", digits=0),
+]
+"""Columns of one seed, without a spread."""
+
 TABLES: Mapping[str, Table] = {
     "pocket": Runs(
         title="Pocket models on held-out scenes (`scripts/pretrain.py stage=report`)",
-        rows={"pocket": "pocket"},
+        rows={"pocket": "pocket", "pocket_flow": "pocket_flow"},
         columns=[
             Column("autoencoder, dB", "vae_psnr"),
             Column("judge species", "judge_species", percent=True),
@@ -87,6 +115,7 @@ TABLES: Mapping[str, Table] = {
             "student, DDS": "student_cat2lion",
             "the same, no guidance warm-up": "student_cat2lion_no_warmup",
             "student, SDS": "student_cat2lion_sds",
+            "student of pocket_flow, 128 px": "student_flow",
         },
         columns=[
             Column("success", "success", percent=True),
@@ -163,6 +192,8 @@ TABLES: Mapping[str, Table] = {
             Column("NFE", "evaluations", digits=0),
         ],
     ),
+    "flow": Lines(file="flow/table.csv", rows=_ON_FLOW, where={"edit": "all"}, columns=_ALONE),
+    "flow_by_edit": Lines(file="flow/table.csv", rows=_ON_FLOW, columns=_GAIN_BY_EDIT),
     "path_delta_by_edit": Lines(
         file="path_delta/table.csv", rows=_PATH_DELTAS, columns=_GAIN_BY_EDIT
     ),
