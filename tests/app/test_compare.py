@@ -103,6 +103,7 @@ def test_two_students_are_compared_in_the_browser(open_page, served_page, pipe) 
     try:
         page = open_page()
         page.get_by_role("tab", name="Runs").click()
+        page.wait_for_selector("#runs-status .done")  # the newest is shown, by itself
         page.click("#runs-refresh")
         page.wait_for_selector("#runs-status :has-text('found')")
         page.get_by_text("Two students side by side").click()
