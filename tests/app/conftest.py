@@ -42,15 +42,20 @@ def click_and_finish(page: Any, tab: str) -> Path:
 
     Whether the job was seen at work is not asked: a fast machine has done it between two looks.
     """
-    status = f"#{tab}-status"
-    before = page.inner_text(status)
+    done = page.locator(f"#{tab}-status .done")
+    before = _folder(done.inner_text()) if done.count() else ""
     page.click(f"#{tab}-run")
     page.wait_for_function(
-        "([ends, status, before]) => !!document.querySelector(ends)"
-        " && document.querySelector(status).innerText !== before",
-        arg=[f"{status} .done, {status} .error", status, before],
+        "([done, before]) => {"
+        " const text = document.querySelector(done)?.innerText;"
+        " return !!text && text.split(' · ').pop().trim() !== before; }",
+        arg=[f"#{tab}-status .done", before],
     )
-    return Path(page.inner_text(f"{status} .done").split(" · ")[-1])
+    return Path(_folder(done.inner_text()))
+
+
+def _folder(status: str) -> str:
+    return status.split(" · ")[-1].strip()
 
 
 @dataclass(frozen=True)
