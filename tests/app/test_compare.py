@@ -1,5 +1,7 @@
 import shutil
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 from i2i_dds import Student, Task, TaskSet, UserError, example_picture
 from i2i_dds.app.compare import MOST_PICTURES, shared_tasks, side_by_side
 from i2i_dds.app.jobs import Cancelled, Preview, Result
+from i2i_dds.app.students import Students
 from tests.app.conftest import wait_for_text
 from tests.app.test_run_folder import write_run
 
@@ -96,27 +99,64 @@ def test_a_comparison_is_stopped_at_its_next_picture(pipe, tmp_path: Path) -> No
         list(comparing)
 
 
-def test_two_students_are_compared_in_the_browser(open_page, served_page, pipe) -> None:
-    names = ["2026-02-01-one", "2026-02-02-two"]
-    for number, name in enumerate(names):
+NAMES = ["2026-02-01-one", "2026-02-02-two"]
+
+
+@pytest.fixture
+def two_students(served_page, pipe) -> Iterator[None]:
+    for number, name in enumerate(NAMES):
         save_student(pipe, served_page.runs / name, 0.05 * number)
-    try:
-        page = open_page()
-        page.get_by_role("tab", name="Runs").click()
-        page.wait_for_selector("#runs-status .done")  # the newest is shown, by itself
-        page.click("#runs-refresh")
-        page.wait_for_selector("#runs-status :has-text('found')")
-        page.get_by_text("Two students side by side").click()
-        page.click("#compare-run")
-        page.wait_for_selector("#compare-status .error:has-text('two are wanted')")
-        for label, name in zip("AB", names, strict=True):
-            page.click(f"#compare-{label} input")
-            page.locator(f"#compare-{label} [role=option]:visible", has_text=name).click()
-        wait_for_text(page, "#compare-status", "Click Compare")
-        assert page.input_value("#compare-task input") == "cat2lion"
-        page.click("#compare-run")
-        page.wait_for_selector("#compare-status .done:has-text('Compared')")
-        page.wait_for_selector("#compare-sheet img")
-    finally:
-        for name in names:
-            shutil.rmtree(served_page.runs / name)
+    yield
+    for name in NAMES:
+        shutil.rmtree(served_page.runs / name)
+
+
+def open_comparison(page) -> None:
+    page.get_by_role("tab", name="Runs").click()
+    page.click("#runs-refresh")  # at once: what it tells is not lost to the newest training's
+    page.wait_for_selector("#runs-status :has-text('found')")
+    page.get_by_text("Two students side by side").click()
+
+
+def choose_both(page) -> None:
+    for label, name in zip("AB", NAMES, strict=True):
+        page.click(f"#compare-{label} input")
+        page.locator(f"#compare-{label} [role=option]:visible", has_text=name).click()
+
+
+def test_two_students_are_compared_in_the_browser(open_page, two_students) -> None:
+    page = open_page()
+    open_comparison(page)
+    page.click("#compare-run")
+    page.wait_for_selector("#compare-status .error:has-text('two are wanted')")
+    choose_both(page)
+    wait_for_text(page, "#compare-status", "Click Compare")
+    assert page.input_value("#compare-task input") == "cat2lion"
+    page.click("#compare-run")
+    page.wait_for_selector("#compare-status .done:has-text('Compared')")
+    page.wait_for_selector("#compare-sheet img")
+
+
+def test_a_choice_that_takes_long_speaks_before_the_comparison(
+    open_page, two_students, monkeypatch
+) -> None:
+    load, heard = Students.load, []
+
+    def slowly(students: Students, name: str) -> Student:
+        if not heard:
+            time.sleep(3)
+        student = load(students, name)
+        heard.append(name)
+        return student
+
+    monkeypatch.setattr(Students, "load", slowly)
+    page = open_page()
+    open_comparison(page)
+    choose_both(page)
+    page.click("#compare-run")
+    page.wait_for_selector("#compare-status .done:has-text('Compared')")
+    answered = len(heard)
+    assert heard[-2:] == NAMES
+    assert page.input_value("#compare-task input") == "cat2lion"
+    page.wait_for_timeout(1000)
+    assert len(heard) == answered and page.locator("#compare-status .done").count() == 1

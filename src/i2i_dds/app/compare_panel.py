@@ -12,7 +12,7 @@ import gradio as gr
 from i2i_dds import UserError
 from i2i_dds.app import markup
 from i2i_dds.app.compare import OWN, shared_tasks, side_by_side
-from i2i_dds.app.job_button import QUIET, connect_job, error_line
+from i2i_dds.app.job_button import NEWEST, ONE_JOB, QUIET, connect_job, error_line
 from i2i_dds.app.jobs import Preview, Stops
 from i2i_dds.app.students import Students
 
@@ -74,7 +74,9 @@ class ComparePanel:
             [self.status, self.sheet],
         )
         for one in self.chosen:
-            one.input(self._choose, self.chosen, [self.task, self.status], **QUIET)
+            # In line with the jobs: it must not speak after one that was begun later.
+            told = [self.task, self.status]
+            one.input(self._choose, self.chosen, told, **ONE_JOB, **NEWEST, **QUIET)
 
     def look(self) -> list[Any]:
         """Both lists of students as they are now."""

@@ -14,7 +14,7 @@ from i2i_dds.app.edit_job import AUTO, BRUSH, EVERYTHING, FILE, Asked, edit
 from i2i_dds.app.edit_layout import EXAMPLES, EditInputs, EditOutputs
 from i2i_dds.app.editors import BY_NAME, STUDENT, preset_values
 from i2i_dds.app.history import Entry, History
-from i2i_dds.app.job_button import QUIET, connect_job, error_line
+from i2i_dds.app.job_button import NEWEST, ONE_JOB, QUIET, connect_job, error_line
 from i2i_dds.app.jobs import Preview, Stops
 from i2i_dds.app.pictures import read_upload, shown
 from i2i_dds.app.requests import TeacherName
@@ -77,6 +77,7 @@ class EditTab:
             [inputs.editor],
             [*inputs.controls.values(), inputs.mask, inputs.student_row, inputs.student],
             queue=False,
+            **NEWEST,
             **QUIET,
         ).then(
             self._show_masks,
@@ -84,14 +85,17 @@ class EditTab:
             [inputs.brush, inputs.mask_file],
             **QUIET,
         )
+        # In line with the jobs: it must not speak after one that was begun later.
+        told = [inputs.task, self.outputs.status]
         inputs.student.input(
-            self._choose_student, [inputs.student], [inputs.task, self.outputs.status], **QUIET
+            self._choose_student, [inputs.student], told, **ONE_JOB, **NEWEST, **QUIET
         )
         for trigger in (inputs.mask.input, inputs.picture.change):
             trigger(
                 self._show_masks,
                 [inputs.picture, inputs.mask],
                 [inputs.brush, inputs.mask_file],
+                **NEWEST,
                 **QUIET,
             )
         for button, (source, target) in zip(inputs.examples, EXAMPLES, strict=True):

@@ -13,7 +13,12 @@ from i2i_dds.app import markup
 from i2i_dds.app.jobs import Cancelled, Stops
 
 ONE_JOB: dict[str, Any] = {"concurrency_id": "teacher", "concurrency_limit": 1}
+"""Of whatever asks the teacher: one at a time, in the order asked for."""
+
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+NEWEST: dict[str, Any] = {"trigger_mode": "always_last"}
+"""Of a field that was changed: a second change while the first is at work is heard, too."""
 
 Updates = dict[Any, Any]
 """Component -> what it is to show."""

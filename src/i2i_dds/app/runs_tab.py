@@ -12,13 +12,16 @@ import pandas as pd
 from i2i_dds import UserError
 from i2i_dds.app import markup
 from i2i_dds.app.compare_panel import ComparePanel
-from i2i_dds.app.job_button import QUIET, error_line
+from i2i_dds.app.job_button import NEWEST, QUIET, error_line
 from i2i_dds.app.jobs import Stops
 from i2i_dds.app.run_folder import Run, find_runs, read_run
 from i2i_dds.app.students import Students
 
 FIRST = {"train": "train/loss", "val": "val/psnr_truth_gain"}
 """Curves that are shown first."""
+
+_IN_TURN: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": 1, **QUIET}
+"""What was asked for last is what is shown at the end."""
 
 _SIDES = {"train": "Training", "val": "Held out"}
 _HEADLINE = (
@@ -72,7 +75,7 @@ class RunsTab:
 
     def open_with(self, tab: gr.Tab) -> None:
         """Whoever opens the tab sees the newest training, unless one is chosen."""
-        tab.select(self._open, [self.run], [self.run, *self._shown()], **QUIET)
+        tab.select(self._open, [self.run], [self.run, *self._shown()], **_IN_TURN)
 
     def _curve(self, side: str) -> tuple[gr.Dropdown, gr.LinePlot]:
         choice = gr.Dropdown([], label=_SIDES[side], elem_id=f"runs-{side}")
@@ -91,11 +94,11 @@ class RunsTab:
         return [self.status, self.pictures, self.samples, *charts, self.table]
 
     def _connect(self) -> None:
-        self.run.input(self._show, [self.run], self._shown(), **QUIET)
+        self.run.input(self._show, [self.run], self._shown(), **NEWEST, **_IN_TURN)
         looked = [self.run, self.status, *self.compare.chosen]
-        self.refresh.click(self._look, None, looked, **QUIET)
+        self.refresh.click(self._look, None, looked, **_IN_TURN)
         for choice, plot in self.curves.values():
-            choice.input(self._draw, [self.run, choice], [plot], **QUIET)
+            choice.input(self._draw, [self.run, choice], [plot], **NEWEST, **_IN_TURN)
 
     def _open(self, chosen: str | None) -> dict[Any, Any]:
         names = list(find_runs(self.roots))
