@@ -62,6 +62,27 @@ def test_tasks_are_chosen_by_seed_epoch_and_key(shards: Shards) -> None:
     assert counts[2] == 100 and abs(counts[0] - counts[1]) < 60  # 200 cats, 4 deviations
 
 
+def test_a_batch_may_have_several_tasks_of_each_picture(shards: Shards) -> None:
+    edits = ShardEdits(shards, TASKS, 16, tasks_per_picture=2)
+    places = [(1, number) for number in range(30)]
+    rows = edits.__getitems__(places)
+    by_key: dict[str, list[dict]] = {}
+    for row in rows:
+        by_key.setdefault(row["key"], []).append(row)
+    firsts = [edits[place] for place in places]
+    assert list(by_key) == [first["key"] for first in firsts]
+    for first, found in zip(firsts, by_key.values(), strict=True):
+        known = {"cat": {0, 1}, "dog": {2}}[first["scene"]["species"]]
+        assert found[0]["task"] == first["task"] and {row["task"] for row in found} == known
+        assert [row["share"].item() for row in found] == [1 / len(known)] * len(known)
+        assert all(
+            row["target"] == TASKS[row["task"]].prompts(row["caption"]).target for row in found
+        )
+    assert [row["share"].item() for row in ShardEdits(shards, TASKS, 16).__getitems__(places)] == [
+        1
+    ] * 30
+
+
 def test_pictures_of_another_size_are_fitted(shards: Shards) -> None:
     assert ShardEdits(shards, TASKS, 8)[0, 0]["image"].shape == (3, 8, 8)
 

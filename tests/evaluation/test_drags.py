@@ -164,6 +164,13 @@ def test_features_that_the_teacher_has_not_are_refused_at_once(teacher, settings
         DragMeter(teacher, **settings)
 
 
+def test_a_teacher_without_features_is_refused_at_once():
+    with pytest.raises(
+        UserError, match=r"^features\.teacher: this one shows nothing of its inside"
+    ):
+        DragMeter(object())
+
+
 ROWS = [
     DragRow("a", "head", pairs=1, evaluations=10,
             numbers={"arrived": 1.0, "arrived_source": 0.0, "within_cell": 1.0,

@@ -5,7 +5,7 @@ import torch
 
 from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.errors import UserError
-from i2i_dds.metrics.dift import unet_features
+from i2i_dds.metrics.dift import dift_features
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -24,7 +24,7 @@ def x(teacher):
 
 def test_features_are_the_mean_of_single_passes(teacher, x):
     text, t = teacher.embed(["a cat"]), 100
-    got = unet_features(teacher, x[:1], text, item_generators(0, ["a"]), t, 0, ensemble=3)
+    got = dift_features(teacher, x[:1], text, item_generators(0, ["a"]), t, 0, ensemble=3)
     z = teacher.encode(x[:1])
     num_noise = randn(item_generators(0, ["a"]), (3, *z.shape[1:]))[0]
     caught = []
@@ -38,20 +38,20 @@ def test_features_are_the_mean_of_single_passes(teacher, x):
 
 def test_an_item_does_not_depend_on_its_batch(teacher, x):
     text = teacher.embed(["a cat"])
-    both = unet_features(teacher, x, text, item_generators(0, ["a", "b"]), 50, ensemble=2)
-    alone = unet_features(teacher, x[1:], text, item_generators(0, ["b"]), 50, ensemble=2)
+    both = dift_features(teacher, x, text, item_generators(0, ["a", "b"]), 50, ensemble=2)
+    alone = dift_features(teacher, x[1:], text, item_generators(0, ["b"]), 50, ensemble=2)
     torch.testing.assert_close(both[1:], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_no_hook_is_left_behind(teacher, x):
-    unet_features(teacher, x[:1], teacher.embed([""]), item_generators(0, [0]), 50, ensemble=1)
+    dift_features(teacher, x[:1], teacher.embed([""]), item_generators(0, [0]), 50, ensemble=1)
     assert not any(block._forward_hooks for block in teacher.unet.up_blocks)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"block": 9}, r"^block: 9 is not allowed; .*up blocks 0 to \d"),
+        ({"block": 9}, r"^block: 9 is not allowed; .*blocks 0 to \d"),
         ({"block": -1}, r"^block: -1"),
         ({"t": 1000}, r"^t: 1000 is not allowed; give 0 to 999"),
         ({"ensemble": 0}, r"^ensemble: 0"),
@@ -59,4 +59,4 @@ def test_no_hook_is_left_behind(teacher, x):
 )
 def test_what_the_unet_has_not_is_refused(teacher, x, wrong, message):
     with pytest.raises(UserError, match=message):
-        unet_features(teacher, x, teacher.embed([""]), item_generators(0, [0, 1]), **wrong)
+        dift_features(teacher, x, teacher.embed([""]), item_generators(0, [0, 1]), **wrong)

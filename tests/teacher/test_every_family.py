@@ -1,5 +1,6 @@
 """What holds for every family of ``conf/teacher``, on tiny folders of random weights."""
 
+import math
 import shutil
 from importlib import import_module
 
@@ -60,6 +61,23 @@ def test_latents_keep_their_type_in_a_teacher_of_another(made, dtype):
     (eps,) = predict_guided(teacher, [z], [teacher.embed(["a cat", ""])], T, 3.0)
     assert z.dtype == eps.dtype == teacher.decode(z).dtype == torch.float32
     assert eps.isfinite().all()
+
+
+def test_features_lie_where_the_picture_has_changed(made):
+    teacher = load_teacher(made[1], device="cpu")
+    text = teacher.embed(["a cat"])
+    z = torch.randn(1, teacher.latent_channels, 8, 12)
+    row, column = 5, 9
+    changed = z.clone()
+    changed[..., row, column] += 1
+    before, after = (
+        teacher.features(one, T[:1], text, teacher.feature_block) for one in (z, changed)
+    )
+    height, width = before.shape[-2:]
+    assert height * 12 == width * 8
+    most = (after - before)[0].norm(dim=0).argmax().item()
+    expected = row * height // 8, column * width // 12
+    assert math.dist(divmod(most, width), expected) <= 2  # a UNet's convolutions spread it
 
 
 def test_a_lora_learns_on_it(made):

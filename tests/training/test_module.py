@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -88,8 +90,6 @@ def test_sds_takes_its_place(module, student, trainer, batches, two_modes) -> No
 
 def test_the_identity_term_is_what_its_equation_says(module, student, two_modes) -> None:
     """Loss and gradient at the student's output, against the equation written out."""
-    from types import SimpleNamespace
-
     net, x = student(two_modes, ONE), sources(2)
     torch.nn.init.normal_(net.net.conv_out.weight, std=0.1)
     training = module(
@@ -125,8 +125,37 @@ def test_the_identity_term_is_what_its_equation_says(module, student, two_modes)
     assert torch.allclose(by_loss, ((g + 0.3 * (z - x)) / 2).sum((0, 2, 3)), rtol=1e-4, atol=1e-6)
 
 
+def test_tasks_of_one_picture_share_its_source_and_count_alike(module, student, teacher) -> None:
+    """The gradient is the mean over pictures of the mean over their tasks, for fewer rows asked."""
+    net = student()
+    torch.nn.init.normal_(net.net.conv_out.weight, std=0.1)
+    training = module(teacher, net, guidance=2.0, identity=0.3)
+    training._trainer = SimpleNamespace(estimated_stepping_batches=10, global_step=0)
+    training.log = training.log_dict = lambda *_, **__: None
+    pictures = torch.rand(2, 3, 32, 32) * 2 - 1
+
+    def gradient(rows: list[tuple[int, int, float]]) -> tuple[list[torch.Tensor], int]:
+        batch = {
+            "key": [str(picture) for picture, _, _ in rows],
+            "image": pictures[[picture for picture, _, _ in rows]],
+            "task": torch.tensor([task for _, task, _ in rows]),
+            "source": ["a cat"] * len(rows),
+            "target": [("a lion", "a dog")[task] for _, task, _ in rows],
+            "instruction": [""] * len(rows),
+            "share": torch.tensor([share for _, _, share in rows]),
+        }
+        asked = teacher.nfe
+        loss = training.training_step(batch, 0)
+        return list(torch.autograd.grad(loss, net.parameters())), teacher.nfe - asked
+
+    shared, rows = gradient([(0, 0, 0.5), (0, 1, 0.5), (1, 0, 1.0)])
+    alone = [gradient([(picture, task, 1.0)]) for picture, task in ((0, 0), (0, 1), (1, 0))]
+    for found, a, b, c in zip(shared, *(grads for grads, _ in alone), strict=True):
+        torch.testing.assert_close(found, (0.5 * a + 0.5 * b + c) / 2, rtol=1e-3, atol=1e-5)
+    assert rows == 2 * (3 + 2) and sum(each for _, each in alone) == 2 * (3 + 3)
+
+
 def test_noise_depends_on_seed_step_and_key_alone(module) -> None:
-    from types import SimpleNamespace
 
     training = module(seed=3)
     training._trainer = SimpleNamespace(estimated_stepping_batches=10, global_step=4)

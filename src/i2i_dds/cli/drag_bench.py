@@ -27,7 +27,7 @@ _RULES = {
     "kinds": several(choice("head", "accessory", "ear")),
     "features.teacher": optional(text()),
     "features.t": integer(min=0),
-    "features.block": integer(min=0),
+    "features.block": optional(integer(min=0)),
     "features.ensemble": integer(min=1),
     "features.regiondrag_side": optional(integer(min=64)),
 }

@@ -23,7 +23,8 @@ _OPTIONS = ("config", "t5")
 @entry_point("plan")
 def main(cfg: DictConfig) -> Path:
     """Counts, writes plan.json and returns its folder."""
-    check(cfg, {"gpu": text(), "data.batch_size": integer(min=1)})
+    rows = {"data.batch_size": integer(min=1), "data.tasks_per_picture": integer(min=1)}
+    check(cfg, {"gpu": text(), **rows})
     from i2i_dds.runs import run_folder, write_json
     from i2i_dds.training.plan import parse_memory, plans, table
 
@@ -103,7 +104,7 @@ def _count(cfg: DictConfig, way: Any) -> Any:
         student,
         teacher,
         build(cfg, "optimizer"),
-        way.batch_size,
+        way.batch_size * cfg.data.tasks_per_picture,  # rows, at most
         scene_size(cfg.data.size, teacher, "data.size"),
         half_activations=way.precision.endswith("-mixed"),
         copies=way.average + buckets,

@@ -35,9 +35,9 @@ class EditDataModule(LightningDataModule):
     """Batches of (picture, prompts, task) from shards, and held-out ones with their truth.
 
     A batch is a dict: `key`, `caption`, `source`, `target`, `instruction` (lists of text), `image`
-    (B, 3, H, W) in [-1, 1], `task` (B,) long, `scene` (dicts, or None for photographs); in
-    training `broken`, the names of pictures that could not be read; held out and from Critters
-    also `truth` and `mask` (see `SceneEdits`).
+    (B, 3, H, W) in [-1, 1], `task` (B,) long, `scene` (dicts, or None for photographs), `share`
+    (B,), what a row counts among those of its picture; in training `broken`, the names of pictures
+    that could not be read; held out and from Critters also `truth` and `mask` (see `SceneEdits`).
 
     Args:
         tasks: the edits to learn.
@@ -54,6 +54,8 @@ class EditDataModule(LightningDataModule):
         n_test: the same for the test split.
         size: side in pixels.
         batch_size: pictures per batch on each rank.
+        tasks_per_picture: in training, at most; each is a row of its own, beside the others of its
+            picture, which share the teacher's answer about the source.
         eval_batch_size: the same for held-out pictures.
         num_workers: loading processes on each rank; 0 loads in the training process.
         seed: of the pictures drawn and the order of training.
@@ -76,10 +78,12 @@ class EditDataModule(LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
         max_broken: int = 16,
+        tasks_per_picture: int = 1,
     ) -> None:
         super().__init__()
         counts = {"n_train": n_train, "n_val": n_val, "n_test": n_test, "size": size}
         counts |= {"batch_size": batch_size, "eval_batch_size": eval_batch_size}
+        counts |= {"tasks_per_picture": tasks_per_picture}
         for name, value in counts.items():
             if value < 1:
                 raise UserError(f"{name}: {value} is not allowed; give 1 or more")
@@ -88,6 +92,7 @@ class EditDataModule(LightningDataModule):
         self.n_train, self.n = n_train, {"val": n_val, "test": n_test}
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed, self.max_broken = num_workers, seed, max_broken
+        self.tasks_per_picture = tasks_per_picture
         self.makes_shards = folder is None
         self.folder = Path(cache) / self._cache_name() if folder is None else Path(folder)
 
@@ -117,7 +122,9 @@ class EditDataModule(LightningDataModule):
         if split != "train" and self.held_out == "critters":
             return SceneEdits(self.tasks, split, self.n[split], self.seed, self.size)
         return ShardEdits(
-            self._shards, self.tasks, self.size, self.seed, self._numbers[split], self.max_broken
+            *(self._shards, self.tasks, self.size, self.seed, self._numbers[split]),
+            max_broken=self.max_broken,
+            tasks_per_picture=self.tasks_per_picture if split == "train" else 1,
         )
 
     @property

@@ -23,10 +23,11 @@ from i2i_dds.tasks import TaskSet
 
 
 class ShardEdits(Dataset):
-    """Samples of shards or of a folder, each with a task of the set that accepts it.
+    """Samples of shards or of a folder, each with tasks of the set that accept it.
 
-    Where several accept it, (seed, epoch, key) decide which; so every item is known before it is
-    read, on any worker. It is indexed by (epoch, number).
+    Where more accept it than are wanted, (seed, epoch, key) decide which; so every item is known
+    before it is read, on any worker. It is indexed by (epoch, number), which gives the first of
+    them; a loader asks for a whole batch and gets them all.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class ShardEdits(Dataset):
         seed: int = 0,
         numbers: Sequence[int] | None = None,
         max_broken: int = 16,
+        tasks_per_picture: int = 1,
     ) -> None:
         """See the class.
 
@@ -47,7 +49,9 @@ class ShardEdits(Dataset):
             seed: of the choice of tasks.
             numbers: which samples, by default all that some task accepts.
             max_broken: after more unreadable pictures in a row than this, an item is black.
+            tasks_per_picture: at most; fewer where fewer accept it.
         """
+        self.tasks_per_picture = tasks_per_picture
         self.shards, self.tasks, self.size = shards, tasks, size
         self.seed, self.max_broken = seed, max_broken
         self.numbers = list(accepted(shards, tasks) if numbers is None else numbers)
@@ -56,9 +60,17 @@ class ShardEdits(Dataset):
         return len(self.numbers)
 
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
-        """Item of (epoch, number); a picture that cannot be read is replaced by the next one.
+        """The first item of (epoch, number)."""
+        return self._items(place)[0]
 
-        The item's "broken" names those, for the loader to count and to refuse.
+    def __getitems__(self, places: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+        """All items of a batch, those of one picture side by side."""
+        return [item for place in places for item in self._items(place)]
+
+    def _items(self, place: tuple[int, int]) -> list[dict[str, Any]]:
+        """One picture with its tasks; one that cannot be read is replaced by the next one.
+
+        The first item's "broken" names those, for the loader to count and to refuse.
         """
         epoch, number = place
         broken: list[str] = []
@@ -72,14 +84,17 @@ class ShardEdits(Dataset):
                 if len(broken) <= self.max_broken:
                     continue
                 sample = _black(self.shards.records[index], self.size)
-            image = fit(sample["image"], 1, self.size, "crop")
-            item = edit_item(self.tasks, self._task(epoch, sample), sample, to_tensor(image))
-            return {**item, "broken": broken}
+            image = to_tensor(fit(sample["image"], 1, self.size, "crop"))
+            tasks = self._tasks_of(epoch, sample)
+            share = torch.tensor(1 / len(tasks))
+            first, *others = (edit_item(self.tasks, task, sample, image, share) for task in tasks)
+            return [{**first, "broken": broken}, *({**other, "broken": []} for other in others)]
 
-    def _task(self, epoch: int, sample: Sample) -> int:
+    def _tasks_of(self, epoch: int, sample: Sample) -> list[int]:
         choices = self.tasks.accepting(sample["scene"], sample["caption"])
-        named = f"{self.seed}/{epoch}/{sample['key']}"
-        return choices[stable_hash(named) % len(choices)]
+        first = stable_hash(f"{self.seed}/{epoch}/{sample['key']}")
+        count = min(self.tasks_per_picture, len(choices))
+        return [choices[(first + turn) % len(choices)] for turn in range(count)]
 
 
 class SceneEdits(Dataset):
@@ -128,8 +143,13 @@ class SceneEdits(Dataset):
         }
 
 
-def edit_item(tasks: TaskSet, task: int, sample: Sample, image: Tensor) -> dict[str, Any]:
-    """What every data set of edits yields; `image` (3, H, W) in [-1, 1]."""
+def edit_item(
+    tasks: TaskSet, task: int, sample: Sample, image: Tensor, share: Tensor | None = None
+) -> dict[str, Any]:
+    """What every data set of edits yields; `image` (3, H, W) in [-1, 1].
+
+    `share` is what this item counts among those of one picture, (); None is all, 1.
+    """
     prompts = tasks[task].prompts(sample["caption"])
     return {
         "key": sample["key"],
@@ -140,6 +160,7 @@ def edit_item(tasks: TaskSet, task: int, sample: Sample, image: Tensor) -> dict[
         "target": prompts.target,
         "instruction": prompts.instruction,
         "scene": sample["scene"],
+        "share": torch.tensor(1.0) if share is None else share,
     }
 
 

@@ -15,8 +15,9 @@ from i2i_dds.diffusion.randomness import item_generators
 from i2i_dds.editing.drag_items import Dragged, DragRequest
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.drag_metric import DRAG_METRICS, Both, MeasuredDrag, measure_drag
-from i2i_dds.metrics.dift import unet_features
+from i2i_dds.metrics.dift import dift_features
 from i2i_dds.metrics.drag import REGIONDRAG_SIDE
+from i2i_dds.teacher.interface import FeatureTeacher
 
 _NAN = float("nan")
 
@@ -75,7 +76,7 @@ class DragMeter:
             be compared with published ones.
         seed: Of the features' noises.
         t: Timestep of the features.
-        block: Up block of the features.
+        block: Of the features; None is the teacher's own.
         ensemble: Noises that they are averaged over.
         regiondrag_side: To which pictures are stretched for RegionDrag's distance; None leaves them
             at their own size, for a teacher that never saw such large ones.
@@ -89,16 +90,21 @@ class DragMeter:
     teacher: Any
     seed: int = 0
     t: int = 261
-    block: int = 1
+    block: int | None = None
     ensemble: int = 8
     regiondrag_side: int | None = REGIONDRAG_SIDE
     fidelity: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         # Before the first drag: found out after it, every item would seem broken.
+        if not isinstance(self.teacher, FeatureTeacher):
+            raise UserError(
+                "features.teacher: this one shows nothing of its inside, in which distances could "
+                "be measured; give the folder or hub id of a Stable Diffusion"
+            )
         blocks, timesteps = self.teacher.feature_blocks, len(self.teacher.process)
         for key, value, count in (("block", self.block, blocks), ("t", self.t, timesteps)):
-            if not 0 <= value < count:
+            if value is not None and not 0 <= value < count:
                 raise UserError(
                     f"features.{key}: {value} is not allowed; "
                     f"give 0 to {count - 1}, which this teacher has"
@@ -142,7 +148,7 @@ class DragMeter:
         return own, own if side is None else at((side, side), Image.Resampling.NEAREST)
 
     def _features(self, name: str, picture: Image.Image, text: Any) -> Tensor:
-        (found,) = unet_features(
+        (found,) = dift_features(
             self.teacher,
             x=to_tensor(picture)[None],
             text=text,

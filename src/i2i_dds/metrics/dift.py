@@ -1,4 +1,4 @@
-"""DIFT: features of a picture from inside a teacher's UNet (Tang et al., NeurIPS 2023)."""
+"""DIFT: features of a picture from inside a teacher's network (Tang et al., NeurIPS 2023)."""
 
 from __future__ import annotations
 
@@ -13,43 +13,46 @@ from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import FeatureTeacher
 
 
-def unet_features(
+def dift_features(
     teacher: FeatureTeacher,
     x: Tensor,
     text: Conditioning,
     generators: Sequence[Generator],
     t: int = 261,
-    block: int = 1,
+    block: int | None = None,
     ensemble: int = 8,
 ) -> Tensor:
-    """What one up block of the UNet gives out, averaged over noises.
+    """What one block of the teacher's network gives out, averaged over noises.
 
     1. The picture's latent (the posterior's mean, as RegionDrag takes it; DragDiffusion samples).
     2. Noised to t with `ensemble` noises.
-    3. One pass of the UNet with the picture's prompt and without guidance; the block's output is
+    3. One pass of the network with the picture's prompt and without guidance; the block's output is
        caught and averaged.
 
     The defaults are those of DIFT, DragDiffusion and RegionDrag, who use Stable Diffusion 2.1.
-    Numbers from another teacher are not comparable with theirs.
+    Numbers from another teacher are not comparable with theirs. DIFT knows no transformers: of one,
+    a block's tokens are taken, by default of the one in the middle.
 
     Args:
-        teacher: Whose VAE and UNet are used.
+        teacher: Whose VAE and network are used.
         x: Pictures (B, 3, H, W) in [-1, 1], both sides multiples of `teacher.vae_scale_factor`.
         text: What they show, of B rows or one.
         generators: One a picture; each gives `ensemble` noises.
         t: Timestep.
-        block: Which of the UNet's up blocks, 0 being the coarsest.
+        block: Which of the UNet's up blocks, 0 being the coarsest, or of the transformer's blocks;
+            None is the teacher's ``feature_block``.
         ensemble: How many noises.
 
     Returns:
         float32 (B, C', h', w'); h' and w' depend on the block.
 
     Raises:
-        UserError: The UNet has no such block, the schedule no such t, or ensemble < 1.
+        UserError: The network has no such block, the schedule no such t, or ensemble < 1.
     """
+    block = teacher.feature_block if block is None else block
     if not 0 <= block < teacher.feature_blocks:
         raise UserError(
-            f"block: {block} is not allowed; this UNet has up blocks 0 to "
+            f"block: {block} is not allowed; this network has blocks 0 to "
             f"{teacher.feature_blocks - 1}"
         )
     if not 0 <= t < len(teacher.process):

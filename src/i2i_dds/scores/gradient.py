@@ -63,7 +63,7 @@ def masked(grad: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask > 0, grad * mask, torch.zeros_like(grad))
 
 
-def gradient_to_loss(z: Tensor, grad: Tensor) -> Tensor:
+def gradient_to_loss(z: Tensor, grad: Tensor, weight: Tensor | None = None) -> Tensor:
     """A scalar whose derivative with respect to z is ``grad / B``.
 
     It is ``0.5 ||z - sg(z - g)||^2 / B``, summed over all entries, where sg stops the gradient:
@@ -76,6 +76,14 @@ def gradient_to_loss(z: Tensor, grad: Tensor) -> Tensor:
     Args:
         z: The latent (or the student's output) that the gradient is pushed into, (B, C, h, w).
         grad: :attr:`Gradient.value`, (B, C, h, w).
+        weight: Of each row, (B,): row i's derivative is then ``w_i g_i / sum(w)``; None is all 1.
     """
     residual = (z - z.detach()) + grad.detach()
-    return 0.5 * residual.square().sum() / len(z)
+    return 0.5 * mean_over_rows(residual.square(), weight)
+
+
+def mean_over_rows(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The sum over all entries of a row, (B, C, h, w), averaged over rows of a weight (B,)."""
+    if weight is None:
+        return values.sum() / len(values)
+    return (values.flatten(1).sum(1) * weight).sum() / weight.sum()

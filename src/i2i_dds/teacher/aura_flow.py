@@ -100,10 +100,10 @@ class AuraFlowTeacher(MMDiTTeacher):
     def _forward(self, network: Any, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         """What the network says, of z_t's type and shape; an odd side ends in copies."""
         height, width = z_t.shape[-2:]
-        patch, places = (self.transformer.config[k] for k in ("patch_size", "pos_embed_max_size"))
-        self._check_places(z_t, patch * int(places**0.5))
+        places = self.transformer.config["pos_embed_max_size"]
+        self._check_places(z_t, self.patch * int(places**0.5))
         velocity = network(
-            whole_patches(z_t.to(self._device, self._dtype), patch),
+            whole_patches(z_t.to(self._device, self._dtype), self.patch),
             encoder_hidden_states=text.embeddings.to(self._device, self._dtype),
             timestep=self._flow.sigma(t.to(self._device), z_t.new_ones(len(z_t))).to(self._dtype),
         ).sample

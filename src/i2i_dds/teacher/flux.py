@@ -76,6 +76,11 @@ class FluxTeacher(MMDiTTeacher):
         self._flow = process
         self.distilled_guidance = distilled_guidance
 
+    @property
+    def patch(self) -> int:
+        """Two: the network itself is given packed cells, and says one."""
+        return PATCH
+
     @torch.no_grad()
     def _encode_prompts(self, prompts: list[str]) -> Conditioning:
         """``embeddings`` (B, L, D) of T5 and ``pooled`` (B, D') of CLIP."""

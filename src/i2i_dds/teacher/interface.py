@@ -147,8 +147,13 @@ class FeatureTeacher(Teacher, Protocol):
         """How many blocks there are to look at."""
         ...
 
+    @property
+    def feature_block(self) -> int:
+        """The block that is looked at where none is named."""
+        ...
+
     def features(self, z_t: Tensor, t: Tensor, text: Conditioning, block: int) -> Tensor:
-        """What one block gives out, (B, C', h', w'), block 0 being the coarsest.
+        """What one block gives out, (B, C', h', w'), block 0 being the first.
 
         Args:
             z_t: Noisy latents, (B, C, h, w).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -43,6 +44,30 @@ class MMDiTTeacher(LatentTeacher):
         with outputs_of(layers) as outputs:
             self._forward(self._network, z_t, t, text)
         return [output[0] for output in outputs]
+
+    @property
+    def feature_blocks(self) -> int:
+        """The blocks with two streams."""
+        return len(getattr(self.transformer, self.blocks_name))
+
+    @property
+    def feature_block(self) -> int:
+        """The one in the middle."""
+        return self.feature_blocks // 2
+
+    @torch.no_grad()
+    def features(self, z_t: Tensor, t: Tensor, text: Conditioning, block: int) -> Tensor:
+        """The picture's tokens after a block, (B, C', h', w'), one a patch; see the interface."""
+        with outputs_of([getattr(self.transformer, self.blocks_name)[block]]) as outputs:
+            self.noise_with_graph(z_t, t, text)
+        _, tokens = outputs[0]
+        rows, columns = (-(-side // self.patch) for side in z_t.shape[-2:])
+        return tokens.transpose(1, 2).unflatten(2, (rows, columns))
+
+    @property
+    def patch(self) -> int:
+        """Cells of a latent on a side of what one token stands for."""
+        return self.transformer.config["patch_size"]
 
     def _check_places(self, z_t: Tensor, most: int) -> None:
         """Refuses pictures for which the network has no places.

@@ -67,10 +67,9 @@ class StableDiffusion3Teacher(MMDiTTeacher):
         It wants whole patches: a row or column too few is the last one's copy, and cut off again.
         """
         height, width = z_t.shape[-2:]
-        patch, most = (self.transformer.config[k] for k in ("patch_size", "pos_embed_max_size"))
-        self._check_places(z_t, patch * most)
+        self._check_places(z_t, self.patch * self.transformer.config["pos_embed_max_size"])
         velocity = network(
-            hidden_states=whole_patches(z_t.to(self._device, self._dtype), patch),
+            hidden_states=whole_patches(z_t.to(self._device, self._dtype), self.patch),
             timestep=1000 * self._flow.sigma(t.to(self._device), z_t.new_ones(len(z_t))),
             encoder_hidden_states=text.embeddings.to(self._device, self._dtype),
             pooled_projections=text["pooled"].to(self._device, self._dtype),

@@ -28,8 +28,13 @@ class UNetTeacher(LatentTeacher):
 
     @property
     def feature_blocks(self) -> int:
-        """The UNet's up blocks."""
+        """The UNet's up blocks, of which 0 is the coarsest."""
         return len(self.unet.up_blocks)
+
+    @property
+    def feature_block(self) -> int:
+        """DIFT's, the second."""
+        return min(1, self.feature_blocks - 1)
 
     def self_attention(
         self, z_t: Tensor, t: Tensor, text: Conditioning, blocks: str = "all"

@@ -16,12 +16,13 @@ from i2i_dds.diffusion.randomness import item_generators, randn
 from i2i_dds.diffusion.timesteps import TimestepSampler
 from i2i_dds.errors import UserError
 from i2i_dds.scores.dds import DDS
-from i2i_dds.scores.gradient import gradient_to_loss, guarded
+from i2i_dds.scores.gradient import gradient_to_loss, guarded, mean_over_rows
 from i2i_dds.scores.interface import NO_DESCENT, Score, ScoreInput
 from i2i_dds.student.edit import edit_with_student
 from i2i_dds.student.load import student_config
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.rows import SameRows
 from i2i_dds.training.cache import NoDeepCopy, TeacherCache
 from i2i_dds.training.defaults import (
     default_guidance,
@@ -45,8 +46,10 @@ class EditTraining(LightningModule):
 
         loss = 0.5 ||z - sg(z - g)||^2 / B + w 0.5 ||z - z_src||^2 / B.
 
-    s rises and w falls in the course of training. The teacher is no part of the module: it is in
-    no checkpoint and in no optimizer.
+    Rows of one picture, one a task, share its t and noise, and with them the teacher's answer about
+    the source; each picture counts alike, however many rows it has. s rises and w falls in the
+    course of training. The teacher is no part of the module: it is in no checkpoint and in no
+    optimizer.
 
     Args:
         student: What is trained.
@@ -125,6 +128,7 @@ class EditTraining(LightningModule):
         t, eps = self._draw(batch["key"], z_src)
         text_tgt = cache.conditioning(self.teacher, batch["target"], z.device)
         text_src = cache.conditioning(self.teacher, batch["source"], z.device)
+        asked = list(zip(batch["key"], batch["source"], strict=True))
         inputs = ScoreInput(
             z_tgt=z.detach(),
             z_src=z_src,
@@ -133,11 +137,13 @@ class EditTraining(LightningModule):
             t=t,
             eps=eps,
             guidance_scale=guidance,
+            same_source=SameRows.of(asked, z.device),
         )
         grad = guarded(self.score(self.teacher, inputs))
         self._counts.see_gradient(grad.nonfinite)
-        distilled = gradient_to_loss(z, grad.value)
-        identity = 0.5 * (z - z_src).square().sum() / len(z)
+        share = batch.get("share") if len(set(batch["key"])) < len(z) else None
+        distilled = gradient_to_loss(z, grad.value, share)
+        identity = 0.5 * mean_over_rows((z - z_src).square(), share)
         loss = distilled + weight * identity
         self._report(
             len(z),
