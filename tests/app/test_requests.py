@@ -84,3 +84,10 @@ def test_texts_in_the_python_lines_stay_texts() -> None:
 
     exec(lines.partition("\n")[2], {"EditPipeline": Pipeline})
     assert (calls["source"], calls["target"]) == (asked.source, asked.target)
+
+
+def test_a_line_for_people_is_a_line() -> None:
+    long = EditRequest(Path("a.png"), "a cat", "a lion " * 60)
+    assert long.title.startswith("a lion a lion") and long.title.endswith("… · zero_shot")
+    assert len(long.title) < 100
+    assert EditRequest(Path("a.png"), "a cat", "a lion").title == "a lion · zero_shot"

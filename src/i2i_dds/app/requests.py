@@ -55,7 +55,7 @@ class EditRequest:
     @property
     def title(self) -> str:
         """A line for people."""
-        return f"{self.target} · {self.editor}"
+        return f"{in_short(self.target)} · {self.editor}"
 
     def arguments(self) -> dict[str, Any]:
         """What the pipeline is called with beside the picture."""
@@ -122,6 +122,11 @@ def command_line(command: str, teacher: TeacherName, keys: Mapping[str, Any]) ->
     """A command of ``i2i``, one key a line, quoted for a shell; None is left out."""
     words = [f"{key}={_typed(value)}" for key, value in keys.items() if value is not None]
     return " \\\n    ".join([f"i2i {command}", *map(shlex.quote, [*teacher.keys, *words])])
+
+
+def in_short(words: str, most: int = 80) -> str:
+    """Words of at most so many characters; of longer ones the beginning."""
+    return words if len(words) <= most else f"{words[: most - 1].rstrip()}…"
 
 
 def literal(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i_dds import EditPipeline, Student
-from i2i_dds.app.requests import TeacherName, call_lines, command_line, literal
+from i2i_dds.app.requests import TeacherName, call_lines, command_line, in_short, literal
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StudentRequest:
     @property
     def title(self) -> str:
         """A line for people."""
-        return f"{self.task or self.target} · student"
+        return f"{in_short(self.task or self.target)} · student"
 
     def arguments(self) -> dict[str, Any]:
         """What the student is called with beside the picture."""
