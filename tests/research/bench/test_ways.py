@@ -62,8 +62,9 @@ def test_sequential_drag_and_ours_end_at_the_same_latents(teacher) -> None:
     assert row["quality"]["plain"]["psnr_truth"] > 10
 
 
-def test_plain_training_and_ours_end_at_the_same_student(teacher) -> None:
-    row = training.training_comparison(teacher, QUICK)
+@pytest.mark.parametrize("tasks", [training.CAT2LION, training.FOUR_TASKS], ids=["one", "four"])
+def test_plain_training_and_ours_end_at_the_same_student(teacher, tasks) -> None:
+    row = training.training_comparison(teacher, QUICK, tasks)
     assert is_measured(row) and row["max_difference"] < 2e-4
     assert row["ratio_equal_quality"] == row["ratio"]
 

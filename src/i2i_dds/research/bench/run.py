@@ -13,12 +13,12 @@ from i2i_dds.research.bench.dragging import drag_comparison
 from i2i_dds.research.bench.machine import machine
 from i2i_dds.research.bench.network import teacher_shares
 from i2i_dds.research.bench.settings import BenchSettings
-from i2i_dds.research.bench.training import training_comparison
+from i2i_dds.research.bench.training import FOUR_TASKS, training_comparison
 from i2i_dds.research.bench.zero_shot import growth, zero_shot_rows
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
-PARTS = 8
-"""Of which :func:`run_bench` tells: five rows, growth, the network, the crowded machine."""
+PARTS = 9
+"""Of which :func:`run_bench` tells: six rows, growth, the network, the crowded machine."""
 
 
 def run_bench(
@@ -41,6 +41,7 @@ def run_bench(
     parts: dict[str, Callable[[], Any]] = {
         "sde_drag": lambda: drag_comparison(teacher, settings),
         "training": lambda: training_comparison(teacher, settings),
+        "training_4_tasks": lambda: training_comparison(teacher, settings, FOUR_TASKS),
         "growth": lambda: growth(teacher, settings),
         "teacher_share_of_peak": lambda: teacher_shares(teacher, settings.rounds, settings.compile),
         "crowded": lambda: crowded(teacher_path) if settings.crowded else None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -19,40 +20,68 @@ from i2i_dds.research.bench.timing import Way, compare
 from i2i_dds.research.bench.zero_shot import CAT2LION
 from i2i_dds.student.build import new_student, student_shapes
 from i2i_dds.student.unet import EditUNet
+from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.training.defaults import default_timesteps
 from i2i_dds.training.module import EditTraining
 from i2i_dds.training.schedules import constant
+
+FOUR_TASKS = TaskSet(
+    [Task(f"cat2{to}", replace={"cat": to}) for to in ("lion", "dog", "tiger", "fox")]
+)
+"""What one student learns of each picture, side by side in a batch."""
 
 IDENTITY = 0.02
 """Weight of the term that holds the student at the source."""
 
 
-def training_comparison(teacher: Any, settings: BenchSettings) -> dict[str, Any]:
-    """The row, in seconds a picture: the same pictures, timesteps, noise and weights at first.
+def training_comparison(
+    teacher: Any, settings: BenchSettings, tasks: TaskSet = CAT2LION
+) -> dict[str, Any]:
+    """The row, in seconds an edit: the same pictures, timesteps, noise and weights at first.
 
     Both students are equal to rounding, so at equal quality the ratio is the same.
     """
-    batches = training_batches(teacher, settings.train_steps, settings.train_batch)
-    pictures = len(batches) * settings.train_batch
-    plain, ours = (Way(partial(way, teacher, batches), pictures) for way in (_plain, our_training))
+    batches = training_batches(teacher, settings.train_steps, settings.train_batch, tasks)
+    pictures = sum(len(batch["key"]) for batch in batches)
+    plain, ours = (
+        Way(partial(way, teacher, batches, tasks=tasks), pictures) for way in (_plain, our_training)
+    )
     row = compare(plain, ours, pictures, settings.rounds, TRAINING_TOLERANCE)
     quality = {"same_student_to": row["max_difference"], "steps": len(batches)}
     same = {"ratio_equal_quality": row["ratio"], "quality": quality, "items": pictures}
     return {**row, **same}
 
 
-def training_batches(teacher: Any, steps: int, size: int) -> list[dict[str, Any]]:
-    """Batches of scenes, each shown :data:`EPOCHS` times."""
-    count = max(size, round(steps * size / EPOCHS))
+def training_batches(
+    teacher: Any, steps: int, size: int, tasks: TaskSet = CAT2LION
+) -> list[dict[str, Any]]:
+    """Batches of scenes of cats, each shown :data:`EPOCHS` times.
+
+    Args:
+        teacher: At whose size they are drawn.
+        steps: Batches.
+        size: Edits of a batch, at least; a picture has one for each task.
+        tasks: What is done to each picture.
+    """
+    pictures = max(1, size // len(tasks))
+    count = max(pictures, round(steps * pictures / EPOCHS))
     drawn = SceneEdits(CAT2LION, "train", count, 0, teacher.native_size)
-    wanted = ("key", "image", "task", "source", "target", "instruction")
-    items = [{name: item[name] for name in wanted} for item in map(drawn.__getitem__, range(count))]
-    places = [[(step * size + n) % count for n in range(size)] for step in range(steps)]
-    return [collate([items[place] for place in batch]) for batch in places]
+    items = [_edits_of(tasks, drawn[number]) for number in range(count)]
+    places = [[(step * pictures + n) % count for n in range(pictures)] for step in range(steps)]
+    return [collate([edit for place in batch for edit in items[place]]) for batch in places]
 
 
-def _plain(teacher: Any, batches: Sequence[dict[str, Any]], _: int) -> Tensor:
-    student, presets = _student(teacher), teacher.presets["train"]
+def _edits_of(tasks: TaskSet, item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One picture, a row for each task."""
+    wanted = {name: item[name] for name in ("key", "image")}
+    prompts = [task.prompts(item["caption"]) for task in tasks]
+    return [{**wanted, "task": number, **asdict(one)} for number, one in enumerate(prompts)]
+
+
+def _plain(
+    teacher: Any, batches: Sequence[dict[str, Any]], _: int, tasks: TaskSet = CAT2LION
+) -> Tensor:
+    student, presets = _student(teacher, tasks), teacher.presets["train"]
     plain_training(
         teacher,
         student,
@@ -70,6 +99,7 @@ def our_training(
     teacher: Any,
     batches: Sequence[dict[str, Any]],
     _: int,
+    tasks: TaskSet = CAT2LION,
     shape: str = "small",
     precision: Any = "32-true",
 ) -> Tensor:
@@ -79,11 +109,12 @@ def our_training(
         teacher: Whose delta it learns.
         batches: What :func:`training_batches` made.
         _: Is not looked at.
+        tasks: What it learns.
         shape: Of the student, see ``conf/student``.
         precision: Lightning's.
     """
     module = EditTraining(
-        _student(teacher, shape),
+        _student(teacher, tasks, shape),
         teacher,
         scheduler=constant,
         guidance=teacher.presets["train"]["guidance_scale"],
@@ -110,8 +141,8 @@ def our_training(
     return _outputs(module.student, teacher, batches[0])
 
 
-def _student(teacher: Any, shape: str = "small") -> EditUNet:
-    student = new_student(teacher, CAT2LION, student_shapes()[shape], seed=0)
+def _student(teacher: Any, tasks: TaskSet, shape: str = "small") -> EditUNet:
+    student = new_student(teacher, tasks, student_shapes()[shape], seed=0)
     return student.to(teacher.device).train()  # type: ignore[arg-type]
 
 
