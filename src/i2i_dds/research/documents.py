@@ -17,7 +17,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.research.document_tables import Column, Lines, Runs, Table, filled
 from i2i_dds.runs import write_text
 
-DOCUMENTS = ("README.md", "docs/benchmark.md", "docs/analysis.md", "docs/scaling.md")
+DOCUMENTS = ("README.md", "docs/benchmark.md", "docs/analysis.md", "docs/scaling.md", "docs/sde.md")
 """Those that have tables, from the repository's root."""
 
 RESULTS = Path("docs/results")
@@ -196,6 +196,24 @@ TABLES: Mapping[str, Table] = {
     "flow_by_edit": Lines(file="flow/table.csv", rows=_ON_FLOW, columns=_GAIN_BY_EDIT),
     "path_delta_by_edit": Lines(
         file="path_delta/table.csv", rows=_PATH_DELTAS, columns=_GAIN_BY_EDIT
+    ),
+    "drags_flow": Runs(
+        title="",
+        rows={
+            "Cycle-SDE": "drags_flow/cycle_sde",
+            "SDE": "drags_flow/sde",
+            "ODE": "drags_flow/ode",
+        },
+        columns=[
+            Column("drag success", "arrived", percent=True),
+            Column("heads", "kinds.head.arrived", percent=True),
+            Column("accessories", "kinds.accessory.arrived", percent=True),
+            Column("ears", "kinds.ear.arrived", percent=True),
+            Column("most alike within a cell", "within_cell", percent=True),
+            Column("PSNR to truth, dB", "psnr_truth", digits=2),
+            Column("of the source, dB", "psnr_truth_source", digits=2),
+            Column("NFE", "evaluations_per_item", digits=0),
+        ],
     ),
     "scores": Lines(
         file="scores/table.csv",
