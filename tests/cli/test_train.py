@@ -265,7 +265,14 @@ def test_a_teachers_numbers_yield_to_what_is_asked_for(arguments, guidance, t_mi
         (("task=cat2lion", "zero_shot.steps=0"), "zero_shot.steps: 0 is not allowed; give a"),
         (("task=cat2lion", "score=cds", "score.patches=1"), "score.patches: 1 is not allowed"),
         (("task=cat2lion", "score=lusd"), "score: LUSD follows the same pictures from step to st"),
-        (("task=cat2lion", "data.batch_size=0"), "data.batch_size: 0 is not allowed; give 1"),
+        (
+            ("task=cat2lion", "data.batch_size=x"),
+            "data.batch_size: 'x' is not allowed; give a whole",
+        ),
+        (
+            ("task=cat2lion", "data.tasks_per_picture=1.5"),
+            "data.tasks_per_picture: 1.5 is not allowed; give a whole number of at least 1",
+        ),
         (("task=cat2lion", "callbacks.pictures.n=0"), "callbacks.pictures.n: 0 is not allowed"),
         (("task=cat2lion", "teacher.dtype=float8"), "teacher.dtype: 'float8' is unknown; give"),
         (("task=cat2lion", "guidance.fraction=2"), "guidance.fraction: 2 is not allowed; give"),

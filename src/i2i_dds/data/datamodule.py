@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
+from i2i_dds.checks import integer, require
 from i2i_dds.data.edits import SceneEdits, ShardEdits, accepted, collate
 from i2i_dds.data.epochs import EpochLoader, EpochPlan
 from i2i_dds.data.folders import Samples, open_samples
@@ -85,8 +86,7 @@ class EditDataModule(LightningDataModule):
         counts |= {"batch_size": batch_size, "eval_batch_size": eval_batch_size}
         counts |= {"tasks_per_picture": tasks_per_picture}
         for name, value in counts.items():
-            if value < 1:
-                raise UserError(f"{name}: {value} is not allowed; give 1 or more")
+            require(name, value, integer(min=1))
         check_held_out(held_out)
         self.tasks, self.held_out, self.caption, self.size = tasks, held_out, caption, size
         self.n_train, self.n = n_train, {"val": n_val, "test": n_test}
