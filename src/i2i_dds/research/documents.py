@@ -46,12 +46,12 @@ _METHODS: Mapping[str, Mapping[str, object]] = {
 """Rows of the benchmark: a name, and the line of the csv file that it stands for."""
 
 _GAIN_BY_EDIT = [
-    Column("cat to lion", "psnr_truth_gain", where={"edit": "cat2lion"}),
-    Column("smile to frown", "psnr_truth_gain", where={"edit": "smile2frown"}),
-    Column("glasses on", "psnr_truth_gain", where={"edit": "add_glasses"}),
-    Column("glasses off", "psnr_truth_gain", where={"edit": "remove_glasses"}),
-    Column("beach to snow", "psnr_truth_gain", where={"edit": "beach2snow"}),
-    Column("day to night", "psnr_truth_gain", where={"edit": "day2night"}),
+    Column("cat to lion", "psnr_truth_gain", spread=True, where={"edit": "cat2lion"}),
+    Column("smile to frown", "psnr_truth_gain", spread=True, where={"edit": "smile2frown"}),
+    Column("glasses on", "psnr_truth_gain", spread=True, where={"edit": "add_glasses"}),
+    Column("glasses off", "psnr_truth_gain", spread=True, where={"edit": "remove_glasses"}),
+    Column("beach to snow", "psnr_truth_gain", spread=True, where={"edit": "beach2snow"}),
+    Column("day to night", "psnr_truth_gain", spread=True, where={"edit": "day2night"}),
 ]
 
 _PATH_DELTAS: Mapping[str, Mapping[str, object]] = {
@@ -70,6 +70,7 @@ _ON_FLOW: Mapping[str, Mapping[str, object]] = {
     "CDS, 20": {"editor": "cds", "strength": 20},
     "SSD, 20": {"editor": "ssd", "strength": 20},
     "SDS, 20": {"editor": "sds", "strength": 20},
+    "LUSD, 20": {"editor": "lusd", "strength": 20},
     "PDS, 20": {"editor": "pds", "strength": 20},
     "FlowEdit, strength 0.7": {"editor": "flowedit", "strength": 0.7},
     "Cycle-SDE, 0.7": {"editor": "cycle_sde", "strength": 0.7},
@@ -81,15 +82,15 @@ _ON_FLOW: Mapping[str, Mapping[str, object]] = {
 }
 """Rows of the benchmark on the flow teacher, by gain within each kind of method."""
 
-_ALONE = [
-    Column("success", "success", digits=0, percent=True),
-    Column("PSNR gain, dB", "psnr_truth_gain"),
-    Column("background PSNR, dB", "psnr_backdrop"),
+_PATH_COLUMNS = [
+    Column("success", "success", digits=0, percent=True, spread=True),
+    Column("PSNR gain, dB", "psnr_truth_gain", spread=True),
+    Column("background PSNR, dB", "psnr_backdrop", spread=True),
     Column("attributes kept", "kept", digits=2),
     Column("CLIP direction", "clip_direction", digits=2),
     Column("NFE", "evaluations", digits=0),
 ]
-"""Columns of one seed, without a spread."""
+"""Of path deltas and of methods on the flow teacher."""
 
 TABLES: Mapping[str, Table] = {
     "pocket": Runs(
@@ -183,16 +184,11 @@ TABLES: Mapping[str, Table] = {
         file="path_delta/table.csv",
         rows=_PATH_DELTAS,
         where={"edit": "all"},
-        columns=[
-            Column("success", "success", digits=0, percent=True, spread=True),
-            Column("PSNR gain, dB", "psnr_truth_gain", spread=True),
-            Column("background PSNR, dB", "psnr_backdrop", spread=True),
-            Column("attributes kept", "kept", digits=2),
-            Column("CLIP direction", "clip_direction", digits=2),
-            Column("NFE", "evaluations", digits=0),
-        ],
+        columns=_PATH_COLUMNS,
     ),
-    "flow": Lines(file="flow/table.csv", rows=_ON_FLOW, where={"edit": "all"}, columns=_ALONE),
+    "flow": Lines(
+        file="flow/table.csv", rows=_ON_FLOW, where={"edit": "all"}, columns=_PATH_COLUMNS
+    ),
     "flow_by_edit": Lines(file="flow/table.csv", rows=_ON_FLOW, columns=_GAIN_BY_EDIT),
     "path_delta_by_edit": Lines(
         file="path_delta/table.csv", rows=_PATH_DELTAS, columns=_GAIN_BY_EDIT
