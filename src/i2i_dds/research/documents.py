@@ -189,6 +189,25 @@ TABLES: Mapping[str, Table] = {
     "flow": Lines(
         file="flow/table.csv", rows=_ON_FLOW, where={"edit": "all"}, columns=_PATH_COLUMNS
     ),
+    "flow_short": Lines(
+        file="flow/table.csv",
+        rows={
+            "DDS": {"editor": "dds", "strength": 20},
+            "IDS": {"editor": "ids", "strength": 20},
+            "LUSD": {"editor": "lusd", "strength": 20},
+            "Cycle-SDE": {"editor": "cycle_sde", "strength": 0.7},
+            "FlowEdit": {"editor": "flowedit", "strength": 0.7},
+            "DRFS": {"editor": "drfs", "strength": 0.7},
+            "inversion by the ODE": {"editor": "ddim_inversion", "strength": 0.7},
+        },
+        where={"edit": "all"},
+        columns=[
+            Column("success", "success", digits=0, percent=True),
+            Column("PSNR gain, dB", "psnr_truth_gain", spread=True),
+            Column("background PSNR, dB", "psnr_backdrop", spread=True),
+            Column("NFE", "evaluations", digits=0),
+        ],
+    ),
     "flow_by_edit": Lines(file="flow/table.csv", rows=_ON_FLOW, columns=_GAIN_BY_EDIT),
     "path_delta_by_edit": Lines(
         file="path_delta/table.csv", rows=_PATH_DELTAS, columns=_GAIN_BY_EDIT
