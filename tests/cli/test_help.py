@@ -15,10 +15,10 @@ ROOTS = sorted(path.stem for path in config_dir().glob("*.yaml"))
 GIVEN = {name: ["task=cat2lion"] for name in ("train", "plan")} | {"study": ["study=cosine"]}
 
 
-def helped(root: str, *overrides: str) -> str:
+def helped(root: str, *overrides: str, typed: str = "") -> str:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose(root, list(overrides), return_hydra_config=True)
-    return command_help(config_dir() / f"{root}.yaml", cfg, choices_of, f"i2i {root}")
+    return command_help(config_dir() / f"{root}.yaml", cfg, choices_of, typed or f"i2i {root}")
 
 
 @pytest.mark.parametrize("root", ROOTS)
@@ -73,3 +73,12 @@ def test_examples_are_called_as_the_command_was(i2i, tmp_path: Path, monkeypatch
     code, out, _ = i2i("drag", "--help")
     assert code == 0 and "  i2i drag image=bear.png prompt=" in out
     assert "python scripts" not in out
+
+
+def test_examples_of_another_command_stay_those() -> None:
+    lines = helped("make_random_sd", typed="python scripts/make_random_sd.py").splitlines()
+    assert "  python scripts/make_random_sd.py folder=/tmp/sd15" in lines
+    assert "  python scripts/edit.py teacher=sd15 teacher.path=/tmp/sd15" in lines
+    assert "  i2i edit teacher=sd15 teacher.path=/tmp/sd15" in helped(
+        "make_random_sd", typed="i2i make-random-sd"
+    )

@@ -63,7 +63,7 @@ def command_help(file: Path, cfg: DictConfig, names: Callable[[str], list[str]],
         "  -m              sweep: key=1,2,3 runs once for each\n"
         "  --cfg job       print every setting, those of all groups too, and stop\n"
         "  --info          say where each setting comes from",
-        _titled("Examples", _examples(text, typed)),
+        _titled("Examples", _examples(text, file.stem, typed)),
         notes,
         _titled("Choices (group=choice)", _choices(text, choices, names)),
         _titled("Settings (key=value)", _settings(text, cfg)),
@@ -82,11 +82,20 @@ def _titled(title: str, lines: Iterator[str]) -> str:
     return f"{title}\n{body}" if body else ""
 
 
-def _examples(text: str, typed: str) -> Iterator[str]:
+def _examples(text: str, own: str, typed: str) -> Iterator[str]:
     """The indented lines of the comment that heads a file, called as this was."""
+    before = typed.removesuffix(own.replace("_", "-"))
+
+    def called(found: re.Match[str]) -> str:
+        other = (found[1] or found[2]).replace("-", "_")
+        if other == own:
+            return typed
+        # Another command's line: it is called alike where that says a command's name alone.
+        return before + other.replace("_", "-") if before != typed else found[0]
+
     for line in _heading(text):
         if line.startswith(_EXAMPLE):
-            yield re.sub(r"^(python \S+\.py|i2i [a-z-]+)", lambda _: typed, line[4:])
+            yield re.sub(r"^(?:python (?:scripts/)?(\w+)\.py|i2i ([a-z-]+))", called, line[4:])
 
 
 def _head(text: str) -> tuple[str, str]:
