@@ -84,7 +84,7 @@ def served_page(pipe: EditPipeline, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if chromium is None:
+    if chromium is None:  # a program of the system, which pip cannot bring; .ci/run installs it
         pytest.skip("no browser is here; apt-get install chromium")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright, TemporaryDirectory() as profile:
