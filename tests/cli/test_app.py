@@ -131,7 +131,8 @@ def test_run_ends_with_its_folder_and_keeps_the_prompt_as_typed(program: Path) -
         (
             ["task=cat2lion", "teacher=kolors"],
             "teacher: 'kolors' is not among its choices; "
-            "give one of aura_flow, auto, flux, pocket, pocket_flow, sd15, sd21, sd35, sdxl",
+            "give one of aura_flow, auto, flux, flux2_klein, pocket, pocket_flow, sd15, sd21, "
+            "sd35, sdxl",
         ),
         (
             ["task=cat2lion", "steps=1,2"],

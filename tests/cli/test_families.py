@@ -8,6 +8,7 @@ from i2i_dds.cli.edit import main as edit
 from i2i_dds.cli.make_random_sd import main as make_random_sd
 from i2i_dds.cli.train import main as train
 from i2i_dds.teacher.aura_flow import build_random_aura_flow
+from i2i_dds.teacher.flux2_klein import build_random_flux2_klein
 from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_sdxl import build_random_sdxl
@@ -41,6 +42,7 @@ def sdxl(tmp_path_factory) -> str:
         (("family=sdxl",), "sdxl", 5.0),
         (("family=sd3", "t5=true"), "sd35", 4.5),
         (("family=flux",), "flux", 1.0),
+        (("family=flux2_klein",), "flux2_klein", 4.0),
         (("family=aura_flow",), "aura_flow", 3.5),
     ],
 )
@@ -82,9 +84,14 @@ def aura_flow(tmp_path_factory) -> str:
     return str(build_random_aura_flow(tmp_path_factory.mktemp("aura_flow") / "tiny"))
 
 
-@pytest.mark.parametrize("teacher", ["sdxl", "sd35", "flux", "aura_flow"])
-def test_a_student_is_trained_on_it(typed, sd3, sdxl, flux, aura_flow, teacher) -> None:
-    path = {"sdxl": sdxl, "sd35": sd3, "flux": flux, "aura_flow": aura_flow}[teacher]
+@pytest.fixture(scope="session")
+def flux2_klein(tmp_path_factory) -> str:
+    return str(build_random_flux2_klein(tmp_path_factory.mktemp("flux2_klein") / "tiny"))
+
+
+@pytest.mark.parametrize("teacher", ["sdxl", "sd35", "flux", "flux2_klein", "aura_flow"])
+def test_a_student_is_trained_on_it(typed, request, teacher) -> None:
+    path = request.getfixturevalue({"sd35": "sd3"}.get(teacher, teacher))
     done = typed(train, *FEW, "task=cat2lion", f"teacher={teacher}", f"teacher.path={path}")
     metrics = json.loads((done.folder / "metrics.json").read_text())
     assert metrics["steps"] == 1

@@ -9,8 +9,9 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from i2i_dds import Student, StudentPipeline, UserError
+from i2i_dds import Student, StudentPipeline, UserError, load_teacher
 from i2i_dds.student.build import new_student
+from i2i_dds.teacher.flux2_klein import build_random_flux2_klein
 from tests.conftest import SHAPE
 
 
@@ -52,6 +53,18 @@ def test_its_folder_edits_as_the_student_does(made, conditioning, tmp_path) -> N
                 # Both round floats, which differ in the last bits.
                 assert np.abs(_as_pixels(one) - _as_pixels(other)).max() <= 1
                 assert np.abs(_as_pixels(one) - _as_pixels(source)).max() > 1
+
+
+def test_latents_are_scaled_by_channel_and_place_where_the_teachers_are(tmp_path, tasks) -> None:
+    folder = build_random_flux2_klein(tmp_path / "teacher")
+    teacher = load_teacher(str(folder), device="cpu")
+    network = new_student(teacher, tasks, SHAPE, "task")
+    torch.nn.init.normal_(network.net.conv_out.weight, std=0.1)
+    student, source = Student(network.eval(), teacher), picture(36, 28)
+    StudentPipeline.from_student(student).save_pretrained(tmp_path / "student")
+    pipe = StudentPipeline.from_pretrained(tmp_path / "student")
+    edited, wanted = pipe("lion", source).images[0], student(source, "lion").images[0]
+    assert np.abs(_as_pixels(edited) - _as_pixels(wanted)).max() <= 1
 
 
 def test_a_task_is_named_or_told_for_all_or_for_each(made, tasks) -> None:

@@ -1,15 +1,20 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from i2i_dds import load_teacher
 from i2i_dds.errors import UserError
+from i2i_dds.student.build import new_student
 from i2i_dds.student.export import CONDITIONS, SETTINGS, export_student
 from i2i_dds.student.unet import EditUNet
+from i2i_dds.teacher.flux2_klein import build_random_flux2_klein
+from tests.conftest import SHAPE
 
 
 @pytest.fixture
@@ -51,6 +56,23 @@ def test_programs_do_what_the_networks_do(
     if conditioning == "text":
         texts = load_file(tmp_path / CONDITIONS)
         assert torch.equal(texts[tasks.names[1]], student.condition(teacher, [1]))
+
+
+def test_latents_are_scaled_by_channel_and_place_where_the_teachers_are(tasks, tmp_path) -> None:
+    folder = build_random_flux2_klein(tmp_path / "teacher")
+    teacher = load_teacher(str(folder), device="cpu")
+    student = new_student(teacher, tasks, SHAPE, "task")
+    formats = ["pt2", *(["onnx"] if find_spec("onnxscript") else [])]
+    found = export_student(student.eval(), teacher, tmp_path / "made", formats)
+    assert max(max(one.values()) for one in found.values()) <= 1e-4
+    x = torch.rand(3, 3, 36, 28) * 2 - 1  # 9 x 7 cells
+    encoder, decoder = (
+        torch.export.load(tmp_path / "made" / f"{name}.pt2").module()
+        for name in ("encoder", "decoder")
+    )
+    z = encoder(picture=x)
+    assert torch.allclose(z, teacher.encode(x), atol=1e-5)
+    assert torch.allclose(decoder(latents=z), teacher.decode(z), atol=1e-5)
 
 
 def test_onnx_runs_where_this_package_is_not(teacher, student, tmp_path: Path) -> None:

@@ -257,6 +257,58 @@ def flux_names(weights):
     return found
 
 
+def flux2_names(weights):
+    """From the names of Flux2Transformer2DModel to those of black-forest-labs' Flux2."""
+    ends = {
+        "time_guidance_embed.timestep_embedder.linear_1": "time_in.in_layer",
+        "time_guidance_embed.timestep_embedder.linear_2": "time_in.out_layer",
+        "double_stream_modulation_img.linear": "double_stream_modulation_img.lin",
+        "double_stream_modulation_txt.linear": "double_stream_modulation_txt.lin",
+        "single_stream_modulation.linear": "single_stream_modulation.lin",
+        "context_embedder": "txt_in",
+        "x_embedder": "img_in",
+        "norm_out.linear": "final_layer.adaLN_modulation.1",
+        "proj_out": "final_layer.linear",
+    }
+    double = {
+        "attn.norm_q": "img_attn.norm.query_norm",
+        "attn.norm_k": "img_attn.norm.key_norm",
+        "attn.norm_added_q": "txt_attn.norm.query_norm",
+        "attn.norm_added_k": "txt_attn.norm.key_norm",
+        "ff.linear_in": "img_mlp.0",
+        "ff.linear_out": "img_mlp.2",
+        "ff_context.linear_in": "txt_mlp.0",
+        "ff_context.linear_out": "txt_mlp.2",
+        "attn.to_out.0": "img_attn.proj",
+        "attn.to_add_out": "txt_attn.proj",
+    }
+    single = {
+        "attn.to_qkv_mlp_proj": "linear1",
+        "attn.to_out": "linear2",
+        "attn.norm_q": "norm.query_norm",
+        "attn.norm_k": "norm.key_norm",
+    }
+    found = {}
+    for name, tensor in weights.items():
+        place, _, rest = name.partition(".")
+        if not place.endswith("transformer_blocks"):
+            end = next(one for one in ends if name.startswith(f"{one}."))
+            value = _swapped(tensor) if end == "norm_out.linear" else tensor
+            found[ends[end] + name.removeprefix(end)] = value
+            continue
+        block, _, rest = rest.partition(".")
+        module, _, kind = rest.rpartition(".")
+        kind = "scale" if ".norm_" in module else kind
+        first, names = ("double", double) if place == "transformer_blocks" else ("single", single)
+        for q, stream in (("attn.to_q", "img"), ("attn.add_q_proj", "txt")):
+            if module == q:
+                three = [weights[name.replace("_q", f"_{one}")] for one in "qkv"]
+                found[f"{first}_blocks.{block}.{stream}_attn.qkv.{kind}"] = torch.cat(three)
+        if module in names:
+            found[f"{first}_blocks.{block}.{names[module]}.{kind}"] = tensor
+    return found
+
+
 def sd_file(folder, file, layers=1, levels=3, open_clip=False):
     """Stable Diffusion 1, or 2 where its text encoder has OpenCLIP's names."""
     text = weights_of(folder, "text_encoder")

@@ -13,6 +13,7 @@ from i2i_dds.teacher.added_loras import parse_lora
 from i2i_dds.teacher.aura_flow import build_random_aura_flow
 from i2i_dds.teacher.families import families
 from i2i_dds.teacher.fingerprint import fingerprint
+from i2i_dds.teacher.flux2_klein import build_random_flux2_klein
 from i2i_dds.teacher.random_flux import build_random_flux
 
 RANK, ALPHA = 2, 4
@@ -24,11 +25,16 @@ def tiny_flux_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_flux2_klein_folder(tmp_path_factory):
+    return build_random_flux2_klein(tmp_path_factory.mktemp("flux2_klein") / "tiny")
+
+
+@pytest.fixture(scope="session")
 def tiny_aura_flow_folder(tmp_path_factory):
     return build_random_aura_flow(tmp_path_factory.mktemp("aura_flow") / "tiny")
 
 
-@pytest.fixture(params=["sd", "sdxl", "sd3", "flux", "aura_flow"])
+@pytest.fixture(params=["sd", "sdxl", "sd3", "flux", "flux2_klein", "aura_flow"])
 def folder(request):
     name = {"sd": "tiny_folder"}.get(request.param, f"tiny_{request.param}_folder")
     return str(request.getfixturevalue(name))

@@ -93,6 +93,7 @@ def run(program: str, *arguments: str, cwd: Path) -> str:
         ("sd", "sd21", "float32", 512, "v_prediction"),
         ("sdxl", "sdxl", "bfloat16", 1024, "epsilon"),
         ("sd3", "sd35_medium", "bfloat16", 1024, "flow_prediction"),
+        ("flux2_klein", "klein_4b", "bfloat16", 1024, "flow_prediction"),
     ],
 )
 def test_two_dds_iterations_fit_into_24_gib(family, size, dtype, side, kind, tmp_path, capsys):

@@ -16,6 +16,7 @@ from i2i_dds import load_teacher
 from i2i_dds.cli.family import name_family
 from i2i_dds.errors import UserError
 from i2i_dds.teacher.checkpoint import Checkpoint
+from i2i_dds.teacher.flux2_klein import build_random_flux2_klein
 from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import SD3_SHAPES, transformer_from
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
@@ -25,6 +26,7 @@ from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 from i2i_dds.teacher.stable_diffusion3 import StableDiffusion3Teacher
 from tests.teacher.single_files import (
     UNET,
+    flux2_names,
     flux_names,
     mmdit_names,
     sd3_file,
@@ -289,6 +291,22 @@ def test_flux_of_true_width_says_what_its_folder_says(tmp_path):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     z, text = torch.randn(2, 16, 8, 8), teacher.embed(PROMPTS)
     assert torch.equal(*(one.predict_noise(z, T, text) for one in (single, teacher)))
+
+
+@pytest.mark.parametrize("prefix", ["", UNET])
+def test_flux_2_klein_says_what_its_folder_says(tmp_path, prefix):
+    folder = build_random_flux2_klein(tmp_path / "klein")
+    names = flux2_names(weights_of(folder, "transformer"))
+    file = tmp_path / "klein.safetensors"
+    save_file({prefix + name: tensor for name, tensor in names.items()}, file)
+    single, teacher = (
+        load_teacher(str(path), device="cpu", **options)
+        for path, options in ((file, {"config": str(folder)}), (folder, {}))
+    )
+    assert same(single, teacher)
+    save_file({**names, "guidance_in.in_layer.weight": torch.zeros(32, 256)}, file)  # FLUX.2 dev
+    with pytest.raises(UserError, match="is no model that is known here"):
+        load_teacher(str(file), device="cpu", config=str(folder))
 
 
 def test_the_names_of_the_test_are_whole(tiny_folder):

@@ -15,6 +15,7 @@ FAMILIES = {
     "sd3": ("random_sd3:build_random_sd3", "tiny", ("t5",)),
     "aura_flow": ("aura_flow:build_random_aura_flow", "tiny", ()),
     "flux": ("random_flux:build_random_flux", "tiny", ()),
+    "flux2_klein": ("flux2_klein:build_random_flux2_klein", "tiny", ()),
 }
 """What ``family`` takes -> what writes it in ``i2i_dds.teacher``, what size it has where none is
 given, and which keys are its own."""

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, ImagePipelineOutput, ModelMixin
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLFlux2,
+    DiffusionPipeline,
+    ImagePipelineOutput,
+    ModelMixin,
+)
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
 from PIL import Image
@@ -19,6 +25,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.pipelines.student import Student
 from i2i_dds.runs import write_text
 from i2i_dds.student.unet import EditUNet
+from i2i_dds.teacher.latent_scale import scale_latents, unscale_latents
 
 _CODE_FILE = "pipeline.py"
 _CODE = "from i2i_dds import StudentPipeline as StudentPipeline\n"
@@ -60,12 +67,15 @@ class StudentPipeline(DiffusionPipeline):
     model_cpu_offload_seq = "vae->student"
     _optional_components = ["conditions"]  # noqa: RUF012 (as diffusers declares it)
 
-    vae: AutoencoderKL
+    vae: AutoencoderKL | AutoencoderKLFlux2
     student: EditUNet
     conditions: TaskConditions | None
 
     def __init__(
-        self, vae: AutoencoderKL, student: EditUNet, conditions: TaskConditions | None = None
+        self,
+        vae: AutoencoderKL | AutoencoderKLFlux2,
+        student: EditUNet,
+        conditions: TaskConditions | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(vae=vae, student=student, conditions=conditions)
@@ -163,14 +173,11 @@ class StudentPipeline(DiffusionPipeline):
         return numbers if self.conditions is None else self.conditions.embeddings[numbers]
 
     def _encode(self, x: Tensor) -> Tensor:
-        config: Any = self.vae.config
-        mean = self.vae.encode(x).latent_dist.mean  # type: ignore[union-attr]
-        return (mean - (config.get("shift_factor") or 0.0)) * config["scaling_factor"]
+        return scale_latents(self.vae, self.vae.encode(x).latent_dist.mean)  # type: ignore[union-attr]
 
     def _decode(self, z: Tensor) -> Tensor:
-        config: Any = self.vae.config
-        z = z.to(self.vae.dtype) / config["scaling_factor"] + (config.get("shift_factor") or 0.0)
-        return self.vae.decode(z).sample  # type: ignore[union-attr]
+        unscaled = unscale_latents(self.vae, z.to(self.vae.dtype))
+        return self.vae.decode(unscaled).sample  # type: ignore[union-attr]
 
 
 def _in_their_sizes(edited: list[Image.Image], given: Any) -> list[Image.Image]:

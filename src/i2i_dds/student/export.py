@@ -23,6 +23,7 @@ from i2i_dds.errors import UserError
 from i2i_dds.runs import replacing, write_json
 from i2i_dds.student.load import check_fits
 from i2i_dds.student.unet import EditUNet
+from i2i_dds.teacher.latent_scale import scale_latents, unscale_latents
 
 FORMATS = ("pt2", "onnx")
 SETTINGS = "export.json"
@@ -43,26 +44,25 @@ class _Part(NamedTuple):
 
 
 class _Coder(nn.Module):
-    """An autoencoder with the shift and scale of its latents."""
+    """An autoencoder with the scale of its latents."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
-        self.vae, self.shift = vae, float(vae.config.get("shift_factor") or 0.0)
-        self.scale = float(vae.config["scaling_factor"])
+        self.vae = vae
 
 
 class _Encoder(_Coder):
     """Pictures (B, 3, H, W) in [-1, 1] -> scaled latents (B, C, h, w)."""
 
     def forward(self, picture: Tensor) -> Tensor:
-        return (self.vae.encode(picture).latent_dist.mean - self.shift) * self.scale
+        return scale_latents(self.vae, self.vae.encode(picture).latent_dist.mean)
 
 
 class _Decoder(_Coder):
     """Back again."""
 
     def forward(self, latents: Tensor) -> Tensor:
-        return self.vae.decode(latents / self.scale + self.shift).sample.clamp(-1, 1)
+        return self.vae.decode(unscale_latents(self.vae, latents)).sample.clamp(-1, 1)
 
 
 class _Student(nn.Module):

@@ -148,12 +148,26 @@ class Checkpoint:
                 f"config: no tokenizer of T5 ships, which '{self.called}' wants; give a folder "
                 "with the tokenizers of its model" + (", or t5=false" if suffix == "_3" else "")
             )
-        if Path(self.source).is_dir() and not (Path(self.source) / part).is_dir():
-            raise FileNotFoundError(f"no tokenizer files found in folder {part}")
-        tokenizer = self._tokenizer(AutoTokenizer, part, trust_remote_code=False)
+        tokenizer = self._any_tokenizer(part)
         network = self.network(kind, encoder)
         check_distances(self._part(encoder), network.config)
         return {part: tokenizer, encoder: network}
+
+    def language_model(self, kind: Any) -> Parts:
+        """A language model that reads prompts, and its tokenizer, which sets them in a chat.
+
+        Args:
+            kind: A class of transformers.
+
+        Raises:
+            UserError: Files are damaged, or the tokenizer knows no chat.
+            FileNotFoundError: The tokenizer is absent.
+        """
+        part = "tokenizer"
+        tokenizer = self._any_tokenizer(part)
+        with refusing_damage(self._part(part)):
+            tokenizer.apply_chat_template([{"role": "user", "content": "a cat"}], tokenize=False)
+        return {part: tokenizer, "text_encoder": self.network(kind, "text_encoder")}
 
     def checked(self, parts: Parts, clip_lengths: bool = True) -> Parts:
         """The parts, if their numbers and tokenizers make sense together.
@@ -186,6 +200,12 @@ class Checkpoint:
                     f"parts give {has}; give a plain text-to-image model whose parts belong "
                     "together"
                 )
+
+    def _any_tokenizer(self, part: str) -> Any:
+        """Of the class that its folder names; that one is absent is damage to transformers."""
+        if Path(self.source).is_dir() and not (Path(self.source) / part).is_dir():
+            raise FileNotFoundError(f"no tokenizer files found in folder {part}")
+        return self._tokenizer(AutoTokenizer, part, trust_remote_code=False)
 
     def _tokenizer(self, kind: Any, part: str, **options: Any) -> Any:
         if is_shipped(self.source):

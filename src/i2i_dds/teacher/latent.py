@@ -18,6 +18,7 @@ from i2i_dds.teacher.checkpoint import Checkpoint, Parts
 from i2i_dds.teacher.compiled import CompiledWherePaying
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.families import families
+from i2i_dds.teacher.latent_scale import scale_latents, unscale_latents
 from i2i_dds.teacher.loading import COPY_AGAIN
 from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
 from i2i_dds.teacher.presets import Presets, presets_for
@@ -34,7 +35,7 @@ class LatentTeacher(ABC):
     of models says in :meth:`_forward` what its network is called with, and how it is read.
 
     Args:
-        vae: AutoencoderKL.
+        vae: AutoencoderKL, or one whose latents :mod:`latent_scale` knows.
         network: What predicts, as diffusers has it.
         encoders: The networks that read prompts.
         encode_prompts: From B prompts to what the network is told, B rows.
@@ -175,18 +176,18 @@ class LatentTeacher(ABC):
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """``(mean - shift) * scale`` of pictures x (B, 3, H, W) in [-1, 1], of x's type.
+        """Scaled latents of pictures x (B, 3, H, W) in [-1, 1], of x's type.
 
         The posterior's mean and not a sample, so that a picture always has the same latent.
         """
         mean = self.vae.encode(x.to(self._device, self.vae.dtype)).latent_dist.mode()
-        return (mean.to(x.dtype) - self._shift()) * self.vae.config.scaling_factor
+        return scale_latents(self.vae, mean.to(x.dtype))
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) of latents z (B, C, h, w), clamped to [-1, 1], of z's type."""
-        unscaled = z / self.vae.config.scaling_factor + self._shift()
-        decoded = self.vae.decode(unscaled.to(self._device, self.vae.dtype)).sample
+        unscaled = unscale_latents(self.vae, z).to(self._device, self.vae.dtype)
+        decoded = self.vae.decode(unscaled).sample
         return decoded.to(z.dtype).clamp(-1, 1)
 
     def embed(self, prompts: Sequence[str]) -> Conditioning:
@@ -234,6 +235,3 @@ class LatentTeacher(ABC):
             t: Timesteps.
             text: Of the prompts, B rows.
         """
-
-    def _shift(self) -> float:
-        return getattr(self.vae.config, "shift_factor", None) or 0.0

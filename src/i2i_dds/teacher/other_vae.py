@@ -19,7 +19,7 @@ from i2i_dds.teacher.single_weights import SingleFile
 _PREFIXES = ("first_stage_model.", "vae.", "")
 """What the names of an autoencoder's tensors may begin with in a single file."""
 
-_DECIDING = ("latent_channels", "scaling_factor", "shift_factor")
+_DECIDING = ("latent_channels", "scaling_factor", "shift_factor", "patch_size")
 
 
 def load_other_vae(
@@ -52,7 +52,7 @@ def load_other_vae(
         vae = _load(kind, path, dtype, local_files_only)
     with refusing_damage(f"path: vae of '{source}'"), init_empty_weights():
         own = kind.from_config(kind.load_config(source, subfolder="vae", **where)).config
-    pairs = {name: (getattr(own, name), getattr(vae.config, name)) for name in _DECIDING}
+    pairs = {name: (own.get(name), vae.config.get(name)) for name in _DECIDING}
     factors = [2 ** (len(config.block_out_channels) - 1) for config in (own, vae.config)]
     pairs["pixels per latent cell"] = (factors[0], factors[1])
     for what, (wanted, has) in pairs.items():

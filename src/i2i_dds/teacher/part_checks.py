@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from i2i_dds.errors import UserError
+from i2i_dds.teacher.latent_scale import has_statistics
 from i2i_dds.teacher.loading import COPY_AGAIN, MARKS, highest_token
 
 
@@ -51,7 +52,11 @@ def check_distances(called: str, config: Any) -> None:
 
 def _check_numbers(path: str, vae: Any, *tokenizers: Any) -> None:
     """Refuses numbers of the configs that are none, or out of their range."""
-    for name, least in (("scaling_factor", 0.0), ("shift_factor", -math.inf)):
+    numbers = {"scaling_factor": 0.0, "shift_factor": -math.inf}
+    if has_statistics(vae):
+        numbers = {"batch_norm_eps": 0.0}
+        _check_statistics(path, vae)
+    for name, least in numbers.items():
         value = getattr(vae.config, name, None)
         if value is None and name == "shift_factor":
             continue
@@ -64,6 +69,21 @@ def _check_numbers(path: str, vae: Any, *tokenizers: Any) -> None:
                 f"path: the tokenizer of '{path}' has model_max_length {longest!r:.60}; "
                 f"{COPY_AGAIN}"
             )
+
+
+def _check_statistics(path: str, vae: Any) -> None:
+    """Refuses means and variances of latents that are none, or not of patches of 2 x 2."""
+    patch = vae.config.patch_size
+    if not isinstance(patch, list | tuple) or list(patch) != [2, 2]:
+        raise UserError(f"path: the VAE of '{path}' has patch_size {patch!r:.60}; {COPY_AGAIN}")
+    mean, variance = vae.bn.running_mean, vae.bn.running_var
+    if mean.is_meta:
+        return
+    if not (mean.isfinite().all() and variance.isfinite().all() and (variance >= 0).all()):
+        raise UserError(
+            f"path: the VAE of '{path}' has means or variances of latents that are none; "
+            f"{COPY_AGAIN}"
+        )
 
 
 def _check_tokens(path: str, parts: Mapping[str, Any]) -> None:

@@ -46,6 +46,7 @@ _FLUX = {
     "text_encoder": ("text_encoders.clip_l.transformer.",),
     "text_encoder_2": ("text_encoders.t5xxl.transformer.",),
 }
+_FLUX2_KLEIN = {"transformer": (NETWORK,)}
 _SD3_CONFIGS = {
     (24, 36864): "sd3_medium",
     (24, 147456): "sd35_medium",
@@ -190,11 +191,14 @@ def _of_a_unet(shapes: Shapes, first: tuple[int, ...], sized: bool, path: str | 
 
 
 def _of_flux(first: tuple[int, ...] | None, at: Any) -> Layout | None:
-    """FLUX.1, and neither FLUX.2 nor Chroma nor one that takes a second picture."""
-    others = ("single_stream_modulation.lin.weight", "distilled_guidance_layer.in_proj.weight")
-    if first is None or first[1:] != (64,) or any(at(name) is not None for name in others):
+    """FLUX.1 or FLUX.2 klein; neither FLUX.2 dev nor Chroma nor one that takes a picture more."""
+    if first is None or at("distilled_guidance_layer.in_proj.weight") is not None:
         return None
-    return Layout("flux", _FLUX, None)
+    second = at("single_stream_modulation.lin.weight") is not None
+    guided = at("guidance_in.in_layer.weight") is not None
+    if second and first[1:] == (128,) and not guided:
+        return Layout("flux2_klein", _FLUX2_KLEIN, None)
+    return Layout("flux", _FLUX, None) if not second and first[1:] == (64,) else None
 
 
 def _refuse(shapes: Shapes, path: str | Path) -> NoReturn:
@@ -208,6 +212,6 @@ def _refuse(shapes: Shapes, path: str | Path) -> NoReturn:
         what = "is one network of a diffusers folder; give the whole folder"
     else:
         begins = f" (its tensors are {', '.join(names[:3])}, ...)" if names else ""
-        what = f"is no model that is known here{begins}; give one of Stable Diffusion 1, 2, XL, 3 "
-        what += "or FLUX.1 as its makers publish it, or a folder in diffusers' format"
+        what = f"is no model that is known here{begins}; give one of Stable Diffusion 1, 2, XL, 3, "
+        what += "FLUX.1 or FLUX.2 klein as its makers publish it, or a folder in diffusers' format"
     raise UserError(f"path: '{path}' {what}")

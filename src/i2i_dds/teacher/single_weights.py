@@ -104,17 +104,21 @@ class SingleFile:
         called = f"path: {part} of '{self.path}'"
         check_config(source, called, DOWNLOAD_AGAIN, subfolder=part, **where)
         prefix, names = self.of(part)
-        weights = self._tensors(called, names, NETWORK if part in NETWORKS and not prefix else "")
+        renamed = {name: name for name in names}
+        if part in NETWORKS:  # diffusers knows a UNet by a prefix, and FLUX.2 by its absence
+            begins = NETWORK if part == "unet" else ""
+            renamed = {name: begins + name.removeprefix(prefix) for name in names}
+        weights = self._tensors(called, renamed)
         with refusing_damage(called, DOWNLOAD_AGAIN), quiet_loading():
             if PreTrainedModel in kind.__mro__:
                 return _transformers(kind, part, source, called, prefix, weights, dtype, where)
             return _diffusers(kind, part, source, called, weights, dtype, where)
 
-    def _tensors(self, called: str, names: list[str], begins: str) -> dict[str, Tensor]:
-        """By their names; diffusers knows a UNet by a prefix, which it lacks where it is alone."""
+    def _tensors(self, called: str, renamed: Mapping[str, str]) -> dict[str, Tensor]:
+        """Of these names, by the names that stand behind them."""
         try:
             with safe_open(str(expanded(self.path)), "pt") as file:
-                return {begins + name: file.get_tensor(name) for name in names}
+                return {new: file.get_tensor(name) for name, new in renamed.items()}
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f"{called} cannot be read ({first_line(error)}); {DOWNLOAD_AGAIN}"

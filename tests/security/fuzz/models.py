@@ -23,6 +23,7 @@ from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.aura_flow import AuraFlowTeacher, build_random_aura_flow
 from i2i_dds.teacher.families import family_of, pipeline_in
 from i2i_dds.teacher.flux import FluxTeacher
+from i2i_dds.teacher.flux2_klein import Flux2KleinTeacher, build_random_flux2_klein
 from i2i_dds.teacher.random_flux import build_random_flux
 from i2i_dds.teacher.random_sd3 import build_random_sd3
 from i2i_dds.teacher.random_sdxl import build_random_sdxl
@@ -110,6 +111,14 @@ def _aura_flow(folder: Path) -> None:
 
 def _read_aura_flow(folder: Path) -> None:
     AuraFlowTeacher.load(str(folder / "m"), device="cpu").embed(["a cat"])
+
+
+def _flux2_klein(folder: Path) -> None:
+    build_random_flux2_klein(folder / "m")
+
+
+def _read_flux2_klein(folder: Path) -> None:
+    Flux2KleinTeacher.load(str(folder / "m"), device="cpu").embed(["a cat"])
 
 
 def _part(name: str, kind: str, prepare: Any, read: Any, mutators: Any) -> Target:
@@ -256,6 +265,11 @@ MODELS = (
     *_many(
         *("AuraFlow", _aura_flow, _read_aura_flow, "model_index.json"),
         *("transformer/config.json", "vae/config.json", "text_encoder/config.json"),
+    ),
+    *_many(
+        *("FLUX.2 klein", _flux2_klein, _read_flux2_klein, "model_index.json"),
+        *("transformer/config.json", "vae/config.json", "text_encoder/config.json"),
+        *("tokenizer/tokenizer_config.json", "scheduler/scheduler_config.json"),
     ),
     Target("added LoRA", "a.safetensors", _lora_file, _read_added_lora, WEIGHTS, _added_lora),
     Target("LoRA", "a.safetensors", _lora_file, _read_lora, WEIGHTS, _lora),
