@@ -6,7 +6,13 @@ from PIL import Image
 from i2i_dds.cli.bench import main
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 
-ROWS = {"zero_shot_single", "zero_shot_batch16_per_image", "zero_shot_8_targets", "sde_drag"}
+ROWS = {
+    "zero_shot_single",
+    "zero_shot_batch16_per_image",
+    "zero_shot_8_targets",
+    "sde_drag",
+    "sde_drag_batch16",
+}
 ROWS |= {"training", "training_4_tasks"}
 COLUMNS = {"ratio", "ours_s", "plain_s", "max_difference", "ratio_equal_quality", "quality"}
 

@@ -123,6 +123,24 @@ def test_critters_from_command_to_table_and_again(run, tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == there
 
 
+def test_drags_side_by_side_make_the_same_table(run) -> None:
+    arguments = "kinds=[head,ear]", "use_lora=false", "n=5"
+    alone = run(*arguments)
+    together = run(*arguments, "batch_size=2", "out=together")
+    rows, others = (table(done.folder / "rows.csv") for done in (alone, together))
+    assert [row["name"] for row in rows] == [row["name"] for row in others]
+    for row, other in zip(rows, others, strict=True):
+        assert row["evaluations"] == other["evaluations"]
+        assert float(row["psnr_truth"]) == pytest.approx(float(other["psnr_truth"]), abs=0.05)
+    assert metrics(together.folder)["failed"] == 0
+    (together.folder / "items" / f"{rows[1]['name']}.json").unlink()
+    again = run(*arguments, "batch_size=2", "out=together")
+    assert "2 of 3 batches are finished already" in again.err
+    assert table(together.folder / "rows.csv") == others
+    learning = run("batch_size=2", "use_lora=true", "out=learning")
+    assert learning.sentence.startswith("error: batch_size: 2 does not go with use_lora=true")
+
+
 def test_a_broken_item_is_counted_and_the_others_go_on(run, published: Path) -> None:
     arguments = "data=dragbench_d", f"root={published}", "n=null", "lora.steps=1"
     done = run(*arguments)

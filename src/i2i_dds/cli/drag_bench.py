@@ -13,6 +13,7 @@ from i2i_dds.cli.checks import check, listed
 from i2i_dds.cli.drag import SETTINGS, lora_of
 from i2i_dds.cli.keys import build
 from i2i_dds.cli.numbers import show_numbers
+from i2i_dds.errors import UserError
 from i2i_dds.progress import notify, progress_bar
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _RULES = {
     "data": choice("critters", "dragbench_s", "dragbench_d"),
     "root": text(),
     "n": optional(integer(min=1)),
+    "batch_size": integer(min=1),
     "split": choice("train", "val", "test"),
     "kinds": several(choice("head", "accessory", "ear")),
     "features.teacher": optional(text()),
@@ -47,6 +49,11 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.resumable import check_same, run_resumable
 
     drag, lora = build(cfg, "drag"), lora_of(cfg)
+    if lora is not None and cfg.batch_size > 1:
+        raise UserError(
+            f"batch_size: {cfg.batch_size} does not go with use_lora=true, where each picture has "
+            "weights of its own; give 1, or use_lora=false"
+        )
     with process_group() as (rank, _):
         teacher = build(cfg, "teacher")
         items = _items(cfg, teacher)
@@ -62,15 +69,16 @@ def main(cfg: DictConfig) -> Path:
             fit=cfg.fit,
             meter=drag_meter(_measuring(cfg, teacher), cfg.seed, features, on_first),
             notify=notify,
+            batch_size=cfg.batch_size,
         )
         first_timestep(drag, teacher)  # before anything is kept
         on_rank_zero(lambda: check_same(bench.folder, settings_of(cfg, _FREE)))
         with progress_bar("Dragging") as update:
             run_resumable(
-                items,
+                bench.pieces(items),
                 finished=bench.finished,
                 do=bench.do,
-                called="items",
+                called="items" if cfg.batch_size == 1 else "batches",
                 on_progress=update,
                 notify=notify,
             )

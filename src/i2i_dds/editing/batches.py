@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
-from time import perf_counter
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +17,7 @@ from i2i_dds.editing.automask import AutoMask, FoundMask
 from i2i_dds.editing.interface import EditBatch, Editor, EditStep
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.lanes import busy_seconds, run_together
 from i2i_dds.teacher.rows import SameRows
 
 Thing = TypeVar("Thing")
@@ -123,6 +124,81 @@ def edit_items(
         yield _edit_batch(editor, teacher, batch, seed, frames, on_step, automask)
 
 
+def edit_queue(
+    editor: Editor,
+    teacher: Teacher,
+    items: Sequence[EditItem],
+    seed: int,
+    batch_size: int,
+    automask: AutoMask | None = None,
+    on_step: Callable[[int, int], None] = lambda taken, of: None,
+) -> Edited:
+    """Edits items that stop when they have gone far enough; others take their places.
+
+    Targets of one picture that follow each other stay together and share what is asked about it.
+
+    Args:
+        editor: How; see :func:`stops_early`.
+        teacher: By whom.
+        items: Pictures of one size.
+        seed: As in :func:`edit_items`.
+        batch_size: About how many items a call of the network has, at least 1.
+        automask: As there.
+        on_step: Told how many steps all pictures have taken together, and of how many at most;
+            those that one which has stopped is spared count as taken.
+
+    Returns:
+        All of them as one batch.
+    """
+    groups = [
+        group[first : first + batch_size]
+        for group in (list(same) for _, same in groupby(items, lambda item: item.key))
+        for first in range(0, len(group), batch_size)
+    ]
+
+    taken = [0] * len(groups)
+
+    def job(number: int, own: Teacher) -> Edited:
+        def count(step: EditStep) -> None:
+            taken[number] = step.step + 1
+            on_step(sum(taken), len(groups) * step.steps)
+
+        group = groups[number]
+        (edited,) = edit_items(
+            editor, own, group, seed, len(group), on_step=count, automask=automask
+        )
+        taken[number] = getattr(editor, "steps", taken[number])
+        return edited
+
+    width = max(1, batch_size // max(map(len, groups)))
+    done = dict(run_together(teacher, [partial(job, n) for n in range(len(groups))], width))
+    return _joined([done[number] for number in range(len(groups))])
+
+
+def _joined(parts: Sequence[Edited]) -> Edited:
+    """Batches as one, without the pictures on the way."""
+    found = [part.found for part in parts if part.found is not None]
+    items = tuple(item for part in parts for item in part.items)
+    return Edited(
+        items=items,
+        x=torch.cat([part.x for part in parts]),
+        z=torch.cat([part.z for part in parts]),
+        seconds=sum(part.seconds * len(part.items) for part in parts) / len(items),
+        nonfinite=sum(part.nonfinite for part in parts),
+        trajectory=tuple(point for part in parts for point in part.trajectory),
+        found=FoundMask(
+            torch.cat([one.mask for one in found]), torch.cat([one.strength for one in found])
+        )
+        if found
+        else None,
+    )
+
+
+def stops_early(editor: Any) -> bool:
+    """Whether items may be done before their editor's last step."""
+    return getattr(editor, "stop", None) is not None
+
+
 @torch.no_grad()
 def _edit_batch(
     editor: Editor,
@@ -133,7 +209,7 @@ def _edit_batch(
     on_step: Callable[[EditStep], None] | None,
     automask: AutoMask | None,
 ) -> Edited:
-    start, x = perf_counter(), torch.stack([item.x for item in items])
+    start, x = busy_seconds(teacher), torch.stack([item.x for item in items])
     z_src = teacher.encode(x)
     batch = EditBatch(
         z_src,
@@ -163,7 +239,7 @@ def _edit_batch(
             on_step(step)
     edited = teacher.decode(z).cpu()
     points = tuple(point for step in taken for point in _points(items, step))
-    seconds = (perf_counter() - start) / len(items)
+    seconds = (busy_seconds(teacher) - start) / len(items)
     pictures = tuple(teacher.decode(z).cpu() for z in kept) if frames else ()
     if found is not None:
         found = FoundMask(found.mask.cpu(), found.strength.cpu())

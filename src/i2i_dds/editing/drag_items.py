@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from i2i_dds.editing.drag import Drag
 from i2i_dds.editing.handles import Cell, PixelPairs, collapsed, to_cells
 from i2i_dds.editing.interface import EditBatch, EditStep
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.lanes import busy_seconds
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Dragged:
         handles: Pairs of handle and target in cells.
         collapsed: Numbers of the pairs that lie in one cell and did not move.
         drag_steps: How many there were.
-        seconds: Spent, without a LoRA's training.
+        seconds: Spent, without a LoRA's training; of calls made together with others a share.
         nfe: Function evaluations: rows passed through the noise predictor.
         nonfinite: Entries of latents that were NaN or infinite.
         frames: The picture's reconstruction and then after each drag step, (3, H, W) each.
@@ -89,7 +89,7 @@ def drag_item(
     Raises:
         UserError: No handle lies in another cell than its target.
     """
-    start, before = perf_counter(), teacher.nfe
+    start, before = busy_seconds(teacher), teacher.nfe
     handles, z_src = cells_of(request, teacher.vae_scale_factor), teacher.encode(request.x[None])
     still, drag_steps = collapsed(handles), len(drag.moves(handles))
     text, mask = teacher.embed([request.prompt]), cell_mask(request.mask, teacher.vae_scale_factor)
@@ -102,7 +102,7 @@ def drag_item(
         if on_step is not None:
             on_step(done)
     x = teacher.decode(z)[0].cpu()
-    seconds = perf_counter() - start
+    seconds = busy_seconds(teacher) - start
     return Dragged(
         x=x,
         z=z.cpu(),

@@ -8,6 +8,7 @@ differentiated: g is the gradient already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,7 +158,7 @@ class LatentOptimization:
             timesteps=self.timesteps,
             generators=batch.generators,
             mask=batch.mask,
-            stop=self.stop,
+            stop=deepcopy(self.stop),  # one may remember, and batches run side by side
             optimizer=self.optimizer,
             text_neg=batch.text_neg,
             same_source=batch.same_source,

@@ -27,9 +27,9 @@ class AgreementStop:
     the score's steps agree; once it is there they are noise around it. An item that has not moved
     at all in n steps has agreement 0.
 
-    It remembers the last n + 1 latents of the batch at hand and forgets them at step 0, so that
-    one object serves one batch after another, but not two at the same time. The first answer
-    that may be yes is after step n + 1.
+    It remembers the last n + 1 latents of the batch at hand and forgets them at step 0;
+    :class:`LatentOptimization` gives every batch a copy of its own. The first answer that may be
+    yes is after step n + 1.
 
     Attributes:
         least: An item with less agreement is done, in (0, 1).

@@ -18,7 +18,14 @@ from i2i_dds.data.edits import collate
 from i2i_dds.data.images import to_pil
 from i2i_dds.distributed import gather, get_rank_and_world_size, on_rank_zero
 from i2i_dds.editing.automask import AutoMask
-from i2i_dds.editing.batches import Edited, batches_of, edit_items
+from i2i_dds.editing.batches import (
+    Edited,
+    EditItem,
+    batches_of,
+    edit_items,
+    edit_queue,
+    stops_early,
+)
 from i2i_dds.editing.interface import Editor, EditStep
 from i2i_dds.errors import UserError
 from i2i_dds.evaluation.grid import cells
@@ -29,9 +36,13 @@ from i2i_dds.pipelines.edit_inputs import EditInputs, EditRequest
 from i2i_dds.pipelines.edit_summary import SHOWN, write_summary
 from i2i_dds.pipelines.prepared import PictureItem
 from i2i_dds.progress import Update
-from i2i_dds.resumable import HALF_SETTINGS, SETTINGS, check_same, run_resumable
+from i2i_dds.resumable import HALF_SETTINGS, SETTINGS, OnProgress, check_same, run_resumable
 from i2i_dds.runs import run_folder, write_image, write_json
 from i2i_dds.teacher.interface import Teacher
+from i2i_dds.teacher.lanes import queue_length
+
+OnSteps = Callable[[int, int], None]
+"""Told how many steps of a batch are taken, and how many there are."""
 
 PARTS = "parts"
 """Folder of what each batch left behind, from which the run's files are made."""
@@ -89,11 +100,11 @@ class EditRun:
             The numbers, on the first process, where edits were measured.
         """
         batches = self.batches()
-        on_progress, on_step = _steps_of(update)
+        on_progress, on_steps = _steps_of(update)
         run_resumable(
             batches,
             finished=self._finished,
-            do=lambda batch: self._do(batch, on_step),
+            do=lambda batch: self._do(batch, on_steps),
             called="batches",
             on_progress=on_progress,
             notify=self.notify,
@@ -105,8 +116,28 @@ class EditRun:
 
     def batches(self) -> list[Batch]:
         """The same however many processes there are, and whatever is done already."""
-        parts = batches_of(self.inputs.requests, self.batch_size, lambda one: one.shape)
+        requests, size = self.inputs.requests, self.batch_size
+        size = queue_length(len(requests), size) if self._queues else size
+        parts = batches_of(requests, size, lambda one: one.shape)
         return [Batch(number, requests) for number, requests in enumerate(parts)]
+
+    @property
+    def _queues(self) -> bool:
+        """Whether edits that stop early make room; an animation shows a batch's steps."""
+        return stops_early(self.editor) and self.frames == 0
+
+    def _edit(self, items: list[EditItem], on_steps: OnSteps) -> Edited:
+        editor, teacher, seed, automask = self.editor, self.teacher, self.seed, self.automask
+        if self._queues:
+            return edit_queue(editor, teacher, items, seed, self.batch_size, automask, on_steps)
+
+        def on_step(step: EditStep) -> None:
+            on_steps(step.step + 1, step.steps)
+
+        (edited,) = edit_items(
+            editor, teacher, items, seed, len(items), self.frames, on_step, automask
+        )
+        return edited
 
     def _part(self, batch: Batch) -> Path:
         return self.folder / PARTS / f"{batch.number:06}.json"
@@ -123,19 +154,10 @@ class EditRun:
         except (ValueError, KeyError, TypeError):  # half of a file, of a disk that was full
             return False
 
-    def _do(self, batch: Batch, on_step: Callable[[EditStep], None]) -> None:
+    def _do(self, batch: Batch, on_steps: OnSteps) -> None:
         """One batch from its files to its files; what says that it is done is written last."""
         prepared, before = [request.read() for request in batch.requests], self.teacher.nfe
-        (edited,) = edit_items(
-            self.editor,
-            self.teacher,
-            [one.item for one in prepared],
-            self.seed,
-            len(prepared),
-            frames=self.frames,
-            on_step=on_step,
-            automask=self.automask,
-        )
+        edited = self._edit([one.item for one in prepared], on_steps)
         x = [one.composited(edited.x[i], self.editor) for i, one in enumerate(prepared)]
         content: dict[str, Any] = {"content": [request.content for request in batch.requests]}
         content |= {"nfe": self.teacher.nfe - before, "nonfinite": edited.nonfinite}
@@ -219,7 +241,7 @@ def _check_own(path: Path, settings: Mapping[str, Any]) -> None:
     check_same(path, settings)
 
 
-def _steps_of(update: Update) -> tuple[Callable[[int, int], None], Callable[[EditStep], None]]:
+def _steps_of(update: Update) -> tuple[OnProgress, OnSteps]:
     """What follows batches, and their steps, on one bar."""
     done = total = 0
 
@@ -229,11 +251,11 @@ def _steps_of(update: Update) -> tuple[Callable[[int, int], None], Callable[[Edi
         if done == total:
             update(max(1, done), max(1, total))
 
-    def on_step(step: EditStep) -> None:
+    def on_steps(taken: int, of: int) -> None:
         if get_rank_and_world_size()[0] == 0:
-            update(done * step.steps + step.step + 1, total * step.steps)
+            update(done * of + taken, total * of)
 
-    return on_progress, on_step
+    return on_progress, on_steps
 
 
 def _numbers(one: PictureItem, edited: Edited, i: int, x: Tensor) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from i2i_dds.metrics.drag import image_fidelity
 from i2i_dds.pipelines.drag import PictureLora, drag_picture, request_of
 from i2i_dds.pipelines.pictures import Size
 from i2i_dds.runs import replacing, write_image, write_json, write_text
+from i2i_dds.teacher.lanes import queue_length, run_together
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class DragBenchmark:
         fit: "error" or "resize", of pictures that the VAE does not allow.
         meter: Measures.
         notify: Told of items that could not be dragged.
+        batch_size: Items that are dragged side by side, in the network's batches together; 1 of
+            those that the teacher learns first.
     """
 
     folder: Path
@@ -102,8 +105,28 @@ class DragBenchmark:
     fit: str
     meter: DragMeter
     notify: Callable[[str], None]
+    batch_size: int = 1
 
-    def finished(self, item: BenchItem) -> bool:
+    def pieces(self, items: Sequence[BenchItem]) -> list[tuple[BenchItem, ...]]:
+        """Items that are dragged side by side, the same however many processes there are."""
+        length = 1 if self.batch_size == 1 else queue_length(len(items), self.batch_size)
+        return [tuple(items[i : i + length]) for i in range(0, len(items), length)]
+
+    def finished(self, piece: Sequence[BenchItem]) -> bool:
+        """Whether each item of a piece is."""
+        return all(map(self._finished, piece))
+
+    def do(self, piece: Sequence[BenchItem]) -> None:
+        """All items of a piece, ``batch_size`` at a time."""
+        if self.batch_size == 1:
+            for item in piece:
+                self._do(item)
+            return
+        jobs = [lambda own, item=item: replace(self, teacher=own)._do(item) for item in piece]
+        for _ in run_together(self.teacher, jobs, self.batch_size):
+            pass
+
+    def _finished(self, item: BenchItem) -> bool:
         """Whether an item has its pictures and a row; one that failed is tried again."""
         path = self.folder / "items" / f"{item.name}.json"
         if not path.is_file() or not (self._pictures(item.name) / BEFORE_AFTER).is_file():
@@ -114,7 +137,7 @@ class DragBenchmark:
         except (ValueError, KeyError, UserError):  # half of a file, of a disk that was full
             return False
 
-    def do(self, item: BenchItem) -> None:
+    def _do(self, item: BenchItem) -> None:
         """One item from its files to its row; what cannot be done is a row too."""
         try:
             kept = self._drag(item)

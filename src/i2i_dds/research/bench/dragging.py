@@ -20,6 +20,7 @@ from i2i_dds.research.bench.quality import Quality
 from i2i_dds.research.bench.settings import TOLERANCE, BenchSettings
 from i2i_dds.research.bench.timing import Way, compare, times
 from i2i_dds.research.drags import drag_row
+from i2i_dds.teacher.lanes import run_together
 
 PAPERS_DRAG_STEP = 2.0
 """Cells that a handle goes at a time in the public code."""
@@ -35,6 +36,19 @@ def drag_comparison(teacher: Any, settings: BenchSettings) -> dict[str, Any]:
     equal = times(_plain(teacher, items, public), fast, settings.rounds)
     quality = drag_quality(teacher, public, ours, settings.quality_drags)
     return {**row, **quality.columns(equal), "items": len(items)}
+
+
+def queue_comparison(teacher: Any, settings: BenchSettings) -> dict[str, Any]:
+    """The row of many drags: as many side by side as there are pictures in a batch.
+
+    Twice as many drags as lanes, so that those that arrive make room.
+    """
+    drag = Drag(**teacher.presets["drag"])
+    items = critter_items("val", 2 * settings.pictures, 0, size=teacher.native_size)
+    few = items[: settings.drags]
+    fast, plain = _queue(teacher, items, drag, settings.pictures), _plain(teacher, few, drag)
+    row = compare(plain, fast, len(few), settings.rounds, TOLERANCE)
+    return {**row, "ratio_equal_quality": None, "quality": None, "items": len(items)}
 
 
 def drag_quality(teacher: Any, plain: Drag, ours: Drag, n: int) -> Quality:
@@ -60,6 +74,17 @@ def _plain(teacher: Any, items: Sequence[TruthItem], drag: Drag) -> Way:
             words = truth.item.prompt
             found.append(plain_drag(teacher, x, words, handles, mask, generator, drag).cpu())
         return torch.cat(found)
+
+    return Way(run, len(items))
+
+
+def _queue(teacher: Any, items: Sequence[TruthItem], drag: Drag, width: int) -> Way:
+    def run(count: int) -> Tensor:
+        jobs = [
+            lambda own, truth=truth: _ours(own, [truth], drag).run(1) for truth in items[:count]
+        ]
+        done = dict(run_together(teacher, jobs, width))
+        return torch.cat([done[number] for number in range(count)])
 
     return Way(run, len(items))
 

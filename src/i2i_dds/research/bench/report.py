@@ -15,6 +15,7 @@ AIMS: dict[str, tuple[float | None, float | None]] = {
     "zero_shot_batch16_per_image": (3.0, 8.0),
     "zero_shot_8_targets": (3.0, 8.0),
     "sde_drag": (2.0, 4.0),
+    "sde_drag_batch16": (None, None),
     "training": (1.5, 2.5),
     "training_4_tasks": (None, None),
 }

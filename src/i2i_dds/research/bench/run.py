@@ -9,7 +9,7 @@ import torch
 
 from i2i_dds.errors import UserError
 from i2i_dds.research.bench.crowded import crowded
-from i2i_dds.research.bench.dragging import drag_comparison
+from i2i_dds.research.bench.dragging import drag_comparison, queue_comparison
 from i2i_dds.research.bench.machine import machine
 from i2i_dds.research.bench.network import teacher_shares
 from i2i_dds.research.bench.settings import BenchSettings
@@ -17,8 +17,8 @@ from i2i_dds.research.bench.training import FOUR_TASKS, training_comparison
 from i2i_dds.research.bench.zero_shot import growth, zero_shot_rows
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
-PARTS = 9
-"""Of which :func:`run_bench` tells: six rows, growth, the network, the crowded machine."""
+PARTS = 10
+"""Of which :func:`run_bench` tells: seven rows, growth, the network, the crowded machine."""
 
 
 def run_bench(
@@ -40,6 +40,7 @@ def run_bench(
     found |= zero_shot_rows(teacher, settings, done)
     parts: dict[str, Callable[[], Any]] = {
         "sde_drag": lambda: drag_comparison(teacher, settings),
+        "sde_drag_batch16": lambda: queue_comparison(teacher, settings),
         "training": lambda: training_comparison(teacher, settings),
         "training_4_tasks": lambda: training_comparison(teacher, settings, FOUR_TASKS),
         "growth": lambda: growth(teacher, settings),

@@ -9,9 +9,13 @@ from typing import Any
 
 from i2i_dds.evaluation.summary import write_csv
 from i2i_dds.research.benchmark import pictures as plots
+from i2i_dds.research.benchmark.lead import lead
 from i2i_dds.research.benchmark.sets import BenchmarkSet, Scenes
 from i2i_dds.research.benchmark.table import by_edit, main_rows, summary, table
 from i2i_dds.runs import replacing, write_image, write_json, write_text
+
+REFERENCE = "dds"
+"""What ``lead.csv`` compares the others with, where it was asked for."""
 
 
 def write_summary(
@@ -44,6 +48,10 @@ def write_summary(
     parts += [f"**{name}**\n\n{by_edit(shown, name)}" for name in data.by_edit]
     write_text(folder / "table.md", "\n".join(parts))
     points = table(curve or rows, data.metrics, data.pooled)
+    across, upwards, _ = data.axes[-1]
+    ahead = lead(curve or rows, REFERENCE, across, upwards, data.pooled)
+    if ahead:
+        write_csv(folder / "lead.csv", list(ahead[0]), ahead)
     with replacing(folder / "frontier.png") as partial:
         plots.frontier(points, data.axes, partial)
     for edit in data.edits:  # in these a student of one task has its place
