@@ -153,8 +153,10 @@ def test_a_choice_that_takes_long_speaks_before_the_comparison(
     page = open_page()
     open_comparison(page)
     choose_both(page)
+    wait_for_text(page, "#compare-task", "Task, once the student is read")
     page.click("#compare-run")
     page.wait_for_selector("#compare-status .done:has-text('Compared')")
+    assert "once" not in page.inner_text("#compare-task")
     answered = len(heard)
     assert heard[-2:] == NAMES
     assert page.input_value("#compare-task input") == "cat2lion"

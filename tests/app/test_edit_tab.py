@@ -219,3 +219,13 @@ def test_a_student_edits_within_a_mask_from_a_file(
     outside = pixels(tmp_path / "mask.png") == 0
     assert (before[outside] == after[outside]).all() and (before != after).any()
     assert 'task="cat2lion"' in page.inner_text("#edit-python .cm-content")
+
+
+def test_on_a_phone_the_brushes_tools_stand_below_its_label(open_page) -> None:
+    page = open_page()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_label("painted").check()
+    tools = page.locator("#edit-brush .top-panel")
+    tools.wait_for(state="visible")
+    label = page.locator("#edit-brush [data-testid=block-label]").bounding_box()
+    assert tools.bounding_box()["y"] >= label["y"] + label["height"]

@@ -22,6 +22,14 @@ def test_a_training_that_fits(typed) -> None:
     assert "it fits in 24GB as it was typed" in done.err and "needed" in done.err
 
 
+def test_a_fused_optimizer_keeps_what_another_does(typed) -> None:
+    def bytes_of(*arguments: str) -> dict[str, int]:
+        done = typed(main, *SMALL, "gpu=24GB", *arguments)
+        return json.loads((done.folder / "plan.json").read_text())["ways"][0]["bytes"]
+
+    assert bytes_of("optimizer.fused=true", "paths.suffix=-f") == bytes_of("paths.suffix=-p")
+
+
 def test_what_makes_it_fit_is_said(typed) -> None:
     done = typed(main, *SMALL, "gpu=1GB")
     plan = json.loads((done.folder / "plan.json").read_text())

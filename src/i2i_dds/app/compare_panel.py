@@ -12,7 +12,7 @@ import gradio as gr
 from i2i_dds import UserError
 from i2i_dds.app import markup
 from i2i_dds.app.compare import OWN, shared_tasks, side_by_side
-from i2i_dds.app.job_button import NEWEST, ONE_JOB, QUIET, connect_job, error_line
+from i2i_dds.app.job_button import TASK, connect_choice, connect_job, error_line
 from i2i_dds.app.jobs import Preview, Stops
 from i2i_dds.app.students import Students
 
@@ -74,9 +74,7 @@ class ComparePanel:
             [self.status, self.sheet],
         )
         for one in self.chosen:
-            # In line with the jobs: it must not speak after one that was begun later.
-            told = [self.task, self.status]
-            one.input(self._choose, self.chosen, told, **ONE_JOB, **NEWEST, **QUIET)
+            connect_choice(one, self.task, self._choose, self.chosen, [self.task, self.status])
 
     def look(self) -> list[Any]:
         """Both lists of students as they are now."""
@@ -87,12 +85,12 @@ class ComparePanel:
         try:
             loaded = [self.students.load(name) for name in (a, b) if name]
         except UserError as error:
-            return {self.status: error_line(error)}
+            return {self.task: gr.update(label=TASK), self.status: error_line(error)}
         tasks = shared_tasks(loaded) if loaded else []
         choices = [*((name, name) for name in tasks), _EACH_ITS_OWN]
         hint = "Click Compare to begin." if len(loaded) > 1 else "Choose two students."
         return {
-            self.task: gr.update(choices=choices, value=choices[0][1]),
+            self.task: gr.update(choices=choices, value=choices[0][1], label=TASK),
             self.status: markup.status(hint),
         }
 

@@ -14,7 +14,14 @@ from i2i_dds.app.edit_job import AUTO, BRUSH, EVERYTHING, FILE, Asked, edit
 from i2i_dds.app.edit_layout import EXAMPLES, EditInputs, EditOutputs
 from i2i_dds.app.editors import BY_NAME, STUDENT, preset_values
 from i2i_dds.app.history import Entry, History
-from i2i_dds.app.job_button import NEWEST, ONE_JOB, QUIET, connect_job, error_line
+from i2i_dds.app.job_button import (
+    NEWEST,
+    QUIET,
+    TASK,
+    connect_choice,
+    connect_job,
+    error_line,
+)
 from i2i_dds.app.jobs import Preview, Stops
 from i2i_dds.app.pictures import read_upload, shown
 from i2i_dds.app.requests import TeacherName
@@ -85,11 +92,8 @@ class EditTab:
             [inputs.brush, inputs.mask_file],
             **QUIET,
         )
-        # In line with the jobs: it must not speak after one that was begun later.
         told = [inputs.task, self.outputs.status]
-        inputs.student.input(
-            self._choose_student, [inputs.student], told, **ONE_JOB, **NEWEST, **QUIET
-        )
+        connect_choice(inputs.student, inputs.task, self._choose_student, [inputs.student], told)
         for trigger in (inputs.mask.input, inputs.picture.change):
             trigger(
                 self._show_masks,
@@ -202,10 +206,12 @@ class EditTab:
         try:
             tasks = tasks_of(self.students.load(name)) if name else []
         except UserError as error:
-            return {task: gr.update(choices=[], value=None), status: error_line(error)}
+            none = gr.update(choices=[], value=None, label=TASK)
+            return {task: none, status: error_line(error)}
         text = f"{name} knows {len(tasks)} tasks." if len(tasks) != 1 else f"{name} knows one task."
         first = tasks[0][1] if tasks else None
-        return {task: gr.update(choices=tasks, value=first), status: markup.status(text)}
+        offered = gr.update(choices=tasks, value=first, label=TASK)
+        return {task: offered, status: markup.status(text)}
 
     def _show_masks(self, picture: str | None, mask: str) -> tuple[dict[str, Any], dict[str, Any]]:
         file = gr.update(visible=mask == FILE)

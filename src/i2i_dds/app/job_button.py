@@ -20,6 +20,11 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 NEWEST: dict[str, Any] = {"trigger_mode": "always_last"}
 """Of a field that was changed: a second change while the first is at work is heard, too."""
 
+TASK = "Task"
+"""Label of a field of tasks."""
+
+_WAITS = f"() => ({{__type__: 'update', label: '{TASK}, once the student is read'}})"
+
 Updates = dict[Any, Any]
 """Component -> what it is to show."""
 
@@ -65,6 +70,25 @@ def connect_job(
         run, list(inputs), list(outputs), **ONE_JOB, **QUIET
     )
     stop.click(end, None, None, queue=False, **QUIET)
+
+
+def connect_choice(
+    field: Any, task: gr.Dropdown, choose: Callable[..., Updates], inputs: Sequence[Any], told: Any
+) -> None:
+    """Has the choice of a student offer its tasks, in line with the jobs.
+
+    It must not speak after a job that was begun later, and so may have to wait for one: the
+    field of tasks says so.
+
+    Args:
+        field: Where a student is chosen.
+        task: Where its tasks are offered; ``choose`` gives it its label back.
+        choose: Called with the inputs' values.
+        inputs: Fields.
+        told: What it shows.
+    """
+    field.input(None, None, [task], js=_WAITS, api_visibility="private")  # in the browser, at once
+    field.input(choose, list(inputs), list(told), **ONE_JOB, **NEWEST, **QUIET)
 
 
 def error_line(error: UserError) -> str:

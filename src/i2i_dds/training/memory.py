@@ -149,6 +149,8 @@ def _gathered(student: EditUNet) -> int:
 
 def _optimizer_bytes(weights: list[nn.Parameter], make: Callable[[Any], Optimizer]) -> int:
     optimizer = make(weights)
+    for group in optimizer.param_groups:
+        group["fused"] = False  # its kernels want a device with memory; the states are the same
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
     optimizer.step()
