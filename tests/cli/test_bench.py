@@ -35,6 +35,14 @@ def test_bench_writes_numbers_a_table_and_a_figure(typed, monkeypatch) -> None:
         assert picture.width > 600
 
 
+def test_some_rows_alone(typed, monkeypatch) -> None:
+    monkeypatch.delenv("I2I_DDS_POCKET")
+    folder = typed(main, "setting=quick", "only=sde_drag_batch16").folder
+    assert sorted(p.name for p in folder.iterdir()) == ["bench.json", "table.md"]
+    assert ROWS & set(json.loads((folder / "bench.json").read_text())) == {"sde_drag_batch16"}
+    assert (folder / "table.md").read_text().count("\n| ") == 1
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -42,6 +50,7 @@ def test_bench_writes_numbers_a_table_and_a_figure(typed, monkeypatch) -> None:
         ("rounds=0", "rounds: 0 is not allowed; give a whole number of at least 1"),
         ("targets=12", "targets: 12 is not allowed; give a whole number from 1 to 11"),
         ("crowded=often", "crowded: 'often' is not allowed; give true or false"),
+        ("only=[crowded]", "only: ['crowded'] is not allowed; give one of sde_drag, sde_drag_b"),
         ("suite=tpu", "suite: 'tpu' is not allowed (did you mean"),
         ("suite=gpu gpu.device=cpu gpu.edit_steps=0", "gpu.edit_steps: 0 is not allowed; give a"),
         (

@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from i2i_dds.checks import as_list, called, choice
+from i2i_dds.checks import as_list, called, choice, optional, several
 from i2i_dds.cli.app import entry_point, resolved, run_dir
-from i2i_dds.cli.checks import check
+from i2i_dds.cli.checks import check, listed
 from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.progress import notify, progress_bar
 
@@ -19,7 +19,10 @@ from i2i_dds.progress import notify, progress_bar
 @entry_point("bench")
 def main(cfg: DictConfig) -> Path:
     """Measures every row, and writes bench.json, table.md and, of the CPU's suite, bench.png."""
-    check(cfg, {"suite": choice("cpu", "gpu"), "setting": choice("full", "quick")})
+    from i2i_dds.research.bench.run import ROWS
+
+    rules = {"suite": choice("cpu", "gpu"), "setting": choice("full", "quick")}
+    check(cfg, {**rules, "only": optional(several(choice(*ROWS)))})
     return _against_plain_loops(cfg) if cfg.suite == "cpu" else _true_shapes(cfg)
 
 
@@ -63,17 +66,18 @@ def _against_plain_loops(cfg: DictConfig) -> Path:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     settings = BenchSettings(**{one.name: cfg[one.name] for one in fields(BenchSettings)})
     teacher = build(cfg, "teacher")
+    only = None if cfg.only is None else listed(cfg.only)
     with run_folder(run_dir()) as folder:
         with progress_bar("bench") as update:
             done: list[str] = []
 
             def tell(part: str) -> None:
                 done.append(part)
-                update(len(done), PARTS, part)
+                update(len(done), PARTS if only is None else len(only), part)
 
             with typed_keys(cfg, "teacher"):
                 check_teacher(teacher)
-            found = run_bench(teacher, cfg.teacher.path, settings, tell)
+            found = run_bench(teacher, cfg.teacher.path, settings, tell, only)
         found["settings"] = resolved(cfg)
         write_report(folder, found)
     notify(table(found))

@@ -28,21 +28,26 @@ _HEADERS = (
 
 
 def write_report(folder: Path, found: Mapping[str, Any]) -> None:
-    """Writes bench.json, table.md and bench.png."""
+    """Writes bench.json, table.md and, of a whole bench, bench.png."""
     write_json(folder / "bench.json", found)
     write_text(folder / "table.md", table(found))
-    with replacing(folder / "bench.png") as partial:
-        draw(found, partial)
+    if "growth" in found:
+        with replacing(folder / "bench.png") as partial:
+            draw(found, partial)
 
 
 def table(found: Mapping[str, Any]) -> str:
     """The rows in Markdown, and under them the network's share and the crowded machine."""
     lines = []
     for name, (same, equal) in AIMS.items():
+        if name not in found:
+            continue
         row = found[name]
         seconds = [row["plain_s"], row["ours_s"], row["ratio"], same, row.get("ratio_cpu")]
         lines.append([name, *seconds, row["ratio_equal_quality"], equal, row["max_difference"]])
     text = markdown_of_cells(_HEADERS, lines, align_right=True)
+    if "teacher_share_of_peak" not in found:
+        return text
     shares = found["teacher_share_of_peak"]
     cells = [["eager", shares["batch4"], shares["batch32"]]]
     if shares["compiled"] is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -17,12 +17,19 @@ from i2i_dds.research.bench.training import FOUR_TASKS, training_comparison
 from i2i_dds.research.bench.zero_shot import growth, zero_shot_rows
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
+ROWS = ("sde_drag", "sde_drag_batch16", "training", "training_4_tasks")
+"""Parts that can be asked for alone, beside those of zero-shot editing."""
+
 PARTS = 10
 """Of which :func:`run_bench` tells: seven rows, growth, the network, the crowded machine."""
 
 
 def run_bench(
-    teacher: Any, teacher_path: str, settings: BenchSettings, done: Callable[[str], None]
+    teacher: Any,
+    teacher_path: str,
+    settings: BenchSettings,
+    done: Callable[[str], None],
+    only: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Every row of bench.json.
 
@@ -31,13 +38,14 @@ def run_bench(
         teacher_path: Where it was loaded from.
         settings: The sizes.
         done: Told of each part when it is there.
+        only: Some of :data:`ROWS`; None is all of the bench.
 
     Raises:
         UserError: The plain loops do not know such a teacher.
     """
     check_teacher(teacher)
     found: dict[str, Any] = {"machine": machine(teacher.device)}
-    found |= zero_shot_rows(teacher, settings, done)
+    found |= zero_shot_rows(teacher, settings, done) if only is None else {}
     parts: dict[str, Callable[[], Any]] = {
         "sde_drag": lambda: drag_comparison(teacher, settings),
         "sde_drag_batch16": lambda: queue_comparison(teacher, settings),
@@ -48,8 +56,9 @@ def run_bench(
         "crowded": lambda: crowded(teacher_path) if settings.crowded else None,
     }
     for name, measure in parts.items():
-        found[name] = measure()
-        done(name)
+        if only is None or name in only:
+            found[name] = measure()
+            done(name)
     return found
 
 
