@@ -77,6 +77,30 @@ def test_a_task_is_named_or_told_for_all_or_for_each(made, tasks) -> None:
     assert (_as_pixels(lion[1]) != _as_pixels(dog[1])).any()
 
 
+def test_one_that_reads_text_is_told_other_words(made, teacher) -> None:
+    student, pictures = made("text"), [picture(32, 32, seed) for seed in (1, 2)]
+    pipe = StudentPipeline.from_student(student)
+    embeds = teacher.embed(["make it a fox", "make it an owl"]).embeddings
+    fox, owl = (student(pictures, target=f"make it {one}").images for one in ("a fox", "an owl"))
+    for given, wanted in (
+        *((embeds[0], fox), (embeds[:1], fox)),
+        (embeds, (fox[0], owl[1])),
+    ):
+        edited = pipe(image=pictures, prompt_embeds=given).images
+        for one, other in zip(edited, wanted, strict=True):
+            assert np.abs(_as_pixels(one) - _as_pixels(other)).max() <= 1
+    assert (_as_pixels(fox[1]) != _as_pixels(owl[1])).any()
+    for arguments, sentence in (
+        ({"prompt": "lion", "prompt_embeds": embeds}, "prompt_embeds: goes in place of a prompt"),
+        ({"prompt_embeds": embeds[:, :1]}, "prompt_embeds: .* is not allowed; give"),
+        ({"prompt_embeds": embeds.repeat(2, 1, 1)}, "prompt_embeds: .* is not allowed; give"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            pipe(image=pictures, **arguments)
+    with pytest.raises(UserError, match="prompt_embeds: this student reads no text"):
+        StudentPipeline.from_student(made())(image=pictures, prompt_embeds=embeds)
+
+
 def test_pictures_come_back_in_their_sizes(made) -> None:
     pipe = StudentPipeline.from_student(made())
     assert [one.size for one in pipe("lion", picture(101, 76)).images] == [(101, 76)]

@@ -117,6 +117,7 @@ class StudentPipeline(DiffusionPipeline):
         strength: float = 1.0,
         output_type: str = "pil",
         return_dict: bool = True,
+        prompt_embeds: Tensor | None = None,
     ) -> ImagePipelineOutput | tuple[Any]:
         """Edits one picture or several.
 
@@ -130,6 +131,9 @@ class StudentPipeline(DiffusionPipeline):
             strength: In [0, 1], of the student's change of the latents; 1 is what it learned.
             output_type: "pil", "np", "pt" in [0, 1], or "latent".
             return_dict: Whether an ``ImagePipelineOutput`` is returned, or a tuple.
+            prompt_embeds: In place of a prompt, what a student that reads text is told in other
+                words than its tasks', (L, D) for all pictures or (B, L, D): the teacher's
+                ``embed(["make it a fox"]).embeddings``.
 
         Raises:
             UserError: An argument is not allowed; the message names it.
@@ -140,7 +144,11 @@ class StudentPipeline(DiffusionPipeline):
             raise UserError("image: none is given; give a picture, or a list of them")
         x = self.image_processor.preprocess(image)
         z_src = self._encode(x.to(self.vae.device, self.vae.dtype))
-        z = self.student(z_src, self._condition(self._tasks(prompt, len(x))))
+        if prompt_embeds is None:
+            condition = self._condition(self._tasks(prompt, len(x)))
+        else:
+            condition = self._embeds(prompt, prompt_embeds, len(x))
+        z = self.student(z_src, condition)
         z = z_src + strength * (z - z_src)
         images: Any = z
         if output_type != "latent":
@@ -167,6 +175,20 @@ class StudentPipeline(DiffusionPipeline):
                     "or their instructions"
                 )
         return [numbers[one] for one in told] * (n // len(told))
+
+    def _embeds(self, prompt: Any, embeds: Tensor, n: int) -> Tensor:
+        if self.conditions is None:
+            raise UserError("prompt_embeds: this student reads no text; give a task as prompt")
+        if prompt is not None:
+            raise UserError("prompt_embeds: goes in place of a prompt; leave one of them out")
+        known = tuple(self.conditions.embeddings.shape[1:])
+        batched = embeds[None] if embeds.ndim == 2 else embeds
+        if tuple(batched.shape[1:]) != known or len(batched) not in (1, n):
+            raise UserError(
+                f"prompt_embeds: {tuple(embeds.shape)} is not allowed; give {known}, or "
+                f"{(n, *known)} for one of each picture"
+            )
+        return batched.to(self.student.device, self.student.dtype).expand(n, -1, -1)
 
     def _condition(self, tasks: list[int]) -> Tensor:
         numbers = torch.tensor(tasks, device=self.student.device)
