@@ -228,32 +228,13 @@ def flux_names(weights):
         "attn.norm_k": "norm.key_norm",
         "proj_out": "linear2",
     }
-    found = {}
-    for name, tensor in weights.items():
-        place, _, rest = name.partition(".")
-        if not place.endswith("transformer_blocks"):
-            end = next(one for one in ends if name.startswith(f"{one}."))
-            value = _swapped(tensor) if end == "norm_out.linear" else tensor
-            found[ends[end] + name.removeprefix(end)] = value
-            continue
-        block, _, rest = rest.partition(".")
-        module, _, kind = rest.rpartition(".")
-        kind = "scale" if ".norm_" in f".{module}" and "attn" in module else kind
-        if place == "transformer_blocks":
-            to = f"double_blocks.{block}"
-            for q, stream in (("attn.to_q", "img"), ("attn.add_q_proj", "txt")):
-                if module == q:
-                    three = [weights[name.replace("_q", f"_{one}")] for one in "qkv"]
-                    found[f"{to}.{stream}_attn.qkv.{kind}"] = torch.cat(three)
-            names = double
-        else:
-            to, names = f"single_blocks.{block}", single
-            if module == "attn.to_q":
-                four = [weights[name.replace("to_q", f"to_{one}")] for one in "qkv"]
-                four.append(weights[name.replace("attn.to_q", "proj_mlp")])
-                found[f"{to}.linear1.{kind}"] = torch.cat(four)
-        if module in names:
-            found[f"{to}.{names[module]}.{kind}"] = tensor
+    found = _flux_names(weights, ends, double, single)
+    for name in weights:
+        if name.startswith("single_transformer_blocks.") and ".attn.to_q." in name:
+            four = [weights[name.replace("to_q", f"to_{one}")] for one in "qkv"]
+            four.append(weights[name.replace("attn.to_q", "proj_mlp")])
+            to = name.replace("single_transformer_blocks", "single_blocks")
+            found[to.replace("attn.to_q", "linear1")] = torch.cat(four)
     return found
 
 
@@ -288,6 +269,11 @@ def flux2_names(weights):
         "attn.norm_q": "norm.query_norm",
         "attn.norm_k": "norm.key_norm",
     }
+    return _flux_names(weights, ends, double, single)
+
+
+def _flux_names(weights, ends, double, single):
+    """Of both: what begins and ends the network, and its blocks of two streams and of one."""
     found = {}
     for name, tensor in weights.items():
         place, _, rest = name.partition(".")
@@ -298,10 +284,10 @@ def flux2_names(weights):
             continue
         block, _, rest = rest.partition(".")
         module, _, kind = rest.rpartition(".")
-        kind = "scale" if ".norm_" in module else kind
+        kind = "scale" if "attn.norm_" in module else kind
         first, names = ("double", double) if place == "transformer_blocks" else ("single", single)
         for q, stream in (("attn.to_q", "img"), ("attn.add_q_proj", "txt")):
-            if module == q:
+            if module == q and first == "double":
                 three = [weights[name.replace("_q", f"_{one}")] for one in "qkv"]
                 found[f"{first}_blocks.{block}.{stream}_attn.qkv.{kind}"] = torch.cat(three)
         if module in names:

@@ -9,8 +9,10 @@ import torch
 
 from i2i_dds import load_teacher
 from i2i_dds.cli.make_random_sd import FAMILIES
+from i2i_dds.editing.batches import EditItem, edit_items
 from i2i_dds.editing.lora import LoraSettings, train_lora
 from i2i_dds.errors import UserError
+from i2i_dds.pipelines.editors import EDITORS, build_editor
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.teacher.families import families
@@ -60,7 +62,20 @@ def test_latents_keep_their_type_in_a_teacher_of_another(made, dtype):
     z = teacher.encode(torch.rand(2, 3, 32, 32) * 2 - 1)
     (eps,) = predict_guided(teacher, [z], [teacher.embed(["a cat", ""])], T, 3.0)
     assert z.dtype == eps.dtype == teacher.decode(z).dtype == torch.float32
+    told = teacher.embed(["a cat"]).embeddings.dtype
+    assert {str(one) for one in (teacher.vae.dtype, told)} == {f"torch.{dtype}"}
     assert eps.isfinite().all()
+
+
+@pytest.mark.parametrize("name", EDITORS)
+def test_every_editor_runs(made, name):
+    teacher = load_teacher(made[1], device="cpu")
+    editor, _ = build_editor(name, teacher.presets, num_inference_steps=2)
+    x = torch.rand(3, 32, 32) * 2 - 1
+    item = EditItem("a", "a", x, "a cat", "a dog", mask=torch.ones(1, 32, 32))
+    (edited,) = edit_items(editor, teacher, [item], seed=0, batch_size=1)
+    assert edited.x.shape == (1, 3, 32, 32)
+    assert edited.x.isfinite().all()
 
 
 def test_features_lie_where_the_picture_has_changed(made):

@@ -11,14 +11,8 @@ import torch
 from diffusers import FluxPipeline
 
 from i2i_dds.diffusion.process import RectifiedFlow
-from i2i_dds.editing.batches import EditItem, edit_items
-from i2i_dds.editing.lora import LoraSettings, train_lora
 from i2i_dds.errors import UserError
-from i2i_dds.pipelines.editors import EDITORS, build_editor
-from i2i_dds.scores.dds import DDS
-from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.teacher.flux import FluxTeacher
-from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.interface import AdaptableTeacher, AttentionTeacher
 from i2i_dds.teacher.random_flux import FLUX_SHAPES, build_random_flux, flux_transformer_from
 
@@ -144,36 +138,6 @@ def test_the_shift_of_dev_is_that_of_its_own_size(dev, schnell, copy):
         load(copy)
 
 
-def test_the_delta_of_a_matched_pair_is_zero_to_the_bit(dev):
-    teacher, z = load(dev), latents()
-    text, other = teacher.embed(["a cat", "a dog"]), teacher.embed(["a lion", "a dog"])
-    inputs = {"z_tgt": z, "z_src": z, "text_src": text, "t": T, "eps": torch.randn_like(z)}
-    matched, changed = (
-        DDS()(teacher, ScoreInput(**inputs, text_tgt=target, guidance_scale=1.0))
-        for target in (text, other)
-    )
-    assert not matched.any()
-    assert changed[0].any()
-    assert not changed[1].any()
-
-
-@pytest.mark.parametrize("name", EDITORS)
-def test_every_editor_runs(dev, name):
-    teacher = load(dev)
-    editor, _ = build_editor(name, teacher.presets, num_inference_steps=2)
-    item = EditItem("a", "a", pictures(1)[0], "a cat", "a dog", mask=torch.ones(1, 32, 32))
-    (edited,) = edit_items(editor, teacher, [item], seed=0, batch_size=1)
-    assert edited.x.shape == (1, 3, 32, 32)
-    assert edited.x.isfinite().all()
-
-
-def test_a_lora_learns_on_it(dev):
-    teacher = load(dev)
-    z, text = teacher.encode(pictures(1)), teacher.embed(["a cat"])
-    trained = train_lora(teacher, z, text, LoraSettings(steps=2, lr=1e-2))
-    assert any(weight.any() for name, weight in trained.weights.items() if "lora_B" in name)
-
-
 def test_a_side_of_an_odd_number_of_cells_is_taken(dev):
     teacher, z = load(dev), latents(2, 7, 5)
     assert teacher.predict_noise(z, T, teacher.embed(["a cat", ""])).shape == z.shape
@@ -189,15 +153,6 @@ def test_joint_attention_shows_the_pictures_tokens(dev):
     assert gradient.any()
     with pytest.raises(UserError, match="blocks: 'down' is not allowed"):
         teacher.self_attention(z, T, text, "down")
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
-def test_latents_keep_their_type_in_a_teacher_of_another(dev, dtype):
-    teacher = load(dev, dtype=dtype)
-    z = teacher.encode(pictures())
-    (eps,) = predict_guided(teacher, [z], [teacher.embed(["a cat", ""])], T, 3.0)
-    assert z.dtype == eps.dtype == teacher.decode(z).dtype == torch.float32
-    assert eps.isfinite().all()
 
 
 @pytest.mark.parametrize("part", ["text_encoder_2", "tokenizer_2", "transformer", "scheduler"])

@@ -11,12 +11,7 @@ from diffusers import DDIMScheduler, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 
 from i2i_dds.diffusion.process import VariancePreserving
-from i2i_dds.editing.batches import EditItem, edit_items
-from i2i_dds.editing.lora import LoraSettings, train_lora
 from i2i_dds.errors import UserError
-from i2i_dds.pipelines.editors import EDITORS, build_editor
-from i2i_dds.scores.dds import DDS
-from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.student.build import student_from_teacher
 from i2i_dds.tasks import Task, TaskSet
 from i2i_dds.teacher.guided import predict_guided
@@ -105,38 +100,6 @@ def test_the_size_of_the_picture_is_told(tiny_sdxl):
     assert told[0].tolist() == [[32, 16, 0, 0, 32, 16]] * 2
 
 
-def test_the_delta_of_a_matched_pair_is_zero_to_the_bit(tiny_sdxl):
-    z, text = latents(), tiny_sdxl.embed(["a cat", "a dog"])
-    other = tiny_sdxl.embed(["a lion", "a dog"])
-    inputs = {"z_tgt": z, "z_src": z, "text_src": text, "t": T, "eps": torch.randn_like(z)}
-    matched, changed = (
-        DDS()(tiny_sdxl, ScoreInput(**inputs, text_tgt=target, guidance_scale=5.0))
-        for target in (text, other)
-    )
-    assert not matched.any()
-    assert changed[0].any()
-    assert not changed[1].any()
-
-
-@pytest.mark.parametrize("name", EDITORS)
-def test_every_editor_runs(tiny_sdxl, name):
-    editor, _ = build_editor(name, tiny_sdxl.presets, num_inference_steps=2)
-    item = EditItem("a", "a", pictures(1)[0], "a cat", "a dog", mask=torch.ones(1, 32, 32))
-    (edited,) = edit_items(editor, tiny_sdxl, [item], seed=0, batch_size=1)
-    assert edited.x.shape == (1, 3, 32, 32)
-    assert edited.x.isfinite().all()
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
-def test_latents_keep_their_type_in_a_teacher_of_another(tiny_sdxl_folder, dtype):
-    teacher = load(tiny_sdxl_folder, dtype=dtype)
-    z = teacher.encode(pictures())
-    (eps,) = predict_guided(teacher, [z], [teacher.embed(["a cat", ""])], T, 3.0)
-    assert z.dtype == eps.dtype == teacher.decode(z).dtype == torch.float32
-    assert str(teacher.vae.dtype) == f"torch.{dtype}"
-    assert eps.isfinite().all()
-
-
 @pytest.mark.parametrize(("overflows", "expected"), [(True, torch.float32), (False, torch.float16)])
 def test_an_autoencoder_that_overflows_in_half_stays_in_single_precision(copy, overflows, expected):
     edit_json(copy / "vae" / "config.json", force_upcast=overflows)
@@ -159,14 +122,6 @@ def test_parts_of_different_models_are_refused(copy):
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(UserError, match="takes a text of width 28 and its other parts give 24"):
         load(copy)
-
-
-def test_a_lora_learns_on_it(tiny_sdxl):
-    settings = LoraSettings(steps=2, lr=1e-2)
-    z, text = tiny_sdxl.encode(pictures(1)), tiny_sdxl.embed(["a cat"])
-    trained = train_lora(tiny_sdxl, z, text, settings)
-    assert len(trained.losses) == 2
-    assert any(weight.any() for name, weight in trained.weights.items() if "lora_B" in name)
 
 
 @pytest.mark.parametrize("part", ["text_encoder_2", "tokenizer_2", "unet", "scheduler"])
