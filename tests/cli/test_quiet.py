@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from i2i_dds.teacher.random_sd3 import build_random_sd3
+
 TRAIN = [
     *("task=cat2lion", "teacher.device=cpu", "hydra.run.dir=run", "logger=wandb"),
     *("data.n_train=4", "data.n_val=2", "data.n_test=2", "data.batch_size=2", "data.size=32"),
@@ -29,3 +31,15 @@ def test_of_a_training(pocket: Path, tmp_path: Path) -> None:
     after = {words[0] for words in lines[first:]}
     assert {"psnr_backdrop", "steps", "images_per_second"} <= after
     assert not any(word.startswith("wandb") for word in after)
+
+
+def test_of_an_edit_by_a_transformer(tmp_path: Path) -> None:
+    """Diffusers' pipeline for it brings image processors, of which transformers has an opinion."""
+    folder = build_random_sd3(tmp_path / "sd3", "tiny")
+    done = subprocess.run(
+        [sys.executable, "-m", "i2i_dds", "edit", "teacher=sd35", f"teacher.path={folder}",
+         "steps=1", "n=1", "task=cat2lion", "hydra.run.dir=run"],
+        capture_output=True, text=True, timeout=300, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "transformers" not in done.stderr and "torchvision" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 import warnings
@@ -31,13 +32,23 @@ _NOT_FOR_USERS = (
 """Starts of warnings of libraries to one another, which nobody who types a command can heed."""
 
 
+_VERBOSITY = "TRANSFORMERS_VERBOSITY"
+"""Read when transformers is imported, which then warns of image processors that nobody uses."""
+
+
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Without the warnings of libraries that are none of the user's business."""
-    with warnings.catch_warnings():
-        for message in _NOT_FOR_USERS:
-            warnings.filterwarnings("ignore", message)
-        yield
+    chosen = _VERBOSITY in os.environ
+    os.environ.setdefault(_VERBOSITY, "error")
+    try:
+        with warnings.catch_warnings():
+            for message in _NOT_FOR_USERS:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        if not chosen:
+            del os.environ[_VERBOSITY]
 
 
 def say_leftovers(*folders: Path) -> None:
