@@ -43,3 +43,14 @@ def test_of_an_edit_by_a_transformer(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "transformers" not in done.stderr and "torchvision" not in done.stderr
+
+
+def test_of_random_weights_that_are_written(tmp_path: Path) -> None:
+    """A bar of transformers for each network that it saves would be none of the user's business."""
+    done = subprocess.run(
+        [sys.executable, "-m", "i2i_dds.cli.make_random_sd", "family=flux2_klein", "folder=made"],
+        capture_output=True, text=True, timeout=300, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "made\n"
+    assert done.stderr == ""

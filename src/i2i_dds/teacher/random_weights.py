@@ -19,6 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from i2i_dds.errors import UserError
 from i2i_dds.runs import run_folder, write_json
+from i2i_dds.teacher.loading import quiet_loading
 from i2i_dds.teacher.placement import resolve_dtype
 
 DOWN = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)
@@ -181,7 +182,7 @@ def write_random(
     Raises:
         UserError: The folder holds files.
     """
-    with run_folder(folder) as partial, torch.random.fork_rng(devices=[]):
+    with run_folder(folder) as partial, torch.random.fork_rng(devices=[]), quiet_loading():
         torch.manual_seed(seed)
         # One network at a time: the largest alone decides the memory needed.
         for part, network in networks.items():
