@@ -33,7 +33,15 @@ COLUMNS = [
     *("psnr_backdrop", "ssim_truth", "clip_direction", "sharpness", "seconds", "evaluations"),
 ]
 FILES = {
-    *("frontier.png", "frontiers", "gallery.png", "pictures", "rows.csv", "settings.json"),
+    *(
+        "frontier.png",
+        "frontiers",
+        "gallery.png",
+        "lead.csv",
+        "pictures",
+        "rows.csv",
+        "settings.json",
+    ),
     *("sheets", "table.csv", "table.json", "table.md", "units"),
 }
 

@@ -18,7 +18,7 @@ from i2i_dds.training.schedules import ScalarSchedule, cosine_warmup
 def default_optimizer(teacher: Teacher) -> Any:
     """AdamW at the teacher's learning rate, to be called with a student's parameters."""
     lr = teacher.presets["train"]["lr"]
-    return partial(torch.optim.AdamW, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
+    return partial(torch.optim.AdamW, lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=None)
 
 
 def default_scheduler() -> Any:

@@ -48,10 +48,12 @@ def write_summary(
     parts += [f"**{name}**\n\n{by_edit(shown, name)}" for name in data.by_edit]
     write_text(folder / "table.md", "\n".join(parts))
     points = table(curve or rows, data.metrics, data.pooled)
-    across, upwards, _ = data.axes[-1]
-    ahead = lead(curve or rows, REFERENCE, across, upwards, data.pooled)
-    if ahead:
-        write_csv(folder / "lead.csv", list(ahead[0]), ahead)
+    if REFERENCE in main:
+        across, upwards, _ = data.axes[-1]
+        ahead = lead(curve or rows, REFERENCE, across, upwards, data.pooled)
+        columns = ["editor", "edit", "strength", "seeds", "lead", "lead_spread"]
+        columns += [across, f"{across}_spread"]
+        write_csv(folder / "lead.csv", columns, ahead)
     with replacing(folder / "frontier.png") as partial:
         plots.frontier(points, data.axes, partial)
     for edit in data.edits:  # in these a student of one task has its place
