@@ -211,7 +211,9 @@ TABLES: Mapping[str, Table] = {
     "flow_lead": Lines(
         file="flow/lead.csv",
         rows={
+            "CDS, 20 steps": {"editor": "cds", "strength": 20},
             "LUSD, 40 steps": {"editor": "lusd", "strength": 40},
+            "PDS, 40 steps": {"editor": "pds", "strength": 40},
             "SSD, 10 steps": {"editor": "ssd", "strength": 10},
             "FlowEdit, 0.7": {"editor": "flowedit", "strength": 0.7},
             "Cycle-SDE, 0.7": {"editor": "cycle_sde", "strength": 0.7},
