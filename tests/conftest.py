@@ -8,6 +8,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["MPLBACKEND"] = "Agg"
 
 import random
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Commands that a test starts in another folder find the package where it is not installed too.
 os.environ["PYTHONPATH"] = str(REPOSITORY / "src")
+
+
+# And none keeps files in the user's cache folder.
+_CACHE = tempfile.TemporaryDirectory()
+os.environ["I2I_DDS_CACHE"] = _CACHE.name
 
 
 # The same examples in every run; slow tests ask for more of them.

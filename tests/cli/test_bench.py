@@ -26,7 +26,8 @@ def test_bench_writes_numbers_a_table_and_a_figure(typed, monkeypatch) -> None:
         row = found[name]
         assert set(row) >= COLUMNS and row["max_difference"] <= row["tolerance"], name
         assert row["ratio"] > 0
-    assert {"batch4", "batch32"} <= set(found["teacher_share_of_peak"])
+    shares = found["teacher_share_of_peak"]
+    assert {"batch4", "batch32"} <= set(shares) & set(shares["onnx"]) and not shares["compiled"]
     assert found["machine"]["threads"] >= 1 and found["crowded"] is None
     assert found["settings"]["setting"] == "quick"
     table = (folder / "table.md").read_text()
@@ -37,7 +38,7 @@ def test_bench_writes_numbers_a_table_and_a_figure(typed, monkeypatch) -> None:
 
 def test_some_rows_alone(typed, monkeypatch) -> None:
     monkeypatch.delenv("I2I_DDS_POCKET")
-    folder = typed(main, "setting=quick", "only=sde_drag_batch16").folder
+    folder = typed(main, "setting=quick", "only=sde_drag_batch16", "compile=false").folder
     assert sorted(p.name for p in folder.iterdir()) == ["bench.json", "table.md"]
     assert ROWS & set(json.loads((folder / "bench.json").read_text())) == {"sde_drag_batch16"}
     assert (folder / "table.md").read_text().count("\n| ") == 1
@@ -51,6 +52,11 @@ def test_some_rows_alone(typed, monkeypatch) -> None:
         ("targets=12", "targets: 12 is not allowed; give a whole number from 1 to 11"),
         ("crowded=often", "crowded: 'often' is not allowed; give true or false"),
         ("only=[crowded]", "only: ['crowded'] is not allowed; give one of sde_drag, sde_drag_b"),
+        ("compile=auto", "compile: 'auto' is not allowed; give true, false, or onnx"),
+        (
+            "suite=gpu gpu.device=cpu gpu.compile=onnx",
+            "gpu.compile: 'onnx' is not allowed; give true",
+        ),
         ("suite=tpu", "suite: 'tpu' is not allowed (did you mean"),
         ("suite=gpu gpu.device=cpu gpu.edit_steps=0", "gpu.edit_steps: 0 is not allowed; give a"),
         (

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
@@ -251,3 +252,20 @@ def test_several_processes_do_not_drag_the_same_unasked(run, tmp_path: Path, mon
     done = run(*OWN)
     assert done.code == 2 and done.sentence.startswith("error: drag: 2 processes were started")
     assert not list(tmp_path.glob("outputs/drag/*"))
+
+
+def test_onnx_runtime_drags_the_same_to_rounding(run) -> None:
+    given = (*OWN, "mask=mask.png", "strength=0.5", "use_lora=false")
+    plain, by_onnx = (run(*given, *more) for more in ((), ("compile=onnx", "paths.suffix=-onnx")))
+    pictures = [
+        np.asarray(Image.open(done.folder / "dragged.png"), dtype=int) for done in (plain, by_onnx)
+    ]
+    assert abs(pictures[0] - pictures[1]).max() <= 1
+    assert result(by_onnx.folder)["config"]["compile"] == "onnx"
+
+
+def test_a_lora_is_not_compiled(run) -> None:
+    sentence = run(*OWN, "compile=onnx").sentence
+    assert sentence.startswith(
+        "error: compile: 'onnx' does not go with use_lora=true, which changes"
+    )

@@ -99,7 +99,7 @@ assert not {"i2i_dds", "diffusers", "transformers"} & set(sys.modules)
 
 
 def test_without_the_extra_it_is_named(teacher, student, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("i2i_dds.student.export.find_spec", lambda name: None)
+    monkeypatch.setattr("i2i_dds.onnx_files.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"^formats: onnx needs onnx, .*'i2i-dds\[export\]'"):
         export_student(student(), teacher, tmp_path)
     assert not list(tmp_path.iterdir())

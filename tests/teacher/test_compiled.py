@@ -93,6 +93,8 @@ def test_an_adapter_is_never_put_on_constants(compiling, tmp_path) -> None:
     with LoraTeacher(compiling, tmp_path / "a.safetensors") as learned:
         expected = compiling.noise_with_graph(*asked)  # half of what the compiled one would say
         assert torch.allclose(learned.predict_noise(*asked), expected, atol=0.1)
+    plain = compiling.noise_with_graph(*asked)
+    assert torch.equal(compiling.predict_noise(*asked), 2 * plain)  # compiled again without it
 
 
 @pytest.mark.slow

@@ -67,6 +67,19 @@ def test_latents_keep_their_type_in_a_teacher_of_another(made, dtype):
     assert eps.isfinite().all()
 
 
+@pytest.mark.slow
+def test_onnx_runtime_says_what_the_network_says(made, tmp_path):
+    teacher = load_teacher(made[1], device="cpu")
+    z = torch.randn(3, teacher.latent_channels, 8, 8)
+    t, text = torch.tensor([10, 500, 900]), teacher.embed(["a cat", "a lion", "x y z"])
+    wanted = teacher.predict_noise(z, t, text)
+    teacher.use_onnx(tmp_path)
+    one = teacher.predict_noise(z[:1], t[:1], text.take(torch.tensor([0])))
+    torch.testing.assert_close(one, wanted[:1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(teacher.predict_noise(z, t, text), wanted, rtol=1e-4, atol=1e-5)
+    assert len(list(tmp_path.rglob("network.onnx"))) == 1
+
+
 @pytest.mark.parametrize("name", EDITORS)
 def test_every_editor_runs(made, name):
     teacher = load_teacher(made[1], device="cpu")

@@ -39,7 +39,7 @@ def _true_shapes(cfg: DictConfig) -> Path:
 
     typed: Any = OmegaConf.to_container(cfg.gpu, resolve=True)
     with typed_keys(cfg, "gpu"):
-        settings = AcceleratorSettings(**typed, rounds=cfg.rounds, compile=cfg.compile)
+        settings = AcceleratorSettings(**typed, rounds=cfg.rounds)
     count = PARTS * len(as_list(settings.teachers))
     with run_folder(run_dir()) as folder, progress_bar("bench") as update:
         done: list[str] = []

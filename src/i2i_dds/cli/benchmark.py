@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from i2i_dds.checks import choice, integer, number, optional, several, text
 from i2i_dds.cli.app import entry_point, run_dir, settings_of
 from i2i_dds.cli.checks import check, listed
+from i2i_dds.cli.compiling import COMPILE, compile_teacher
 from i2i_dds.cli.keys import build
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify, progress_bar
@@ -61,13 +62,15 @@ _FREE = (
 )
 def main(cfg: DictConfig) -> Path:
     """Measures this process's share of what is left; the first process writes the summary."""
-    check(cfg, _RULES, typed={"data": "benchmark"})
+    check(cfg, _RULES | COMPILE, typed={"data": "benchmark"})
     from i2i_dds.distributed import process_group
     from i2i_dds.research.benchmark.run import Benchmark
 
     known = _known(cfg)
     with process_group() as (rank, _):
-        data = _set(cfg, build(cfg, "teacher"))
+        teacher = build(cfg, "teacher")
+        compile_teacher(cfg, teacher)
+        data = _set(cfg, teacher)
         bench = Benchmark(
             folder=run_dir(),
             methods=_methods(cfg, data, known),

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from i2i_dds.checks import called, choice, flag, integer, optional, several, text
 from i2i_dds.cli.app import entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
+from i2i_dds.cli.compiling import COMPILE, check_weights_stay, compile_teacher
 from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.errors import UserError
 from i2i_dds.progress import notify, progress_bar
@@ -45,7 +46,7 @@ _RULES = {
 @entry_point("drag", text=["prompt"])
 def main(cfg: DictConfig) -> Path:
     """Drags, writes the run folder and returns it."""
-    check(cfg, _RULES)
+    check(cfg, _RULES | COMPILE)
     from i2i_dds.cli.sizes import side
     from i2i_dds.editing.drag_items import cells_of
     from i2i_dds.editing.handles import collapsed
@@ -53,8 +54,10 @@ def main(cfg: DictConfig) -> Path:
     from i2i_dds.pipelines.drag import drag_picture, first_timestep, request_of
     from i2i_dds.runs import run_folder
 
+    check_weights_stay(cfg)
     drag, lora, item = build(cfg, "drag"), lora_of(cfg), _own_item(cfg)
     teacher = build(cfg, "teacher")
+    compile_teacher(cfg, teacher)
     truth = _critter(cfg, teacher) if item is None else None
     item = truth.item if truth is not None else item
     assert item is not None

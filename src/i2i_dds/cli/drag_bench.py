@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from i2i_dds.checks import called, choice, integer, optional, several, text
 from i2i_dds.cli.app import entry_point, run_dir, settings_of
 from i2i_dds.cli.checks import check, listed
+from i2i_dds.cli.compiling import COMPILE, check_weights_stay, compile_teacher
 from i2i_dds.cli.drag import SETTINGS, lora_of
 from i2i_dds.cli.keys import build
 from i2i_dds.cli.numbers import show_numbers
@@ -41,13 +42,14 @@ _FREE = ("n", "paths", "out", "name", "lora_dir", "root")
 @entry_point("drag_bench", typed={"data": "benchmark"}, shares=True, resumes=True)
 def main(cfg: DictConfig) -> Path:
     """Drags this process's share of what is left; the first process writes the summary."""
-    check(cfg, _RULES, typed={"data": "benchmark"})
+    check(cfg, _RULES | COMPILE, typed={"data": "benchmark"})
     from i2i_dds.cli.sizes import side
     from i2i_dds.distributed import on_rank_zero, process_group
     from i2i_dds.pipelines.drag import first_timestep
     from i2i_dds.research.drag_benchmark import DragBenchmark, drag_meter
     from i2i_dds.resumable import check_same, run_resumable
 
+    check_weights_stay(cfg)
     drag, lora = build(cfg, "drag"), lora_of(cfg)
     if lora is not None and cfg.batch_size > 1:
         raise UserError(
@@ -56,6 +58,7 @@ def main(cfg: DictConfig) -> Path:
         )
     with process_group() as (rank, _):
         teacher = build(cfg, "teacher")
+        compile_teacher(cfg, teacher)
         items = _items(cfg, teacher)
         features = {key: value for key, value in cfg.features.items() if key != "teacher"}
         on_first = notify if rank == 0 else (lambda note: None)

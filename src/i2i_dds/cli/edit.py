@@ -19,7 +19,7 @@ from i2i_dds.cli.app import (
     settings_of,
 )
 from i2i_dds.cli.checks import check, listed
-from i2i_dds.cli.compiling import COMPILE, compile_teacher
+from i2i_dds.cli.compiling import COMPILE_AUTO, compile_teacher
 from i2i_dds.cli.keys import build
 from i2i_dds.cli.numbers import show_numbers
 from i2i_dds.errors import UserError
@@ -73,7 +73,7 @@ _FREE = ("out", "paths", "threads")
 )
 def main(cfg: DictConfig) -> Path | Incomplete:
     """Edits this process's share; the first process writes what is about the whole run."""
-    check(cfg, _RULES | COMPILE | (_T_MAX if "t_max" in cfg else {}), typed=_TYPED)
+    check(cfg, _RULES | COMPILE_AUTO | (_T_MAX if "t_max" in cfg else {}), typed=_TYPED)
     from i2i_dds.distributed import process_group
 
     editor = _editor(cfg)

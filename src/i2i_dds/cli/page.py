@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from i2i_dds.checks import integer, several, text
 from i2i_dds.cli.app import entry_point, overrides
 from i2i_dds.cli.checks import check, listed
+from i2i_dds.cli.compiling import COMPILE, compile_teacher
 from i2i_dds.cli.keys import build
 from i2i_dds.progress import notify
 
@@ -24,7 +25,7 @@ _RULES = {
 @entry_point("app", text=["host", "out"])
 def main(cfg: DictConfig) -> Path:
     """Serves; a signal ends it in good order."""
-    check(cfg, _RULES)
+    check(cfg, _RULES | COMPILE)
     from i2i_dds.app.page import PageSettings, import_gradio, served
     from i2i_dds.app.requests import TeacherName
     from i2i_dds.pipelines.edit import EditPipeline
@@ -38,7 +39,9 @@ def main(cfg: DictConfig) -> Path:
         runs=tuple(Path(one) for one in listed(cfg.runs)),
         teacher=TeacherName(str(cfg.teacher.path), keys),
     )
-    with served(EditPipeline(build(cfg, "teacher")), settings) as address:
+    teacher = build(cfg, "teacher")
+    compile_teacher(cfg, teacher)
+    with served(EditPipeline(teacher), settings) as address:
         notify(f"app: open {address} in a browser; Ctrl-C ends it")
         threading.Event().wait()
     return settings.out

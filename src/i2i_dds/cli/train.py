@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from i2i_dds.checks import called, choice, flag, integer, number, optional, text
 from i2i_dds.cli.app import MOVED_SCORES, entry_point, resolved, run_dir
 from i2i_dds.cli.checks import check
-from i2i_dds.cli.compiling import COMPILE, compile_teacher
+from i2i_dds.cli.compiling import COMPILE_AUTO, compile_teacher
 from i2i_dds.cli.keys import build, typed_keys
 from i2i_dds.cli.run_labels import run_facts
 from i2i_dds.distributed import launched_rank, launched_world_size
@@ -62,7 +62,7 @@ def main(cfg: DictConfig) -> tuple[Path, float | None]:
     from i2i_dds.training.loggers import finish_loggers
     from i2i_dds.training.media import log_student
 
-    check(cfg, {**_RULES, **COMPILE, "optimized_metric": optional(choice(*optimizable()))})
+    check(cfg, {**_RULES, **COMPILE_AUTO, "optimized_metric": optional(choice(*optimizable()))})
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     _check_requeue(cfg)
     settings, folder = resolved(cfg), run_dir()

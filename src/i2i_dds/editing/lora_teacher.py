@@ -75,7 +75,7 @@ class LoraTeacher:
         self, teacher: StableDiffusionTeacher, file: str | Path, scale: Scale = 1.0
     ) -> None:
         check_bare(teacher)
-        teacher.run_plain()
+        self._run_as_before = teacher.run_plain()
         self.plain, self.scale = teacher, scale
         self.process: Process = teacher.process
         self.latent_channels: int = teacher.latent_channels
@@ -97,6 +97,7 @@ class LoraTeacher:
         if self._layers:
             self._layers = []
             self.plain.network.unload_lora()
+            self._run_as_before()
 
     @property
     def network(self) -> Any:

@@ -6,11 +6,7 @@ Sizes of pictures stay free, and those of batches up to 63.
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from i2i_dds.errors import UserError
+from i2i_dds.onnx_files import Run, missing_packages, open_onnx, quiet_export, write_onnx
 from i2i_dds.runs import replacing, write_json
 from i2i_dds.student.load import check_fits
 from i2i_dds.student.unet import EditUNet
@@ -29,8 +26,6 @@ FORMATS = ("pt2", "onnx")
 SETTINGS = "export.json"
 CONDITIONS = "conditions.safetensors"
 
-_ONNX = ("onnx", "onnxscript", "onnxruntime")
-_OPSET = 18
 _SAMPLES = 2
 """Pictures of the batch that is traced; one alone would be taken for a constant."""
 
@@ -104,15 +99,15 @@ def export_student(
         UserError: The student is another teacher's, or the extra for ONNX is missing.
     """
     check_fits(student, teacher, "teacher")
-    missing = [name for name in _ONNX if "onnx" in formats and find_spec(name) is None]
-    if missing:
+    missing = missing_packages()
+    if "onnx" in formats and missing:
         raise UserError(
             f"formats: onnx needs {', '.join(missing)}; pip install 'i2i-dds[export]', or give pt2"
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, float]] = {}
-    with _quiet():
+    with quiet_export():
         for name, part in _parts(student.eval(), teacher).items():
             shapes = {
                 one: {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO} if value.ndim == 4 else {0: Dim.AUTO}
@@ -159,10 +154,7 @@ def _parts(student: EditUNet, teacher: Any) -> dict[str, _Part]:
     }
 
 
-_Run = Callable[[dict[str, Tensor]], Tensor]
-
-
-def _write_program(program: ExportedProgram, part: _Part, path: Path) -> _Run:
+def _write_program(program: ExportedProgram, part: _Part, path: Path) -> Run:
     """Writes it, reads it back, and returns what runs it."""
     with replacing(path) as partial:
         torch.export.save(program, partial)
@@ -170,61 +162,30 @@ def _write_program(program: ExportedProgram, part: _Part, path: Path) -> _Run:
     return lambda inputs: module(**inputs)
 
 
-def _write_onnx(program: ExportedProgram, part: _Part, path: Path) -> _Run:
+def _write_onnx(program: ExportedProgram, part: _Part, path: Path) -> Run:
     """The same by ONNX, in one file with its weights."""
-    import onnxruntime
-
-    made = torch.onnx.export(
-        program,
-        dynamo=True,
-        verbose=False,
-        opset_version=_OPSET,
-        input_names=list(part.inputs),
-        output_names=[part.output],
-    )
-    assert made is not None
     with replacing(path) as partial:
-        made.save(partial, external_data=False)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-
-    def run(inputs: dict[str, Tensor]) -> Tensor:
-        given = {name: value.numpy() for name, value in inputs.items()}
-        return torch.from_numpy(session.run(None, given)[0])
-
-    return run
+        write_onnx(program, partial, list(part.inputs), part.output)
+    return open_onnx(path)
 
 
-_WRITERS: dict[str, Callable[[ExportedProgram, _Part, Path], _Run]] = {
+_WRITERS: dict[str, Callable[[ExportedProgram, _Part, Path], Run]] = {
     "pt2": _write_program,
     "onnx": _write_onnx,
 }
 
 
-def _differences(part: _Part, run: _Run) -> dict[str, float]:
-    def largest(inputs: dict[str, Tensor]) -> float:
+def _differences(part: _Part, run: Run) -> dict[str, float]:
+    def largest(inputs: Mapping[str, Tensor]) -> float:
         return float((run(inputs) - part.network(**inputs)).abs().max())
 
     return {"traced": largest(part.inputs), "other": largest(_other(part.inputs))}
 
 
-def _other(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+def _other(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One item, of half the height."""
     first = {name: value[:1] for name, value in inputs.items()}
     return {
         name: value[:, :, : value.shape[2] // 2].contiguous() if value.ndim == 4 else value
         for name, value in first.items()
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what exporters say of their own insides."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -18,6 +19,7 @@ from i2i_dds.teacher.checkpoint import Checkpoint, Parts
 from i2i_dds.teacher.compiled import CompiledWherePaying
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.families import families
+from i2i_dds.teacher.fingerprint import fingerprint
 from i2i_dds.teacher.latent_scale import scale_latents, unscale_latents
 from i2i_dds.teacher.loading import COPY_AGAIN
 from i2i_dds.teacher.placement import frozen, resolve_device, resolve_dtype
@@ -165,6 +167,11 @@ class LatentTeacher(ABC):
         """What predicts."""
         return self._network
 
+    @property
+    def asked(self) -> Any:
+        """What predictions without gradients are made by: the network, or what stands for it."""
+        return self._asked
+
     def to(self: Self, device: torch.device | str) -> Self:
         """Moves it, in place, and returns it."""
         self._device = resolve_device(device)
@@ -216,9 +223,34 @@ class LatentTeacher(ABC):
         """
         self._asked = CompiledWherePaying(self._network, calls)
 
-    def run_plain(self) -> None:
-        """Undoes :meth:`compile`: compiled weights are constants, and would not follow changes."""
+    def use_onnx(self, folder: str | Path | None = None) -> None:
+        """Has ONNX Runtime make the predictions without gradients, on the CPU.
+
+        Args:
+            folder: Where the network's files are kept for later processes, by the fingerprint of
+                the weights; None is ``$I2I_DDS_CACHE``, or ``i2i_dds`` in the user's cache folder.
+
+        Raises:
+            UserError: The extra ``export`` is missing, or this is no float32 teacher on the CPU.
+        """
+        from i2i_dds.teacher.onnx_network import OnnxNetwork, cache_folder  # brings torch.export
+
+        kept = cache_folder() if folder is None else Path(folder)
+        self._asked = OnnxNetwork(self._network, kept / "onnx" / fingerprint(self).hex())
+
+    def run_plain(self) -> Callable[[], None]:
+        """Undoes both: weights are constants there, and would not follow changes.
+
+        Returns:
+            What does them again, for weights that are again what they were.
+        """
+        before = self._asked
+
+        def as_before() -> None:
+            self._asked = before
+
         self._asked = self._network
+        return as_before
 
     def _noise(self, network: Any, z_t: Tensor, t: Tensor, text: Conditioning) -> Tensor:
         self.nfe += len(z_t)

@@ -148,7 +148,7 @@ def test_a_faster_way_that_is_worth_less_has_no_ratio_at_equal_quality(psnr, suc
 def test_the_share_of_a_product_is_about_one(teacher) -> None:
     a, b = torch.rand(2, 1024, 1024)
     assert 0.4 < share_of_peak(lambda: a @ b, 2 * 1024**3, 3) < 2.5
-    shares = teacher_shares(teacher, 1, compiled=False)
+    shares = teacher_shares(teacher, 1, compile=False)
     assert 0.05 < shares["batch4"] < 1.5 and shares["compiled"] is None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from i2i_dds.research.bench.settings import ONNX
 from i2i_dds.research.bench.timing import flops_of, share_of_peak
 
 ROWS = (4, 32)
@@ -15,17 +16,18 @@ ROWS = (4, 32)
 
 
 @torch.no_grad()
-def teacher_shares(teacher: Any, rounds: int, compiled: bool) -> dict[str, Any]:
+def teacher_shares(teacher: Any, rounds: int, compile: bool | str) -> dict[str, Any]:
     """FLOP/s of one evaluation over those of a product of float32 matrices.
 
     Args:
         teacher: Who predicts.
         rounds: Of which the median counts.
-        compiled: Whether to compile the network too, with its weights as constants.
+        compile: Whether to compile the network too, with its weights as constants; "onnx" has it
+            run by ONNX Runtime.
 
     Returns:
-        "batch4" and "batch32"; "compiled" with the same of the compiled network, and the seconds
-        that compiling took, or None.
+        "batch4" and "batch32"; "compiled" and "onnx" with the same of the network that is run so,
+        and the seconds that the first calls took, or None.
     """
     network = teacher.unet
     inputs = {rows: _inputs(teacher, rows) for rows in ROWS}
@@ -38,9 +40,16 @@ def teacher_shares(teacher: Any, rounds: int, compiled: bool) -> dict[str, Any]:
             for rows, call in calls.items()
         }
 
-    found: dict[str, Any] = {**shares(network), "compiled": None}
-    if compiled:
-        found["compiled"] = _compiled(network, inputs, shares)
+    found: dict[str, Any] = {**shares(network), "compiled": None, "onnx": None}
+    if compile == ONNX:
+        teacher.use_onnx()
+        found["onnx"] = _after_first_calls(teacher.asked, inputs, shares)
+    elif compile:
+        import torch._inductor.config as inductor
+
+        with inductor.patch(freezing=True):
+            compiled = torch.compile(network, dynamic=False)
+            found["compiled"] = _after_first_calls(compiled, inputs, shares)
     return found
 
 
@@ -55,13 +64,9 @@ def _inputs(teacher: Any, rows: int) -> dict[str, Any]:
     }
 
 
-def _compiled(network: Any, inputs: dict[int, dict[str, Any]], shares: Any) -> dict[str, float]:
-    import torch._inductor.config as inductor
-
-    with inductor.patch(freezing=True):
-        run = torch.compile(network, dynamic=False)
-        start = time.perf_counter()
-        for one in inputs.values():
-            run(**one)
-        seconds = time.perf_counter() - start
-        return {**shares(run), "compile_s": seconds}
+def _after_first_calls(run: Any, inputs: dict[int, dict[str, Any]], shares: Any) -> dict[str, Any]:
+    start = time.perf_counter()
+    for one in inputs.values():
+        run(**one)
+    seconds = time.perf_counter() - start
+    return {**shares(run), "compile_s": seconds}

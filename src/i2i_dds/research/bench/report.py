@@ -50,8 +50,9 @@ def table(found: Mapping[str, Any]) -> str:
         return text
     shares = found["teacher_share_of_peak"]
     cells = [["eager", shares["batch4"], shares["batch32"]]]
-    if shares["compiled"] is not None:
-        cells.append(["compiled", shares["compiled"]["batch4"], shares["compiled"]["batch32"]])
+    for name, called in (("compiled", "compiled"), ("onnx", "by ONNX Runtime")):
+        if (own := shares[name]) is not None:
+            cells.append([called, own["batch4"], own["batch32"]])
     headers = ["share of the matrix product's rate", "batch 4", "batch 32"]
     text += "\n" + markdown_of_cells(headers, cells, align_right=True)
     if found["crowded"] is not None:

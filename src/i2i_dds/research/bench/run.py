@@ -12,7 +12,7 @@ from i2i_dds.research.bench.crowded import crowded
 from i2i_dds.research.bench.dragging import drag_comparison, queue_comparison
 from i2i_dds.research.bench.machine import machine
 from i2i_dds.research.bench.network import teacher_shares
-from i2i_dds.research.bench.settings import BenchSettings
+from i2i_dds.research.bench.settings import ONNX, BenchSettings
 from i2i_dds.research.bench.training import FOUR_TASKS, training_comparison
 from i2i_dds.research.bench.zero_shot import growth, zero_shot_rows
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
@@ -44,6 +44,8 @@ def run_bench(
         UserError: The plain loops do not know such a teacher.
     """
     check_teacher(teacher)
+    if settings.compile == ONNX:
+        teacher.use_onnx()
     found: dict[str, Any] = {"machine": machine(teacher.device)}
     found |= zero_shot_rows(teacher, settings, done) if only is None else {}
     parts: dict[str, Callable[[], Any]] = {
