@@ -1,5 +1,6 @@
 """The network run by ONNX Runtime: what it says, and when it is refused."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,19 @@ def test_a_file_that_answers_otherwise_is_refused(by_onnx, tmp_path) -> None:
     stale = OnnxNetwork(other.network, by_onnx.asked.folder)
     with pytest.raises(UserError, match=r"answers otherwise than the network.*remove that folder"):
         stale(asked[0], asked[1], encoder_hidden_states=asked[2].embeddings, added_cond_kwargs=None)
+
+
+def test_a_file_that_cannot_be_read_is_named(by_onnx, tmp_path) -> None:
+    asked = question(by_onnx)
+    by_onnx.predict_noise(*asked)
+    own = by_onnx.asked.folder
+    broken = OnnxNetwork(by_onnx.network, Path(shutil.copytree(own, tmp_path / "broken")))
+    (file,) = broken.folder.rglob("network.onnx")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"compile: .*broken.*; remove that folder"):
+        broken(
+            asked[0], asked[1], encoder_hidden_states=asked[2].embeddings, added_cond_kwargs=None
+        )
 
 
 def test_what_cannot_be_written_is_named(tmp_path) -> None:

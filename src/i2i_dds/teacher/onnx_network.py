@@ -83,13 +83,18 @@ class OnnxNetwork:
         if not (folder / _FILE).is_file():
             notify(f"compile: writing the network to {folder}, which takes half a minute or more")
             self._write(folder, call)
-        run = open_onnx(folder / _FILE)
+        put_right = "remove that folder, or leave onnx out"
+        try:
+            run = open_onnx(folder / _FILE)
+            said = run(call.tensors)
+        except Exception as error:  # ONNX Runtime has classes of its own for each mistake
+            raise UserError(f"compile: {folder}: {error!s:.200}; {put_right}") from error
         wanted = call.put_to(self.network)
-        difference = float((run(call.tensors) - wanted).abs().max() / wanted.abs().max())
-        if not difference <= _DIFFERS:
+        off, most = (said - wanted).abs().max(), wanted.abs().max()
+        if most.isfinite() and not off <= _DIFFERS * most:
             raise UserError(
-                f"compile: {folder} answers otherwise than the network, by {difference:.2g} of its "
-                "largest entry; remove that folder, or leave onnx out"
+                f"compile: {folder} answers otherwise than the network, by {off:.2g} where its "
+                f"largest entry is {most:.2g}; {put_right}"
             )
         return run
 
