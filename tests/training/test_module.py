@@ -150,8 +150,13 @@ def test_tasks_of_one_picture_share_its_source_and_count_alike(module, student, 
 
     shared, rows = gradient([(0, 0, 0.5), (0, 1, 0.5), (1, 0, 1.0)])
     alone = [gradient([(picture, task, 1.0)]) for picture, task in ((0, 0), (0, 1), (1, 0))]
-    for found, a, b, c in zip(shared, *(grads for grads, _ in alone), strict=True):
-        torch.testing.assert_close(found, (0.5 * a + 0.5 * b + c) / 2, rtol=1e-3, atol=1e-5)
+    found, a, b, c = (
+        torch.cat([one.flatten() for one in grads])
+        for grads in (shared, *(grads for grads, _ in alone))
+    )
+    wanted = (0.5 * a + 0.5 * b + c) / 2
+    # Of the whole gradient: how its smallest entries are rounded depends on the processor.
+    assert (found - wanted).norm() <= 1e-4 * wanted.norm()
     assert rows == 2 * (3 + 2) and sum(each for _, each in alone) == 2 * (3 + 3)
 
 
