@@ -242,12 +242,13 @@ class LatentTeacher(ABC):
         """Undoes both: weights are constants there, and would not follow changes.
 
         Returns:
-            What does them again, for weights that are again what they were.
+            What does them again, for weights that are again what and where they were.
         """
-        before = self._asked
+        before, device = self._asked, self._device
 
         def as_before() -> None:
-            self._asked = before
+            if self._device == device:
+                self._asked = before
 
         self._asked = self._network
         return as_before
