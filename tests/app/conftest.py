@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from i2i_dds import EditPipeline
+from i2i_dds.app.jobs import Stops
 from i2i_dds.app.page import PageSettings, served
 
 FLAGS = (
@@ -27,6 +29,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 _PATIENCE = 60_000
 """Milliseconds until a state counts as never reached, also on a machine that is busy."""
+
+_CALLS_BEFORE = 8
+"""Of the teacher's network, until it stands still; a step of the page's editors asks two."""
 
 
 def wait_for_text(page: Any, selector: str, text: str) -> None:
@@ -70,6 +75,30 @@ class Served:
 @pytest.fixture(scope="session")
 def pipe() -> EditPipeline:
     return EditPipeline.from_pretrained("pocket", device="cpu")
+
+
+@pytest.fixture
+def held_teacher(pipe: EditPipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A teacher who stands still in the midst of the next job until that job is to stop.
+
+    The pocket teacher comes to the end of the page's most steps before a click on a busy machine.
+    """
+    events: list[threading.Event] = []
+    calls = iter(range(1_000_000))
+    event_of = Stops.event
+
+    def event(stops: Stops, page: str) -> threading.Event:
+        events.append(event_of(stops, page))
+        return events[-1]
+
+    def stand_still(*_: Any) -> None:
+        if next(calls) >= _CALLS_BEFORE:
+            events[0].wait(_PATIENCE / 1000)
+
+    monkeypatch.setattr(Stops, "event", event)
+    hook = pipe.teacher.network.register_forward_pre_hook(stand_still)
+    yield
+    hook.remove()
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def test_handles_are_clicked_and_undone(page) -> None:
     page.wait_for_selector("#drag-status .error:has-text('points: there is none')")
 
 
-def test_stop_ends_a_drag(page, served_page) -> None:
+def test_stop_ends_a_drag(page, served_page, held_teacher) -> None:
     before = set(served_page.out.glob("*"))
     for control, value in (("steps", "200"), ("strength", "1")):
         page.fill(f"#drag-{control} input[type=number]", value)

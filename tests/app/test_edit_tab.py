@@ -116,7 +116,7 @@ def test_what_is_painted_changes_and_the_rest_hardly(open_page, pipe) -> None:
     assert (np.asarray(again.images[0]) == after).all()
 
 
-def test_stop_ends_a_job_and_nothing_is_left_of_it(open_page, served_page) -> None:
+def test_stop_ends_a_job_and_nothing_is_left_of_it(open_page, served_page, held_teacher) -> None:
     page = open_page()
     before = set(served_page.out.glob("*"))
     set_number(page, "num_inference_steps", 200)
@@ -129,7 +129,7 @@ def test_stop_ends_a_job_and_nothing_is_left_of_it(open_page, served_page) -> No
     assert edit(page).is_dir()
 
 
-def test_a_page_that_is_closed_stops_its_job(open_page, served_page) -> None:
+def test_a_page_that_is_closed_stops_its_job(open_page, served_page, held_teacher) -> None:
     page = open_page()
     before = set(served_page.out.glob("*"))
     set_number(page, "num_inference_steps", 200)
@@ -138,7 +138,7 @@ def test_a_page_that_is_closed_stops_its_job(open_page, served_page) -> None:
     page.close()
     other = open_page()
     set_number(other, "num_inference_steps", 3)
-    made = edit(other)  # waits for the teacher, who would else have come to the end of the first
+    made = edit(other)  # waits for the teacher, who stands still until the first is to stop
     assert {one.name for one in set(served_page.out.glob("*")) - before} == {made.name}
 
 

@@ -109,3 +109,16 @@ def test_files_are_kept_where_the_user_says(monkeypatch, tmp_path) -> None:
     assert cache_folder() == tmp_path / "caches" / "i2i_dds"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "i2i_dds"
+
+
+def test_a_teacher_that_was_moved_is_not_asked_as_before(tmp_path) -> None:
+    folder = build_random_stable_diffusion(tmp_path / "a", "tiny", seed=1)
+    teacher = StableDiffusionTeacher.load(str(folder), device="cpu")
+    teacher.use_onnx(tmp_path / "onnx")
+    run_as_before = teacher.run_plain()
+    run_as_before()
+    assert isinstance(teacher.asked, OnnxNetwork)
+    run_as_before = teacher.run_plain()
+    teacher.to("meta")
+    run_as_before()  # ONNX Runtime's session has the weights where they were
+    assert teacher.asked is teacher.network
