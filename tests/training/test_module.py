@@ -1,7 +1,10 @@
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.plugins import MixedPrecision
 
 from i2i_dds.errors import UserError
 from i2i_dds.scores.ids import IDS
@@ -60,6 +63,38 @@ def test_dds_training_moves_each_source_by_the_difference_of_the_modes(
     z = net(x, torch.zeros(len(x), dtype=torch.long)).detach()
     assert (z - (x + 1)).square().mean().sqrt() < 0.1
     assert training.nonfinite == 0
+
+
+class SeenNorms(Callback):
+    """Norms of the weights' gradients as the optimizer gets them."""
+
+    def __init__(self) -> None:
+        self.norms: list[float] = []
+
+    def on_train_batch_end(self, trainer, pl_module, *_) -> None:
+        gradients = [p.grad for p in pl_module.student.parameters() if p.grad is not None]
+        self.norms.append(torch.nn.utils.get_total_norm(gradients).item())
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("fused", [True, False])
+def test_gradients_are_clipped_before_any_optimizer(
+    module, student, trainer, batches, two_modes, precision, fused
+) -> None:
+    seen, optimizer = SeenNorms(), partial(torch.optim.AdamW, lr=3e-3, fused=fused)
+    training = module(two_modes, student(two_modes, ONE), optimizer=optimizer)
+    fitted = trainer(1, seen, gradient_clip_val=1e-3, precision=precision)
+    fitted.fit(training, batches(sources(), "0", "1"))
+    assert seen.norms == [pytest.approx(1e-3, rel=1e-2)]
+
+
+def test_a_fused_optimizer_of_scaled_gradients_is_refused(module, monkeypatch) -> None:
+    training = module()
+    scaled = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+    monkeypatch.setattr(training, "_trainer", SimpleNamespace(precision_plugin=scaled))
+    fused = torch.optim.AdamW(training.student.parameters(), fused=True)
+    with pytest.raises(UserError, match=r"^optimizer.fused: true clips no gradients .*bf16-mixed"):
+        training.configure_gradient_clipping(fused, 1.0, "norm")
 
 
 @pytest.mark.parametrize("score", [PDS(scale=5.0), IDS(), SSD()], ids=["pds", "ids", "ssd"])

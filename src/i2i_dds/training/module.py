@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.plugins import MixedPrecision, Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -162,6 +164,32 @@ class EditTraining(LightningModule):
         """Logs the Euclidean norm of the weights' gradient, before it is clipped."""
         gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
         self.log("train/weight_gradient", nn.utils.get_total_norm(gradients))
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips, of a fused optimizer too where gradients are not scaled, which Lightning refuses.
+
+        Raises:
+            UserError: They are scaled, and a fused optimizer would clip them as they are.
+        """
+        precision = self.trainer.precision_plugin
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if not (fused and gradient_clip_val and isinstance(precision, MixedPrecision)):
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+            return
+        if precision.scaler is not None:
+            raise UserError(
+                "optimizer.fused: true clips no gradients that are scaled; give "
+                "trainer.precision=bf16-mixed, or optimizer.fused=null"
+            )
+        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+        Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Edited pictures, (B, 3, H, W) in [-1, 1], for the callbacks to measure."""

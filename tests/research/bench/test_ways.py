@@ -29,6 +29,7 @@ QUICK = BenchSettings(
     quality_drags=1,
     train_steps=2,
     train_batch=3,
+    student_steps=3,
 )
 
 
@@ -67,6 +68,23 @@ def test_plain_training_and_ours_end_at_the_same_student(teacher, tasks) -> None
     row = training.training_comparison(teacher, QUICK, tasks)
     assert is_measured(row) and row["max_difference"] < 2e-4
     assert row["ratio_equal_quality"] == row["ratio"]
+
+
+def test_a_training_in_less_precision_is_another_and_is_worth_what_its_student_is(teacher) -> None:
+    row = training.training_row(teacher, "pocket", replace(QUICK, train_dtype="bfloat16"))
+    quality = row["quality"]
+    assert is_measured(row) and row["dtype"] == "bfloat16"  # the same student, of float32
+    plain, ours = (quality[name]["psnr_truth"] for name in ("plain", "ours"))
+    assert plain != ours and ours == pytest.approx(plain, abs=0.1) and quality["equal"]
+    assert row["ratio_equal_quality"] == pytest.approx(quality["plain_s"] / quality["ours_s"])
+
+
+@pytest.mark.parametrize(("pays", "dtype"), [(True, "bfloat16"), (False, None)])
+def test_the_machine_says_which_precision_is_taken(teacher, monkeypatch, pays, dtype) -> None:
+    monkeypatch.setattr(training, "bfloat16_pays", lambda device: pays)
+    row = training.training_row(teacher, "pocket", replace(QUICK, train_steps=1, student_steps=1))
+    assert row.get("dtype") == dtype
+    assert (row["ratio_equal_quality"] == row["ratio"]) == (not pays)
 
 
 @pytest.mark.parametrize("change", [{"beta": 0.2}, {"guidance_scale_end": 2.0}, {"alpha": 1.1}])

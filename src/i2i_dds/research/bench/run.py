@@ -13,7 +13,7 @@ from i2i_dds.research.bench.dragging import drag_comparison, queue_comparison
 from i2i_dds.research.bench.machine import machine
 from i2i_dds.research.bench.network import teacher_shares
 from i2i_dds.research.bench.settings import ONNX, BenchSettings
-from i2i_dds.research.bench.training import FOUR_TASKS, training_comparison
+from i2i_dds.research.bench.training import FOUR_TASKS, training_comparison, training_row
 from i2i_dds.research.bench.zero_shot import growth, zero_shot_rows
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -51,7 +51,7 @@ def run_bench(
     parts: dict[str, Callable[[], Any]] = {
         "sde_drag": lambda: drag_comparison(teacher, settings),
         "sde_drag_batch16": lambda: queue_comparison(teacher, settings),
-        "training": lambda: training_comparison(teacher, settings),
+        "training": lambda: training_row(teacher, teacher_path, settings),
         "training_4_tasks": lambda: training_comparison(teacher, settings, FOUR_TASKS),
         "growth": lambda: growth(teacher, settings),
         "teacher_share_of_peak": lambda: teacher_shares(teacher, settings.rounds, settings.compile),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from i2i_dds.checks import Rule, check_fields, checked, flag, integer, optional
+from i2i_dds.checks import Rule, check_fields, checked, choice, flag, integer, optional
 from i2i_dds.critters import SPECIES
 
 EPOCHS = 1.5
@@ -50,6 +50,10 @@ class BenchSettings:
         quality_drags: By which the quality of drags is measured.
         train_steps: Of a student's training.
         train_batch: Pictures of each of them.
+        train_dtype: Of our teacher, with autocast to it, in the training at equal quality:
+            "float32", "bfloat16", or "auto", the second where this machine multiplies it faster.
+        student_steps: Of the trainings that say what a student is worth, where that is not
+            float32.
         growth: Largest batch of the growth curves, in powers of two.
         crowded: Whether an edit is timed beside two busy processes.
         compile: "onnx" has ONNX Runtime run the teacher's network in all of our ways, and in none
@@ -68,6 +72,8 @@ class BenchSettings:
     quality_drags: int = checked(integer(min=1), default=128)
     train_steps: int = checked(integer(min=1), default=12)
     train_batch: int = checked(integer(min=1), default=16)
+    train_dtype: str = checked(choice("auto", "float32", "bfloat16"), default="auto")
+    student_steps: int = checked(integer(min=1), default=800)
     growth: int = checked(integer(min=1), default=16)
     crowded: bool = checked(flag(), default=True)
     compile: bool | str = checked(_COMPILE, default=False)

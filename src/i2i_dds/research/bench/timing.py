@@ -100,6 +100,17 @@ def flops_of(call: Callable[[], Any]) -> int:
     return counter.get_total_flops()
 
 
+def bfloat16_pays(device: torch.device | str = "cpu") -> bool:
+    """Whether products of matrices take at least a third less time in bfloat16 than in float32."""
+
+    def way(dtype: torch.dtype) -> Way:
+        a, b = torch.rand(2, _MATRIX, _MATRIX, device=device).to(dtype)
+        return Way(lambda count: [a @ b for _ in range(count)][-1], 3)
+
+    single, half = in_turn([way(torch.float32), way(torch.bfloat16)], rounds=5)
+    return half.wall <= single.wall * 2 / 3
+
+
 def share_of_peak(
     call: Callable[[], Any],
     flops: int,

@@ -14,14 +14,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from i2i_dds.data.edits import SceneEdits, collate
+from i2i_dds.evaluation.held_out import build_eval_batch
+from i2i_dds.evaluation.measure import Evaluator, load_judge
 from i2i_dds.research.bench.plain import plain_training
+from i2i_dds.research.bench.quality import Quality
 from i2i_dds.research.bench.settings import EPOCHS, TRAINING_TOLERANCE, BenchSettings
-from i2i_dds.research.bench.timing import Way, compare
+from i2i_dds.research.bench.timing import Way, bfloat16_pays, compare, times
 from i2i_dds.research.bench.zero_shot import CAT2LION
 from i2i_dds.student.build import new_student, student_shapes
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import Task, TaskSet
-from i2i_dds.training.defaults import default_timesteps
+from i2i_dds.teacher.load import load_teacher
+from i2i_dds.training.defaults import default_optimizer, default_timesteps
 from i2i_dds.training.module import EditTraining
 from i2i_dds.training.schedules import constant
 
@@ -30,8 +34,52 @@ FOUR_TASKS = TaskSet(
 )
 """What one student learns of each picture, side by side in a batch."""
 
+AUTOCAST: Any = "bf16-mixed"
+"""Lightning's precision of a student that is trained beside a teacher of bfloat16."""
+
 IDENTITY = 0.02
 """Weight of the term that holds the student at the source."""
+
+
+def training_row(teacher: Any, teacher_path: str, settings: BenchSettings) -> dict[str, Any]:
+    """One task: the same student in float32, and at equal quality one that may be trained in less.
+
+    Args:
+        teacher: Who is asked, in float32.
+        teacher_path: Where it was loaded from.
+        settings: The sizes.
+    """
+    row = training_comparison(teacher, settings)
+    dtype = settings.train_dtype
+    if dtype == "auto":
+        dtype = "bfloat16" if bfloat16_pays(teacher.device) else "float32"
+    if dtype == "float32":
+        return row
+    half = load_teacher(teacher_path, device=teacher.device, dtype=dtype)
+    batches = training_batches(teacher, settings.train_steps, settings.train_batch)
+    pictures = sum(len(batch["key"]) for batch in batches)
+    plain = Way(partial(_plain, teacher, batches), pictures)
+    fast = Way(partial(our_training, half, batches, precision=AUTOCAST, fused=True), pictures)
+    equal = _quality(teacher, half, settings).columns(times(plain, fast, settings.rounds))
+    return {**row, **equal, "dtype": dtype, "student_steps": settings.student_steps}
+
+
+def _quality(teacher: Any, half: Any, settings: BenchSettings) -> Quality:
+    """What both students are worth on held-out scenes."""
+    batches = training_batches(teacher, settings.student_steps, settings.train_batch)
+    evaluator = Evaluator(CAT2LION, teacher, load_judge("pocket"))
+    data = build_eval_batch(evaluator, "test", settings.quality_n, 0, teacher.native_size)
+
+    @torch.no_grad()
+    def worth(student: EditUNet) -> dict[str, float]:
+        student = student.to(teacher.device).eval()  # type: ignore[arg-type]
+        first = torch.zeros(len(data.z), dtype=torch.long, device=teacher.device)
+        parts = zip(data.z.split(32), first.split(32), strict=True)
+        measured = data.measures(torch.cat([student(z, task) for z, task in parts]))
+        return {name: measured[name] for name in ("psnr_truth", "success")}
+
+    ours = _trained(half, batches, CAT2LION, precision=AUTOCAST, fused=True)
+    return Quality(settings.quality_n, worth(_trained_plainly(teacher, batches)), worth(ours))
 
 
 def training_comparison(
@@ -81,6 +129,12 @@ def _edits_of(tasks: TaskSet, item: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _plain(
     teacher: Any, batches: Sequence[dict[str, Any]], _: int, tasks: TaskSet = CAT2LION
 ) -> Tensor:
+    return _outputs(_trained_plainly(teacher, batches, tasks), teacher, batches[0])
+
+
+def _trained_plainly(
+    teacher: Any, batches: Sequence[dict[str, Any]], tasks: TaskSet = CAT2LION
+) -> EditUNet:
     student, presets = _student(teacher, tasks), teacher.presets["train"]
     plain_training(
         teacher,
@@ -92,7 +146,7 @@ def _plain(
         identity=IDENTITY,
         t_range=(presets["t_min"], presets["t_max"]),
     )
-    return _outputs(student, teacher, batches[0])
+    return student
 
 
 def our_training(
@@ -102,6 +156,7 @@ def our_training(
     tasks: TaskSet = CAT2LION,
     shape: str = "small",
     precision: Any = "32-true",
+    fused: bool | None = None,
 ) -> Tensor:
     """Trains a new student as ``train.py`` does, a step a batch; latents that it then gives out.
 
@@ -112,10 +167,24 @@ def our_training(
         tasks: What it learns.
         shape: Of the student, see ``conf/student``.
         precision: Lightning's.
+        fused: Whether the optimizer's step is one kernel; None leaves it to PyTorch.
     """
+    student = _trained(teacher, batches, tasks, shape, precision, fused)
+    return _outputs(student, teacher, batches[0])
+
+
+def _trained(
+    teacher: Any,
+    batches: Sequence[dict[str, Any]],
+    tasks: TaskSet,
+    shape: str = "small",
+    precision: Any = "32-true",
+    fused: bool | None = None,
+) -> EditUNet:
     module = EditTraining(
         _student(teacher, tasks, shape),
         teacher,
+        optimizer=partial(default_optimizer(teacher), fused=fused),
         scheduler=constant,
         guidance=teacher.presets["train"]["guidance_scale"],
         identity=IDENTITY,
@@ -138,7 +207,7 @@ def our_training(
     with warnings.catch_warnings():  # of a validation that there is not, and of its own insides
         warnings.simplefilter("ignore")
         trainer.fit(module, train_dataloaders=loader)
-    return _outputs(module.student, teacher, batches[0])
+    return module.student
 
 
 def _student(teacher: Any, tasks: TaskSet, shape: str = "small") -> EditUNet:
