@@ -78,7 +78,7 @@ def draw_curves(folder: Path, path: Path) -> None:
 
 def draw_pictures(folder: Path, path: Path) -> None:
     """The last table of pictures of each training, side by side under its name."""
-    figure, axes = plt.subplots(1, len(RUNS), figsize=(12, 5), layout="constrained")
+    figure, axes = plt.subplots(1, len(RUNS), figsize=(12, 3.9), layout="constrained")
     for axis, name in zip(axes, RUNS, strict=True):
         *_, last = sorted((folder / name / "pictures").glob("step-*.png"))
         axis.imshow(np.asarray(Image.open(last)))
