@@ -131,7 +131,7 @@ def test_a_missing_shard_is_refused(tmp_path: Path) -> None:
 
 
 def test_folders_without_shards_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"folder: .* is no folder; make shards with"):
+    with pytest.raises(UserError, match=r"folder: .* is no folder; give one of pictures"):
         Shards(tmp_path / "none")
     with pytest.raises(UserError, match=r"holds no \.tar file"):
         Shards(tmp_path)

@@ -131,8 +131,8 @@ class Shards:
         self.folder = expanded(self.folder)
         if not self.folder.is_dir():
             raise UserError(
-                f"{self.argument}: '{self.folder}' is no folder; "
-                "make shards with scripts/make_shards.py"
+                f"{self.argument}: '{self.folder}' is no folder; give one of pictures "
+                "with captions, or of shards, which i2i make-shards writes"
             )
         self.paths = sorted(path for path in self.folder.glob("*.tar") if path.is_file())
         if not self.paths:
