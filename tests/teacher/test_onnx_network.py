@@ -39,6 +39,22 @@ def test_it_says_the_same_of_any_number_of_rows(by_onnx, rows: int) -> None:
     assert torch.equal(by_onnx.predict_noise(*asked), said)
 
 
+def test_more_rows_than_a_run_takes_are_asked_in_lots(by_onnx, monkeypatch) -> None:
+    asked = question(by_onnx, 4)
+    by_onnx.predict_noise(*asked)
+    runs, (sizes, run) = [], next(iter(by_onnx.asked._files.items()))
+
+    def counted(tensors):
+        runs.append({len(value) for value in tensors.values()})
+        return run(tensors)
+
+    monkeypatch.setitem(by_onnx.asked._files, sizes, counted)
+    monkeypatch.setattr(onnx_network, "_MOST_ROWS", 3)
+    said = by_onnx.predict_noise(*asked)
+    assert runs == [{3}, {1}]
+    torch.testing.assert_close(said, by_onnx.noise_with_graph(*asked), rtol=1e-4, atol=1e-5)
+
+
 def test_a_later_one_finds_the_file_again(by_onnx, monkeypatch) -> None:
     by_onnx.predict_noise(*question(by_onnx))
     monkeypatch.setattr(onnx_network, "write_onnx", None)  # whoever writes again, fails

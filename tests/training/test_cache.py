@@ -3,6 +3,7 @@ import copy
 import torch
 
 from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.load import load_teacher
 from i2i_dds.training.cache import NoDeepCopy, TeacherCache
 
 
@@ -31,11 +32,26 @@ def test_each_latent_is_computed_once() -> None:
     assert teacher.encoded == 3 and len(cache) == 3
 
 
+def test_a_latent_has_the_same_bits_in_any_company() -> None:
+    pocket = load_teacher("pocket")
+    x = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    keys, batches = "abcdefgh", ([0, 1, 2, 3, 4, 5, 6, 7], [7, 0, 3, 5, 1, 6, 2, 4], [6, 2, 7, 5])
+    of_each = {}
+    for first, batch in enumerate(batches):
+        cache = TeacherCache()
+        if first:  # known already, so that others are together
+            cache.latents(pocket, keys[:first], x[:first])
+        z = cache.latents(pocket, [keys[row] for row in batch], x[batch])
+        for row, latent in zip(batch, z, strict=True):
+            if row >= first:
+                assert torch.equal(of_each.setdefault(row, latent), latent)
+
+
 def test_past_its_size_it_computes_anew() -> None:
     teacher, cache, x = Counting(), TeacherCache(megabytes=1), torch.zeros(2, 1, 400, 400)
     for _ in range(2):
         cache.latents(teacher, ["a", "b"], x)
-    assert len(cache) == 1 and teacher.encoded == 3
+    assert len(cache) == 1 and teacher.encoded == 4  # the second time one, filled up to two
 
 
 def test_prompts_are_embedded_alone_once_and_in_order() -> None:

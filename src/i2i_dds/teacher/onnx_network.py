@@ -19,6 +19,8 @@ from i2i_dds.runs import run_folder
 
 _ROWS = 2
 """Of the batch that is traced; one alone would be taken for a constant."""
+_MOST_ROWS = 32
+"""Of one run; more fall out of the processor's caches and take longer each."""
 _PLACES = ("img_ids", "txt_ids")
 """Inputs that say where tokens are, the same for all rows."""
 _OUTPUT = "sample"
@@ -77,7 +79,8 @@ class OnnxNetwork:
         sizes = call.sizes()
         if sizes not in self._files:
             self._files[sizes] = self._opened(self.folder / sizes, call)
-        return Answer(self._files[sizes](call.tensors))
+        run = self._files[sizes]
+        return Answer(torch.cat([run(some.tensors) for some in call.lots(_MOST_ROWS)]))
 
     def _opened(self, folder: Path, call: _Call) -> Run:
         if not (folder / _FILE).is_file():
@@ -166,6 +169,20 @@ class _Call(NamedTuple):
 
     def with_tensors(self, tensors: Any) -> _Call:
         return self._replace(tensors=dict(zip(self.tensors, tensors, strict=True)))
+
+    def lots(self, most: int) -> list[_Call]:
+        """The same in calls of at most so many rows."""
+        counts = {len(self.tensors[name]) for name in self.batched}
+        if len(counts) != 1 or max(counts) <= most:
+            return [self]
+        parts = {name: self.tensors[name].split(most) for name in self.batched}
+        return [
+            self.with_tensors(
+                parts[name][number] if name in parts else value
+                for name, value in self.tensors.items()
+            )
+            for number in range(len(next(iter(parts.values()))))
+        ]
 
     def example(self) -> _Call:
         """The same of :data:`_ROWS` rows."""

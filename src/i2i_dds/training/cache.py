@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -12,7 +12,9 @@ from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.interface import Teacher
 
 T = TypeVar("T")
-Kept = TypeVar("Kept", Tensor, Conditioning)
+
+_LOT = 4
+"""Pictures that are encoded at once: most of what a batch gains, and little to fill up."""
 
 
 class NoDeepCopy(Generic[T]):
@@ -28,8 +30,9 @@ class NoDeepCopy(Generic[T]):
 class TeacherCache:
     """Latents of pictures and embeddings of prompts, computed once and kept on the CPU.
 
-    Each is computed by itself: in another company it would differ in the last bits, and a resumed
-    training would drift from an uninterrupted one.
+    Pictures are encoded in lots of one size, those that are too few filled up, and prompts each by
+    itself. In a lot of another size the last bits would differ, and a resumed training, which meets
+    its pictures in another company, would drift from an uninterrupted one.
 
     Args:
         megabytes: How much to keep; what comes after that is computed anew each time.
@@ -50,11 +53,18 @@ class TeacherCache:
             keys: What names each picture for good, (B,).
             x: The pictures, (B, 3, H, W) in [-1, 1].
         """
-        found = [
-            self._get("picture", key, lambda row=row: teacher.encode(row[None])[0])
-            for key, row in zip(keys, x, strict=True)
-        ]
-        stacked = torch.stack(found)
+        found = {key: self._kept["picture", key] for key in keys if ("picture", key) in self._kept}
+        missing = {key: row for key, row in zip(keys, x, strict=True) if key not in found}
+        names, lot = list(missing), min(_LOT, len(keys))
+        for start in range(0, len(names), lot):
+            some = names[start : start + lot]
+            rows = [missing[key] for key in some]
+            rows += rows[-1:] * (lot - len(rows))
+            z = teacher.encode(torch.stack(rows)).to("cpu")
+            for key, row in zip(some, z, strict=False):
+                found[key] = row.clone()  # of its own memory, not of the lot's
+                self._keep("picture", key, found[key])
+        stacked = torch.stack([found[key] for key in keys])
         if x.is_cuda:
             stacked = stacked.pin_memory()
         return stacked.to(x.device, non_blocking=True)
@@ -63,19 +73,19 @@ class TeacherCache:
         self, teacher: Teacher, prompts: Sequence[str], device: torch.device
     ) -> Conditioning:
         """What the teacher is told of prompts (B,)."""
-        found = [
-            self._get("prompt", prompt, lambda prompt=prompt: teacher.embed([prompt]))
-            for prompt in prompts
-        ]
-        return Conditioning.cat(found).to(device)
+        found = {}
+        for prompt in prompts:
+            if prompt not in found:
+                known = self._kept.get(("prompt", prompt))
+                found[prompt] = known or teacher.embed([prompt]).to("cpu")
+                self._keep("prompt", prompt, found[prompt])
+        return Conditioning.cat([found[prompt] for prompt in prompts]).to(device)
 
-    def _get(self, kind: str, name: str, compute: Callable[[], Kept]) -> Kept:
+    def _keep(self, kind: str, name: str, value: Tensor | Conditioning) -> None:
         if (kind, name) in self._kept:
-            return self._kept[kind, name]
-        value = compute().to("cpu")
+            return
         tensors = value.values() if isinstance(value, Conditioning) else [value]
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         if size <= self._free:
             self._free -= size
             self._kept[kind, name] = value
-        return value

@@ -79,12 +79,19 @@ def test_a_training_in_less_precision_is_another_and_is_worth_what_its_student_i
     assert row["ratio_equal_quality"] == pytest.approx(quality["plain_s"] / quality["ours_s"])
 
 
-@pytest.mark.parametrize(("pays", "dtype"), [(True, "bfloat16"), (False, None)])
+@pytest.mark.parametrize(("pays", "dtype"), [(True, "bfloat16"), (False, "float32")])
 def test_the_machine_says_which_precision_is_taken(teacher, monkeypatch, pays, dtype) -> None:
     monkeypatch.setattr(training, "bfloat16_pays", lambda device: pays)
     row = training.training_row(teacher, "pocket", replace(QUICK, train_steps=1, student_steps=1))
-    assert row.get("dtype") == dtype
-    assert (row["ratio_equal_quality"] == row["ratio"]) == (not pays)
+    assert row["dtype"] == dtype and row["guidance"] == 1
+
+
+@pytest.mark.parametrize(("guidance", "share"), [(None, 1), (3.0, 1), (1.0, 1 / 2)])
+def test_guidance_of_one_asks_for_half_of_the_rows(teacher, guidance, share) -> None:
+    batches = training.training_batches(teacher, steps=2, size=3)
+    before = teacher.nfe
+    training.our_training(teacher, batches, 0, guidance=guidance)
+    assert teacher.nfe - before == share * 2 * 3 * 4
 
 
 @pytest.mark.parametrize("change", [{"beta": 0.2}, {"guidance_scale_end": 2.0}, {"alpha": 1.1}])
@@ -176,5 +183,6 @@ def test_growth_is_told_of_pictures_and_of_targets(teacher) -> None:
     assert set(curves) == {"pictures", "targets"}
 
 
-def test_public_drag_goes_in_the_papers_steps() -> None:
-    assert Drag().drag_step == dragging.PAPERS_DRAG_STEP
+def test_public_drag_goes_in_the_papers_drag_steps_and_a_fifth_of_its_steps() -> None:
+    assert Drag().drag_step == dragging.PUBLIC["drag_step"]
+    assert Drag().steps == 5 * dragging.PUBLIC["steps"]

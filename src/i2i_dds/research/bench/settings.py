@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from i2i_dds.checks import Rule, check_fields, checked, choice, flag, integer, optional
+from i2i_dds.checks import Rule, check_fields, checked, choice, flag, integer, number, optional
 from i2i_dds.critters import SPECIES
 
 EPOCHS = 1.5
@@ -52,8 +52,9 @@ class BenchSettings:
         train_batch: Pictures of each of them.
         train_dtype: Of our teacher, with autocast to it, in the training at equal quality:
             "float32", "bfloat16", or "auto", the second where this machine multiplies it faster.
-        student_steps: Of the trainings that say what a student is worth, where that is not
-            float32.
+        train_guidance: Of our teacher in that training; 1 asks for half of the rows. None is the
+            teacher's preset.
+        student_steps: Of the trainings that say what such a student is worth.
         growth: Largest batch of the growth curves, in powers of two.
         crowded: Whether an edit is timed beside two busy processes.
         compile: "onnx" has ONNX Runtime run the teacher's network in all of our ways, and in none
@@ -73,6 +74,7 @@ class BenchSettings:
     train_steps: int = checked(integer(min=1), default=12)
     train_batch: int = checked(integer(min=1), default=16)
     train_dtype: str = checked(choice("auto", "float32", "bfloat16"), default="auto")
+    train_guidance: float | None = checked(optional(number(min=0)), default=1.0)
     student_steps: int = checked(integer(min=1), default=800)
     growth: int = checked(integer(min=1), default=16)
     crowded: bool = checked(flag(), default=True)

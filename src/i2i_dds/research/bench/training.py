@@ -37,12 +37,18 @@ FOUR_TASKS = TaskSet(
 AUTOCAST: Any = "bf16-mixed"
 """Lightning's precision of a student that is trained beside a teacher of bfloat16."""
 
+SINGLE: Any = "32-true"
+"""Lightning's precision of a student beside a teacher of float32."""
+
 IDENTITY = 0.02
 """Weight of the term that holds the student at the source."""
 
 
 def training_row(teacher: Any, teacher_path: str, settings: BenchSettings) -> dict[str, Any]:
-    """One task: the same student in float32, and at equal quality one that may be trained in less.
+    """One task: the same student, and at equal quality one that asks less of the teacher.
+
+    That one has ``train_guidance``, where 1 asks for half of the rows, and ``train_dtype``. The
+    plain loop has the preset's guidance in both.
 
     Args:
         teacher: Who is asked, in float32.
@@ -53,18 +59,24 @@ def training_row(teacher: Any, teacher_path: str, settings: BenchSettings) -> di
     dtype = settings.train_dtype
     if dtype == "auto":
         dtype = "bfloat16" if bfloat16_pays(teacher.device) else "float32"
-    if dtype == "float32":
-        return row
-    half = load_teacher(teacher_path, device=teacher.device, dtype=dtype)
+    asked, precision = teacher, SINGLE
+    if dtype != "float32":
+        asked = load_teacher(teacher_path, device=teacher.device, dtype=dtype)
+        precision = AUTOCAST
+    recipe = {"precision": precision, "guidance": settings.train_guidance}
     batches = training_batches(teacher, settings.train_steps, settings.train_batch)
     pictures = sum(len(batch["key"]) for batch in batches)
     plain = Way(partial(_plain, teacher, batches), pictures)
-    fast = Way(partial(our_training, half, batches, precision=AUTOCAST, fused=True), pictures)
-    equal = _quality(teacher, half, settings).columns(times(plain, fast, settings.rounds))
-    return {**row, **equal, "dtype": dtype, "student_steps": settings.student_steps}
+    fast = Way(partial(our_training, asked, batches, **recipe), pictures)
+    quality = _quality(teacher, asked, recipe, settings)
+    equal = quality.columns(times(plain, fast, settings.rounds))
+    how = {"dtype": dtype, "guidance": settings.train_guidance}
+    return {**row, **equal, **how, "student_steps": settings.student_steps}
 
 
-def _quality(teacher: Any, half: Any, settings: BenchSettings) -> Quality:
+def _quality(
+    teacher: Any, asked: Any, recipe: Mapping[str, Any], settings: BenchSettings
+) -> Quality:
     """What both students are worth on held-out scenes."""
     batches = training_batches(teacher, settings.student_steps, settings.train_batch)
     evaluator = Evaluator(CAT2LION, teacher, load_judge("pocket"))
@@ -78,8 +90,8 @@ def _quality(teacher: Any, half: Any, settings: BenchSettings) -> Quality:
         measured = data.measures(torch.cat([student(z, task) for z, task in parts]))
         return {name: measured[name] for name in ("psnr_truth", "success")}
 
-    ours = _trained(half, batches, CAT2LION, precision=AUTOCAST, fused=True)
-    return Quality(settings.quality_n, worth(_trained_plainly(teacher, batches)), worth(ours))
+    ours = worth(_trained(asked, batches, CAT2LION, **recipe))
+    return Quality(settings.quality_n, worth(_trained_plainly(teacher, batches)), ours)
 
 
 def training_comparison(
@@ -155,10 +167,12 @@ def our_training(
     _: int,
     tasks: TaskSet = CAT2LION,
     shape: str = "small",
-    precision: Any = "32-true",
-    fused: bool | None = None,
+    precision: Any = SINGLE,
+    guidance: float | None = None,
 ) -> Tensor:
-    """Trains a new student as ``train.py`` does, a step a batch; latents that it then gives out.
+    """Trains a new student, a step a batch; latents that it then gives out.
+
+    As ``train.py optimizer.fused=true`` does.
 
     Args:
         teacher: Whose delta it learns.
@@ -167,9 +181,9 @@ def our_training(
         tasks: What it learns.
         shape: Of the student, see ``conf/student``.
         precision: Lightning's.
-        fused: Whether the optimizer's step is one kernel; None leaves it to PyTorch.
+        guidance: Of the teacher's answers; None is the preset's.
     """
-    student = _trained(teacher, batches, tasks, shape, precision, fused)
+    student = _trained(teacher, batches, tasks, shape, precision, guidance)
     return _outputs(student, teacher, batches[0])
 
 
@@ -178,15 +192,15 @@ def _trained(
     batches: Sequence[dict[str, Any]],
     tasks: TaskSet,
     shape: str = "small",
-    precision: Any = "32-true",
-    fused: bool | None = None,
+    precision: Any = SINGLE,
+    guidance: float | None = None,
 ) -> EditUNet:
     module = EditTraining(
         _student(teacher, tasks, shape),
         teacher,
-        optimizer=partial(default_optimizer(teacher), fused=fused),
+        optimizer=partial(default_optimizer(teacher), fused=True),
         scheduler=constant,
-        guidance=teacher.presets["train"]["guidance_scale"],
+        guidance=teacher.presets["train"]["guidance_scale"] if guidance is None else guidance,
         identity=IDENTITY,
         timesteps=default_timesteps(teacher),
         seed=0,
