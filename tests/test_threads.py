@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from i2i_dds import threads
-from i2i_dds.threads import AUTO, cpu_threads, free_cores
+from i2i_dds.threads import AUTO, cpu_threads, free_cores, wait_briefly
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_what_the_environment_says_counts_unless_a_number_is_asked_for(monkeypat
         assert torch.get_num_threads() == own + 1
 
 
-def test_torch_is_not_imported_for_it_and_finds_the_number_and_waits_asleep() -> None:
+def test_torch_is_not_imported_for_it_and_finds_the_number_and_waits_briefly() -> None:
     code = """
 import sys
 import i2i_dds.cli.app
@@ -81,8 +81,17 @@ from i2i_dds.threads import cpu_threads
 with cpu_threads(1):
     assert "torch" not in sys.modules
     import torch
-    print(torch.get_num_threads(), __import__("os").environ["OMP_WAIT_POLICY"])
+    environ = __import__("os").environ
+    print(torch.get_num_threads(), environ["OMP_WAIT_POLICY"], environ["GOMP_SPINCOUNT"])
 """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
     done = subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True)
-    assert done.stdout.split() == ["1", "passive"], done.stderr
+    assert done.stdout.split() == ["1", "passive", "10000"], done.stderr
+
+
+@pytest.mark.parametrize("own", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "0"}])
+def test_how_threads_wait_is_left_to_whom_has_said_so(monkeypatch, own: dict[str, str]) -> None:
+    environment = {"PATH": "", **own}
+    monkeypatch.setattr(os, "environ", environment)
+    wait_briefly()
+    assert environment == {"PATH": "", **own}

@@ -20,6 +20,9 @@ OPSET = 20
 """Of the files; the first with GELU as one operator."""
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_SPIN_US = "50"
+_BRIEF_FROM = (1, 27)
+"""ONNX Runtime's that can be told so."""
 _ERRORS_ONLY = 3
 """ONNX Runtime's number of that level."""
 
@@ -68,13 +71,17 @@ def write_onnx(
 def open_onnx(path: Path) -> Run:
     """What runs a file with one output, on the CPU, on as many threads as torch has now.
 
-    They sleep while they wait for one another, as torch's do.
+    They wait for one another as torch's do: briefly, and then they sleep.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # An older one would look on for as long as it has built in, up to half a second.
+    major, minor = onnxruntime.__version__.split(".")[:2]
+    brief = (int(major), int(minor)) >= _BRIEF_FROM
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(brief)))
+    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
     options.log_severity_level = _ERRORS_ONLY
     session = onnxruntime.InferenceSession(
         str(path), sess_options=options, providers=["CPUExecutionProvider"]

@@ -1,7 +1,5 @@
 """The command line: one file per entry point, and the only place that knows Hydra."""
 
-import os
+from i2i_dds.threads import wait_briefly
 
-# Before torch is imported: its threads sleep while they wait. By default they spin, which beside
-# other programs takes many times the CPU time of the work.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+wait_briefly()

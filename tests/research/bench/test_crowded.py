@@ -17,14 +17,17 @@ def test_both_ways_have_their_threads_and_their_waiting(monkeypatch) -> None:
     asked = []
 
     def run(environment, *arguments):
-        asked.append((environment.get("OMP_WAIT_POLICY"), arguments))
+        waiting = [environment.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")]
+        asked.append((*waiting, arguments))
         assert "OMP_NUM_THREADS" not in environment
         return {"seconds": 1.0, "cpu_seconds": 2.0}
 
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
     monkeypatch.setattr(crowded, "_run", run)
     found = crowded.crowded("pocket", neighbors=0)
-    assert asked == [(None, ("pocket", "default")), ("passive", ("pocket", "auto"))]
+    ours = ("passive", "10000", ("pocket", "auto"))
+    assert asked == [(None, None, ("pocket", "default")), ours]
     assert found == {"before_s": 1.0, "after_s": 1.0, "before_cpu_s": 2.0, "after_cpu_s": 2.0}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter, process_time
 
-from i2i_dds.threads import AUTO, cpu_threads
+from i2i_dds.threads import AUTO, WAITING, cpu_threads
 
 NEIGHBORS = 2
 """Processes that burn a core each."""
@@ -28,12 +28,14 @@ def crowded(teacher_path: str, neighbors: int = NEIGHBORS) -> dict[str, float]:
 
     Returns:
         "before_s" with torch's default threads and waiting, "after_s" with the threads that
-        ``threads=auto`` takes and passive waiting; "before_cpu_s" and "after_cpu_s" of the CPU.
+        ``threads=auto`` takes and our waiting; "before_cpu_s" and "after_cpu_s" of the CPU.
     """
-    bare = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
+    bare = {
+        key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))
+    }
     with busy(neighbors):
         before = _run(bare, teacher_path, "default")
-        after = _run({**bare, "OMP_WAIT_POLICY": "passive"}, teacher_path, AUTO)
+        after = _run({**bare, **WAITING}, teacher_path, AUTO)
     return {
         "before_s": before["seconds"],
         "after_s": after["seconds"],
