@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from i2i_dds.errors import UserError
+from i2i_dds.onnx_files import open_onnx
 from i2i_dds.teacher import onnx_network
 from i2i_dds.teacher.onnx_network import OnnxNetwork, cache_folder
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
@@ -138,3 +139,20 @@ def test_a_teacher_that_was_moved_is_not_asked_as_before(tmp_path) -> None:
     teacher.to("meta")
     run_as_before()  # ONNX Runtime's session has the weights where they were
     assert teacher.asked is teacher.network
+
+
+@pytest.mark.parametrize(("version", "spins"), [("1.20.1", "0"), ("1.27.0", "1"), ("2.0.0", "1")])
+def test_threads_look_on_only_where_they_can_be_told_for_how_long(
+    monkeypatch, version: str, spins: str
+) -> None:
+    import onnxruntime
+
+    opened = []
+    monkeypatch.setattr(onnxruntime, "__version__", version)
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda path, sess_options, **_: opened.append(sess_options)
+    )
+    open_onnx(Path("some.onnx"))
+    asked = opened[0].get_session_config_entry
+    assert asked("session.intra_op.allow_spinning") == spins
+    assert asked("session.intra_op.spin_duration_us") == "50"
