@@ -32,6 +32,12 @@ def test_each_latent_is_computed_once() -> None:
     assert teacher.encoded == 3 and len(cache) == 3
 
 
+def test_a_picture_of_several_tasks_is_encoded_alone_and_once() -> None:
+    teacher, cache, x = Counting(), TeacherCache(), torch.randn(1, 1, 2, 2)
+    z = cache.latents(teacher, ["a"] * 4, x.expand(4, -1, -1, -1))
+    assert torch.equal(z, x.expand_as(z) + 1) and teacher.encoded == 1
+
+
 def test_a_latent_has_the_same_bits_in_any_company() -> None:
     pocket = load_teacher("pocket")
     x = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1

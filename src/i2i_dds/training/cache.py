@@ -55,7 +55,7 @@ class TeacherCache:
         """
         found = {key: self._kept["picture", key] for key in keys if ("picture", key) in self._kept}
         missing = {key: row for key, row in zip(keys, x, strict=True) if key not in found}
-        names, lot = list(missing), min(_LOT, len(keys))
+        names, lot = list(missing), min(_LOT, len(set(keys)))
         for start in range(0, len(names), lot):
             some = names[start : start + lot]
             rows = [missing[key] for key in some]
@@ -77,7 +77,7 @@ class TeacherCache:
         for prompt in prompts:
             if prompt not in found:
                 known = self._kept.get(("prompt", prompt))
-                found[prompt] = known or teacher.embed([prompt]).to("cpu")
+                found[prompt] = teacher.embed([prompt]).to("cpu") if known is None else known
                 self._keep("prompt", prompt, found[prompt])
         return Conditioning.cat([found[prompt] for prompt in prompts]).to(device)
 
