@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from i2i_dds.errors import UserError
+from i2i_dds.scores.cds import CDS
 from i2i_dds.scores.dds import DDS
 from i2i_dds.scores.gradient import guarded
 from i2i_dds.scores.interface import ScoreInput
+from i2i_dds.scores.pds import PDS
 from i2i_dds.scores.sds import SDS
 from i2i_dds.scores.sds_l2 import SDSL2
 from i2i_dds.scores.weights import clean_units, sigma2
+from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
 BATCH = 3
@@ -59,6 +62,27 @@ def test_dds_is_zero_for_a_matched_pair_of_a_network_in_float32(tiny_folder, bat
     known = {"z_tgt": z, "z_src": z, "t": t, "eps": eps}
     assert torch.equal(DDS()(tiny, inputs(cat, cat, 7.5, **known)), torch.zeros_like(z))
     assert DDS()(tiny, inputs(lion, cat, 7.5, **known)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("score", [DDS(), DDS(sigma2), PDS(scale=2.0), CDS(lambda_contrastive=0)])
+@pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
+def test_a_score_takes_what_was_said_of_the_source_before(teacher, score, guidance_scale):
+    text_tgt, text_src = teacher.embed(["0"]), teacher.embed(["1", "2", "1"])
+    asked = score(teacher, inputs(text_tgt, text_src, guidance_scale))
+    rows = len(teacher.asked[0])
+    z_src_t = teacher.process.mix(Z_SRC, EPS, T)
+    (eps_src,) = predict_guided(teacher, [z_src_t], [text_src], T, guidance_scale)
+    told = score(teacher, inputs(text_tgt, text_src, guidance_scale, eps_src=eps_src))
+    assert score.takes_eps_src and len(teacher.asked[0]) == rows // 2
+    torch.testing.assert_close(told, asked, atol=1e-12, rtol=1e-12)
+    other = score(teacher, inputs(text_tgt, text_src, guidance_scale, eps_src=eps_src + 1))
+    assert (other - asked).abs().min() > 1e-3
+
+
+def test_dds_is_zero_for_a_matched_pair_whatever_was_kept(teacher):
+    text = teacher.embed(["0", "1", "2"])
+    kept = inputs(text, text.clone(), 7.5, z_src=Z.clone(), eps_src=normal(4))
+    assert torch.equal(DDS()(teacher, kept), torch.zeros_like(Z))
 
 
 def test_inputs_are_given_by_name(teacher):

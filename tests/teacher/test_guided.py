@@ -97,6 +97,17 @@ def test_rows_that_are_the_same_are_asked_once_in_their_branch(teacher, noisy):
         torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize("guidance_scale", [1.0, 7.5, torch.tensor([2.0, 5.0])])
+def test_a_branch_whose_answers_are_known_is_not_asked(teacher, noisy, guidance_scale):
+    texts = [teacher.embed(["0", "1"]), teacher.embed(["1"])]
+    both = predict_guided(teacher, noisy, texts, T, guidance_scale)
+    for known in ((None, both[1]), (both[0], None)):
+        found = predict_guided(teacher, noisy, texts, T, guidance_scale, known=known)
+        for one, other in zip(found, both, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+    assert teacher.passes[1:] == [teacher.passes[0] // 2] * 2
+
+
 def test_branches_and_texts_must_pair_up(teacher, noisy):
     with pytest.raises(ValueError, match="2 branches"):
         predict_guided(teacher, noisy, [teacher.embed(["0"])], T, 1.0)
@@ -119,6 +130,11 @@ def test_who_asks_the_same_twice_gets_one_answer_whatever_the_kernels_do(noisy, 
     first, second = predict_guided(teacher, [z_t, other], [texts, texts], T, guidance_scale)
     assert torch.equal(first[0], second[0])
     assert not torch.equal(first[1], second[1])
+    known = (None, second)  # rounded otherwise when it was asked
+    first, second = predict_guided(
+        teacher, [z_t, other], [texts] * 2, T, guidance_scale, None, known=known
+    )
+    assert torch.equal(first[0], second[0]) and torch.equal(second[1], known[1][1])
     first, second = predict_guided(
         teacher, [z_t, z_t], [texts, texts.take(torch.tensor([1, 0]))], T, guidance_scale
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +53,7 @@ class CDS:
     temperature: float = checked(number(above=0), default=0.07)
     blocks: str = checked(choice("up", "all"), default="up")
     weight: Weight = constant
+    takes_eps_src: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fields(self)

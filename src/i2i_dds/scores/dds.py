@@ -28,6 +28,7 @@ not 0. FlowEdit asks about another point, ``x_t + (z - z_src)``, where that diff
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +51,7 @@ class DDS:
     """
 
     weight: Weight = constant
+    takes_eps_src: ClassVar[bool] = True
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, inputs: ScoreInput) -> Tensor:
@@ -66,5 +68,6 @@ class DDS:
             negative=inputs.text_neg,
             same=(None, inputs.same_source),
             neutral=(False, inputs.neutral_source),
+            known=(None, inputs.eps_src),
         )
         return self.weight(process, t, inputs.z_tgt) * (eps_tgt - eps_src)

@@ -58,7 +58,7 @@ class IDS:
         *_, (z_src_t, _) = self.fixed_point(teacher, inputs)
         process, t, z_src = teacher.process, inputs.t, inputs.z_src
         guided = (z_src_t - process.alpha(t, z_src) * z_src) / process.sigma(t, z_src)
-        return DDS(self.weight)(teacher, replace(inputs, eps=guided))
+        return DDS(self.weight)(teacher, replace(inputs, eps=guided, eps_src=None))
 
     def fixed_point(self, teacher: Teacher, inputs: ScoreInput) -> Iterator[tuple[Tensor, Tensor]]:
         """The iterations: the noisy source after each, and the distance (B,) before it.

@@ -51,6 +51,8 @@ class ScoreInput:
             of one picture; None where none are. DDS asks it once.
         neutral_source: Whether ``text_src`` is what guidance leads away from, such as an empty
             prompt. DDS asks the source's side once then, not twice.
+        eps_src: What the teacher says of the source, guided, (B, C, h, w), where it has been asked
+            before. Only scores with ``takes_eps_src`` look at it; None has them ask.
     """
 
     z_tgt: Tensor
@@ -64,6 +66,7 @@ class ScoreInput:
     descent: Descent | None = None
     same_source: SameRows | None = None
     neutral_source: bool = False
+    eps_src: Tensor | None = None
 
 
 class Score(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +45,7 @@ class PDS:
 
     stride: int = checked(integer(min=1), default=2)
     scale: float = checked(number(above=0), default=1.0)
+    takes_eps_src: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fields(self)

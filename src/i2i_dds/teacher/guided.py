@@ -24,6 +24,7 @@ def predict_guided(
     negative: Conditioning | None = None,
     same: Sequence[SameRows | None] = (),
     neutral: Sequence[bool] = (),
+    known: Sequence[Tensor | None] = (),
 ) -> tuple[Tensor, ...]:
     """Guided noise predictions of several branches, from one forward pass of the teacher.
 
@@ -43,12 +44,14 @@ def predict_guided(
         same: Of each branch, which rows ask the same in all of this; None of those that do not.
         neutral: Of each branch, whether its texts are the very ones that guidance leads away from.
             Guidance changes nothing of its answer then, and it is asked once.
+        known: Of each branch, its guided answers (B, C, h, w) from another time; None of those
+            that are asked now, as at least one is.
 
     Returns:
         One tensor (B, C, h, w) per branch.
     """
     ask = teacher.predict_noise
-    return _predict(teacher, ask, noisy, texts, t, guidance_scale, negative, same, neutral)
+    return _predict(teacher, ask, noisy, texts, t, guidance_scale, negative, same, neutral, known)
 
 
 def predict_guided_with_graph(
@@ -73,22 +76,50 @@ def _predict(
     negative: Conditioning | None,
     same: Sequence[SameRows | None] = (),
     neutral: Sequence[bool] = (),
+    known: Sequence[Tensor | None] = (),
 ) -> tuple[Tensor, ...]:
     if len(noisy) != len(texts):
         raise ValueError(f"{len(noisy)} branches of latents but {len(texts)} of texts")
-    batch, same = len(noisy[0]), same or [None] * len(noisy)
-    texts = [text.expand(batch) for text in texts]
+    texts = [text.expand(len(noisy[0])) for text in texts]
+    answers = [*known] or [None] * len(noisy)
+    branches = [branch for branch, answer in enumerate(answers) if answer is None]
+    found = _guided(
+        teacher,
+        ask,
+        [noisy[i] for i in branches],
+        [texts[i] for i in branches],
+        t,
+        guidance_scale,
+        negative,
+        [same[i] if same else None for i in branches],
+        [neutral[i] if neutral else False for i in branches],
+    )
+    new = iter(found)
+    return _one_answer(noisy, texts, [next(new) if x is None else x for x in answers])
+
+
+def _guided(
+    teacher: Teacher,
+    ask: Callable[[Tensor, Tensor, Conditioning], Tensor],
+    noisy: Sequence[Tensor],
+    texts: Sequence[Conditioning],
+    t: Tensor,
+    guidance_scale: float | Tensor,
+    negative: Conditioning | None,
+    same: Sequence[SameRows | None],
+    neutral: Sequence[bool],
+) -> list[Tensor]:
+    """The guided answers of branches of B rows each, from one pass."""
     z_t = [_asked(z, rows) for z, rows in zip(noisy, same, strict=True)]
     told = [_asked(text, rows) for text, rows in zip(texts, same, strict=True)]
     times = [_asked(t.to(noisy[0].device), rows) for rows in same]
     if not isinstance(guidance_scale, Tensor) and guidance_scale == 1:
-        return _one_answer(noisy, texts, _answers(_ask(ask, z_t, times, told), same))
+        return _answers(_ask(ask, z_t, times, told), same)
 
     like = texts[0].embeddings
     uncond = teacher.embed([""]) if negative is None else negative
-    uncond = uncond.to(like.device, like.dtype).expand(batch)
-    unguided = neutral or [False] * len(noisy)
-    guided = [branch for branch, one in enumerate(unguided) if not one]
+    uncond = uncond.to(like.device, like.dtype).expand(len(noisy[0]))
+    guided = [branch for branch, one in enumerate(neutral) if not one]
     eps_uncond, eps_cond = _halves(
         _ask(
             ask,
@@ -106,7 +137,7 @@ def _predict(
         classifier_free_guidance(eps, eps_cond[i], scales[i]) if i in eps_cond else eps
         for i, eps in enumerate(eps_uncond)
     ]
-    return _one_answer(noisy, texts, _answers(answers, same))
+    return _answers(answers, same)
 
 
 def _ask(
