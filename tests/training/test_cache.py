@@ -2,7 +2,9 @@ import copy
 
 import torch
 
+from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.load import load_teacher
 from i2i_dds.training.cache import NoDeepCopy, TeacherCache
 
@@ -73,6 +75,46 @@ def test_a_picture_and_a_prompt_of_one_name_are_two_things() -> None:
     teacher, cache, x = Counting(), TeacherCache(), torch.zeros(1, 1, 2, 2)
     cache.conditioning(teacher, ["a"], torch.device("cpu"))
     assert torch.equal(cache.latents(teacher, ["a"], x), x + 1)
+
+
+def answers(
+    cache: TeacherCache, teacher: GaussianMixtureTeacher, names: str, scale: float
+) -> torch.Tensor:
+    """About rows that are told apart by their letters alone."""
+    numbers = torch.tensor([ord(name) for name in names])
+    z_t = numbers.double()[:, None, None, None] / 100 + torch.zeros(1, 4, 3, 4)
+    return cache.source_answers(
+        teacher, [*names], z_t, numbers, teacher.embed(["0"]).expand(len(names)), scale
+    )
+
+
+def test_each_answer_is_asked_for_once_whatever_the_guidance(analytic) -> None:
+    cache = TeacherCache()
+    for names, scale, rows in (
+        ("abca", 3.0, 6),  # three questions, each with the prompt and without
+        ("cb", 7.5, 0),
+        ("ad", 3.0, 4),  # a new one, filled up to two
+        ("dcba", 1.0, 4),  # these without guidance have not been there
+        ("ab", 1.0, 0),
+    ):
+        before = analytic.nfe
+        found = answers(cache, analytic, names, scale)
+        assert analytic.nfe - before == rows
+        numbers = torch.tensor([ord(name) for name in names])
+        z_t = numbers.double()[:, None, None, None] / 100 + torch.zeros(1, 4, 3, 4)
+        (asked,) = predict_guided(analytic, [z_t], [analytic.embed(["0"])], numbers, scale)
+        torch.testing.assert_close(found, asked, atol=1e-12, rtol=1e-12)
+
+
+def test_sources_are_asked_about_in_lots_of_sixteen_rows(analytic, monkeypatch) -> None:
+    passes, ask = [], analytic.predict_noise
+    monkeypatch.setattr(
+        analytic, "predict_noise", lambda z_t, *told: passes.append(len(z_t)) or ask(z_t, *told)
+    )
+    names = "abcdefghijklmnopqrst"
+    answers(TeacherCache(), analytic, names, 1.0)
+    answers(TeacherCache(), analytic, names, 3.0)
+    assert passes == [16, 16, 16, 16, 16]  # the last lots of 4 are filled up
 
 
 def test_copies_share_what_is_shared() -> None:

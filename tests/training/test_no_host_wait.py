@@ -11,14 +11,20 @@ from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 from i2i_dds.training.step_counts import StepCounts
 
 
-def test_no_step_waits_for_the_device(module, student, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("draws", [None, 1])
+def test_no_step_waits_for_the_device(module, student, tmp_path, monkeypatch, draws) -> None:
     folder = build_random_stable_diffusion(tmp_path / "tiny", "tiny")
     teacher = StableDiffusionTeacher.load(str(folder), device="cpu")
-    training = module(teacher, student(teacher))
+    training = module(teacher, student(teacher), source_draws=draws)
     told = {}
     monkeypatch.setattr(training, "log", lambda name, value, **_: told.update({name: value}))
     monkeypatch.setattr(training, "log_dict", lambda values, **_: told.update(values))
-    training._trainer = SimpleNamespace(estimated_stepping_batches=4, global_step=0)  # type: ignore[assignment]
+    training._trainer = SimpleNamespace(  # type: ignore[assignment]
+        estimated_stepping_batches=4,
+        global_step=0,
+        num_training_batches=1,
+        accumulate_grad_batches=1,
+    )
     monkeypatch.setattr(type(training), "global_step", 0)
     batch = {
         "key": ["a", "b"],

@@ -39,6 +39,7 @@ _RULES = {
     "ckpt_path": optional(text()),
     "requeue": flag(),
     "gradient_checkpointing": flag(),
+    "source_draws": optional(integer(min=1)),
     "judge": optional(text()),
     "trainer.num_nodes": integer(min=1),
     "trainer.max_steps": integer(min=1),
@@ -197,7 +198,8 @@ def _parts(
         student = build(cfg, "student")(teacher, tasks, seed=cfg.seed)
     if cfg.gradient_checkpointing:
         student.net.enable_gradient_checkpointing()
-    module = kind(student=student, teacher=teacher, **light, seed=cfg.seed, cache_mb=cfg.cache_mb)
+    plain = {name: cfg[name] for name in ("seed", "cache_mb", "source_draws")}
+    module = kind(student=student, teacher=teacher, **light, **plain)
     return module, data, trainer
 
 

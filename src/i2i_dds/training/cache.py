@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from i2i_dds.diffusion.guidance import classifier_free_guidance
 from i2i_dds.teacher.conditioning import Conditioning
+from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.interface import Teacher
 
 T = TypeVar("T")
 
-_LOT = 4
-"""Pictures that are encoded at once: most of what a batch gains, and little to fill up."""
+_PICTURES = 4
+"""That are encoded at once: most of what a batch gains, and little to fill up."""
+
+_ROWS = 16
+"""Of sources and their prompts, about which the teacher is asked at once: likewise."""
 
 
 class NoDeepCopy(Generic[T]):
@@ -28,11 +33,12 @@ class NoDeepCopy(Generic[T]):
 
 
 class TeacherCache:
-    """Latents of pictures and embeddings of prompts, computed once and kept on the CPU.
+    """Latents, answers about sources and embeddings of prompts, computed once, kept on the CPU.
 
     Pictures are encoded in lots of one size, those that are too few filled up, and prompts each by
     itself. In a lot of another size the last bits would differ, and a resumed training, which meets
-    its pictures in another company, would drift from an uninterrupted one.
+    its pictures in another company, would drift from an uninterrupted one. The teacher is asked in
+    such lots, too, but there the company may show in the last bits.
 
     Args:
         megabytes: How much to keep; what comes after that is computed anew each time.
@@ -40,7 +46,7 @@ class TeacherCache:
 
     def __init__(self, megabytes: int = 1024) -> None:
         self._free = megabytes * 2**20
-        self._kept: dict[tuple[str, str], Any] = {}
+        self._kept: dict[tuple[str, Hashable], Any] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -53,21 +59,44 @@ class TeacherCache:
             keys: What names each picture for good, (B,).
             x: The pictures, (B, 3, H, W) in [-1, 1].
         """
-        found = {key: self._kept["picture", key] for key in keys if ("picture", key) in self._kept}
-        missing = {key: row for key, row in zip(keys, x, strict=True) if key not in found}
-        names, lot = list(missing), min(_LOT, len(set(keys)))
-        for start in range(0, len(names), lot):
-            some = names[start : start + lot]
-            rows = [missing[key] for key in some]
-            rows += rows[-1:] * (lot - len(rows))
-            z = teacher.encode(torch.stack(rows)).to("cpu")
-            for key, row in zip(some, z, strict=False):
-                found[key] = row.clone()  # of its own memory, not of the lot's
-                self._keep("picture", key, found[key])
-        stacked = torch.stack([found[key] for key in keys])
-        if x.is_cuda:
-            stacked = stacked.pin_memory()
-        return stacked.to(x.device, non_blocking=True)
+        encoded = self._each_once("picture", keys, _PICTURES, lambda rows: teacher.encode(x[rows]))
+        return _moved(encoded, x.device)
+
+    def source_answers(
+        self,
+        teacher: Teacher,
+        names: Sequence[Hashable],
+        z_t: Tensor,
+        t: Tensor,
+        text: Conditioning,
+        guidance_scale: float,
+    ) -> Tensor:
+        """The teacher's guided answers about noisy sources, (B, C, h, w).
+
+        Kept are the two that guidance combines, so that its scale may change meanwhile.
+
+        Args:
+            teacher: Who answers.
+            names: What names each row's picture, prompt, timestep and noise for good, (B,).
+            z_t: Noisy latents, (B, C, h, w).
+            t: Timesteps, long (B,).
+            text: What the sources' prompts say, of B rows.
+            guidance_scale: Scale s; at 1 the answers without a prompt are not asked for.
+        """
+        branches = [text]
+        if guidance_scale != 1:
+            branches = [self.conditioning(teacher, [""], z_t.device).expand(len(z_t)), text]
+
+        def ask(rows: list[int]) -> Tensor:
+            told = [branch.map(lambda tensor: tensor[rows]) for branch in branches]
+            noisy = [z_t[rows]] * len(told)
+            return torch.stack(predict_guided(teacher, noisy, told, t[rows], 1.0), 1)
+
+        kind = f"answers with {len(branches)} prompts"
+        answers = _moved(self._each_once(kind, names, _ROWS // len(branches), ask), z_t.device)
+        if guidance_scale == 1:
+            return answers[:, 0]
+        return classifier_free_guidance(answers[:, 0], answers[:, 1], guidance_scale)
 
     def conditioning(
         self, teacher: Teacher, prompts: Sequence[str], device: torch.device
@@ -81,7 +110,34 @@ class TeacherCache:
                 self._keep("prompt", prompt, found[prompt])
         return Conditioning.cat([found[prompt] for prompt in prompts]).to(device)
 
-    def _keep(self, kind: str, name: str, value: Tensor | Conditioning) -> None:
+    def _each_once(
+        self,
+        kind: str,
+        names: Sequence[Hashable],
+        most: int,
+        compute: Callable[[list[int]], Tensor],
+    ) -> Tensor:
+        """One value for each name, (B, ...) on the CPU, of which those that are new are computed.
+
+        Args:
+            kind: Of value.
+            names: Of the rows.
+            most: Rows that are computed at once.
+            compute: From the numbers of rows to their values.
+        """
+        found = {name: self._kept[kind, name] for name in names if (kind, name) in self._kept}
+        missing = {name: row for row, name in enumerate(names) if name not in found}
+        new, lot = list(missing), min(most, len(set(names)))
+        for start in range(0, len(new), lot):
+            some = new[start : start + lot]
+            rows = [missing[name] for name in some]
+            values = compute(rows + rows[-1:] * (lot - len(rows))).to("cpu")
+            for name, value in zip(some, values, strict=False):
+                found[name] = value.clone()  # of its own memory, not of the lot's
+                self._keep(kind, name, found[name])
+        return torch.stack([found[name] for name in names])
+
+    def _keep(self, kind: str, name: Hashable, value: Tensor | Conditioning) -> None:
         if (kind, name) in self._kept:
             return
         tensors = value.values() if isinstance(value, Conditioning) else [value]
@@ -89,3 +145,10 @@ class TeacherCache:
         if size <= self._free:
             self._free -= size
             self._kept[kind, name] = value
+
+
+def _moved(values: Tensor, device: torch.device) -> Tensor:
+    """From the CPU to a device, without waiting for it."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)

@@ -34,6 +34,7 @@ from i2i_dds.training.defaults import (
     default_timesteps,
 )
 from i2i_dds.training.schedules import ScalarSchedule
+from i2i_dds.training.source_draws import SourceDraws, check_takes_answers
 from i2i_dds.training.step_counts import StepCounts
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -53,6 +54,10 @@ class EditTraining(LightningModule):
     course of training. The teacher is no part of the module: it is in no checkpoint and in no
     optimizer.
 
+    With ``source_draws`` K, each picture has K timesteps and noises for the whole training, one an
+    epoch in turn, and the teacher's answers about its source are kept: K epochs on, only the target
+    is asked about.
+
     Args:
         student: What is trained.
         teacher: Who is asked.
@@ -66,7 +71,11 @@ class EditTraining(LightningModule):
         timesteps: How t is drawn.
         seed: With the step and an item's key it makes the item's t and noise, on any number of
             processes.
-        cache_mb: How much of the source latents and prompts' embeddings to keep in memory.
+        cache_mb: How much of the source latents, answers and prompts' embeddings to keep in memory.
+        source_draws: K, at least 1; None draws anew at each step and keeps no answers.
+
+    Raises:
+        UserError: The score cannot be trained with, or with answers that were kept.
 
     Attributes:
         drawn: Timesteps of the last step, long (B,), on the CPU.
@@ -84,6 +93,7 @@ class EditTraining(LightningModule):
         timesteps: TimestepSampler | None = None,
         seed: int = 0,
         cache_mb: int = 1024,
+        source_draws: int | None = None,
     ) -> None:
         super().__init__()
         self.student = student.train()
@@ -92,6 +102,9 @@ class EditTraining(LightningModule):
         self.score = score or DDS()
         if getattr(self.score, "needs_descent", False):
             raise UserError(NO_DESCENT.format(type(self.score).__name__))
+        self._source_draws = None if source_draws is None else SourceDraws(source_draws)
+        if self._source_draws is not None:
+            check_takes_answers(self.score)
         self.guidance = _schedule(default_guidance(teacher) if guidance is None else guidance)
         self.identity = _schedule(default_identity() if identity is None else identity)
         self.timesteps = timesteps or default_timesteps(teacher)
@@ -120,27 +133,13 @@ class EditTraining(LightningModule):
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """The loss of a batch of `EditDataModule`."""
-        cache = self._cache.value
-        z_src = cache.latents(self.teacher, batch["key"], batch["image"])
+        z_src = self._cache.value.latents(self.teacher, batch["key"], batch["image"])
         condition = self.student.condition(self.teacher, batch["task"], batch["instruction"])
         z = self.student(z_src, condition)
         z = z.to(torch.promote_types(z.dtype, torch.float32))
         self._counts.see_output(z, self.global_step)
         guidance, weight = self.guidance(self.progress), self.identity(self.progress)
-        t, eps = self._draw(batch["key"], z_src)
-        text_tgt = cache.conditioning(self.teacher, batch["target"], z.device)
-        text_src = cache.conditioning(self.teacher, batch["source"], z.device)
-        asked = list(zip(batch["key"], batch["source"], strict=True))
-        inputs = ScoreInput(
-            z_tgt=z.detach(),
-            z_src=z_src,
-            text_tgt=text_tgt,
-            text_src=text_src,
-            t=t,
-            eps=eps,
-            guidance_scale=guidance,
-            same_source=SameRows.of(asked, z.device),
-        )
+        inputs = self._inputs(batch, z.detach(), z_src, guidance)
         grad = guarded(self.score(self.teacher, inputs))
         self._counts.see_gradient(grad.nonfinite)
         share = batch.get("share") if len(set(batch["key"])) < len(z) else None
@@ -239,9 +238,37 @@ class EditTraining(LightningModule):
         """Takes over what a checkpoint's training has counted."""
         self._counts = StepCounts(int(checkpoint.get("nonfinite", 0)))
 
+    def _inputs(
+        self, batch: Mapping[str, Any], z: Tensor, z_src: Tensor, guidance: float
+    ) -> ScoreInput:
+        """What the score looks at, for outputs z (B, C, h, w) of the student."""
+        cache, teacher = self._cache.value, self.teacher
+        t, eps = self._draw(batch["key"], z_src)
+        text_src = cache.conditioning(teacher, batch["source"], z.device)
+        asked = list(zip(batch["key"], batch["source"], strict=True))
+        eps_src = None
+        if self._source_draws is not None:
+            draw = self._source_draws.of_step(self.trainer)
+            names = [(*one, draw) for one in asked]
+            z_src_t = teacher.process.mix(z_src, eps, t)
+            eps_src = cache.source_answers(teacher, names, z_src_t, t, text_src, guidance)
+        return ScoreInput(
+            z_tgt=z,
+            z_src=z_src,
+            text_tgt=cache.conditioning(teacher, batch["target"], z.device),
+            text_src=text_src,
+            t=t,
+            eps=eps,
+            guidance_scale=guidance,
+            same_source=SameRows.of(asked, z.device),
+            eps_src=eps_src,
+        )
+
     def _draw(self, keys: Sequence[str], like: Tensor) -> tuple[Tensor, Tensor]:
         """Each item's timestep, long (B,), and noise, (B, C, h, w)."""
         step, steps = self.global_step, int(self.trainer.estimated_stepping_batches)
+        if self._source_draws is not None:
+            step, steps = self._source_draws.of_step(self.trainer), self._source_draws.source_draws
         generators = item_generators(self.seed, [f"{step}/{key}" for key in keys])
         self.drawn = self.timesteps(step, steps, generators)
         t = self.drawn.to(like.device)
