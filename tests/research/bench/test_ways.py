@@ -94,6 +94,21 @@ def test_guidance_of_one_asks_for_half_of_the_rows(teacher, guidance, share) -> 
     assert teacher.nfe - before == share * 2 * 3 * 4
 
 
+def test_kept_draws_ask_about_a_source_once_each(teacher) -> None:
+    batches = training.training_batches(teacher, steps=5, size=3, epochs=5)
+    assert len({id(batch) for batch in batches}) == 1
+    before = teacher.nfe
+    training.our_training(teacher, batches, 0, guidance=1.0, draws=2, epochs=5)
+    assert teacher.nfe - before == 3 * (5 + 2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "length"), [(800, 1.5, 533), (800, 12, 67), (1, 12, 1)]
+)
+def test_batches_come_again_after_an_epoch(steps: int, epochs: float, length: int) -> None:
+    assert training._epoch_length(steps, epochs) == length
+
+
 @pytest.mark.parametrize("change", [{"beta": 0.2}, {"guidance_scale_end": 2.0}, {"alpha": 1.1}])
 def test_a_drag_by_other_numbers_is_noticed(teacher, monkeypatch, change: dict) -> None:
     plain = dragging.plain_drag

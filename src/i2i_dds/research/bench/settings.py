@@ -10,6 +10,9 @@ from i2i_dds.critters import SPECIES
 EPOCHS = 1.5
 """How often a training shows each picture: ``train.py`` by default 800 x 16 of 8,192."""
 
+EPOCHS_OF_DRAWS = 12
+"""The same where answers about the source are kept, which only then come to use."""
+
 MOST_TARGETS = len(SPECIES) - 1
 """All species but the cat."""
 
@@ -54,6 +57,7 @@ class BenchSettings:
             "float32", "bfloat16", or "auto", the second where this machine multiplies it faster.
         train_guidance: Of our teacher in that training; 1 asks for half of the rows. None is the
             teacher's preset.
+        train_draws: Likewise ``source_draws``; None draws anew at each step.
         student_steps: Of the trainings that say what such a student is worth.
         growth: Largest batch of the growth curves, in powers of two.
         crowded: Whether an edit is timed beside two busy processes.
@@ -75,6 +79,7 @@ class BenchSettings:
     train_batch: int = checked(integer(min=1), default=16)
     train_dtype: str = checked(choice("auto", "float32", "bfloat16"), default="auto")
     train_guidance: float | None = checked(optional(number(min=0)), default=1.0)
+    train_draws: int | None = checked(optional(integer(min=1)), default=4)
     student_steps: int = checked(integer(min=1), default=800)
     growth: int = checked(integer(min=1), default=16)
     crowded: bool = checked(flag(), default=True)

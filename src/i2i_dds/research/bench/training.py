@@ -18,7 +18,12 @@ from i2i_dds.evaluation.held_out import build_eval_batch
 from i2i_dds.evaluation.measure import Evaluator, load_judge
 from i2i_dds.research.bench.plain import plain_training
 from i2i_dds.research.bench.quality import Quality
-from i2i_dds.research.bench.settings import EPOCHS, TRAINING_TOLERANCE, BenchSettings
+from i2i_dds.research.bench.settings import (
+    EPOCHS,
+    EPOCHS_OF_DRAWS,
+    TRAINING_TOLERANCE,
+    BenchSettings,
+)
 from i2i_dds.research.bench.timing import Way, bfloat16_pays, compare, times
 from i2i_dds.research.bench.zero_shot import CAT2LION
 from i2i_dds.student.build import new_student, student_shapes
@@ -47,8 +52,9 @@ IDENTITY = 0.02
 def training_row(teacher: Any, teacher_path: str, settings: BenchSettings) -> dict[str, Any]:
     """One task: the same student, and at equal quality one that asks less of the teacher.
 
-    That one has ``train_guidance``, where 1 asks for half of the rows, and ``train_dtype``. The
-    plain loop has the preset's guidance in both.
+    That one has ``train_guidance``, where 1 asks for half of the rows, ``train_draws``, whose
+    answers about the source are kept, for which it sees fewer pictures more often, and
+    ``train_dtype``. The plain loop has the preset's guidance and new noise in both.
 
     Args:
         teacher: Who is asked, in float32.
@@ -63,22 +69,25 @@ def training_row(teacher: Any, teacher_path: str, settings: BenchSettings) -> di
     if dtype != "float32":
         asked = load_teacher(teacher_path, device=teacher.device, dtype=dtype)
         precision = AUTOCAST
-    recipe = {"precision": precision, "guidance": settings.train_guidance}
-    batches = training_batches(teacher, settings.train_steps, settings.train_batch)
+    draws = settings.train_draws
+    epochs = EPOCHS if draws is None else EPOCHS_OF_DRAWS
+    how = {"guidance": settings.train_guidance, "draws": draws, "epochs": epochs}
+    recipe = {"precision": precision, **how}
+    make = partial(training_batches, teacher, settings.train_steps, settings.train_batch)
+    batches, ours = make(), make(epochs=epochs)
     pictures = sum(len(batch["key"]) for batch in batches)
     plain = Way(partial(_plain, teacher, batches), pictures)
-    fast = Way(partial(our_training, asked, batches, **recipe), pictures)
+    fast = Way(partial(our_training, asked, ours, **recipe), pictures)
     quality = _quality(teacher, asked, recipe, settings)
     equal = quality.columns(times(plain, fast, settings.rounds))
-    how = {"dtype": dtype, "guidance": settings.train_guidance}
-    return {**row, **equal, **how, "student_steps": settings.student_steps}
+    return {**row, **equal, "dtype": dtype, **how, "student_steps": settings.student_steps}
 
 
 def _quality(
     teacher: Any, asked: Any, recipe: Mapping[str, Any], settings: BenchSettings
 ) -> Quality:
     """What both students are worth on held-out scenes."""
-    batches = training_batches(teacher, settings.student_steps, settings.train_batch)
+    make = partial(training_batches, teacher, settings.student_steps, settings.train_batch)
     evaluator = Evaluator(CAT2LION, teacher, load_judge("pocket"))
     data = build_eval_batch(evaluator, "test", settings.quality_n, 0, teacher.native_size)
 
@@ -90,8 +99,8 @@ def _quality(
         measured = data.measures(torch.cat([student(z, task) for z, task in parts]))
         return {name: measured[name] for name in ("psnr_truth", "success")}
 
-    ours = worth(_trained(asked, batches, CAT2LION, **recipe))
-    return Quality(settings.quality_n, worth(_trained_plainly(teacher, batches)), ours)
+    ours = worth(_trained(asked, make(epochs=recipe["epochs"]), CAT2LION, **recipe))
+    return Quality(settings.quality_n, worth(_trained_plainly(teacher, make())), ours)
 
 
 def training_comparison(
@@ -113,22 +122,28 @@ def training_comparison(
 
 
 def training_batches(
-    teacher: Any, steps: int, size: int, tasks: TaskSet = CAT2LION
+    teacher: Any, steps: int, size: int, tasks: TaskSet = CAT2LION, epochs: float = EPOCHS
 ) -> list[dict[str, Any]]:
-    """Batches of scenes of cats, each shown :data:`EPOCHS` times.
+    """Batches of scenes of cats; after an epoch's they come again.
 
     Args:
         teacher: At whose size they are drawn.
         steps: Batches.
         size: Edits of a batch, at least; a picture has one for each task.
         tasks: What is done to each picture.
+        epochs: How often each is shown.
     """
-    pictures = max(1, size // len(tasks))
-    count = max(pictures, round(steps * pictures / EPOCHS))
-    drawn = SceneEdits(CAT2LION, "train", count, 0, teacher.native_size)
-    items = [_edits_of(tasks, drawn[number]) for number in range(count)]
-    places = [[(step * pictures + n) % count for n in range(pictures)] for step in range(steps)]
-    return [collate([edit for place in batch for edit in items[place]]) for batch in places]
+    pictures, length = max(1, size // len(tasks)), _epoch_length(steps, epochs)
+    drawn = SceneEdits(CAT2LION, "train", length * pictures, 0, teacher.native_size)
+    items = [_edits_of(tasks, drawn[number]) for number in range(len(drawn))]
+    lots = [items[first : first + pictures] for first in range(0, len(items), pictures)]
+    epoch = [collate([edit for edits in lot for edit in edits]) for lot in lots]
+    return [epoch[step % length] for step in range(steps)]
+
+
+def _epoch_length(steps: int, epochs: float) -> int:
+    """Batches of one of so many epochs, the last of which may be cut short."""
+    return max(1, round(steps / epochs))
 
 
 def _edits_of(tasks: TaskSet, item: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -169,6 +184,8 @@ def our_training(
     shape: str = "small",
     precision: Any = SINGLE,
     guidance: float | None = None,
+    draws: int | None = None,
+    epochs: float = EPOCHS,
 ) -> Tensor:
     """Trains a new student, a step a batch; latents that it then gives out.
 
@@ -182,8 +199,10 @@ def our_training(
         shape: Of the student, see ``conf/student``.
         precision: Lightning's.
         guidance: Of the teacher's answers; None is the preset's.
+        draws: Timesteps and noises of each picture, whose answers are kept; None draws anew.
+        epochs: With which the batches were made.
     """
-    student = _trained(teacher, batches, tasks, shape, precision, guidance)
+    student = _trained(teacher, batches, tasks, shape, precision, guidance, draws, epochs)
     return _outputs(student, teacher, batches[0])
 
 
@@ -194,6 +213,8 @@ def _trained(
     shape: str = "small",
     precision: Any = SINGLE,
     guidance: float | None = None,
+    draws: int | None = None,
+    epochs: float = EPOCHS,
 ) -> EditUNet:
     module = EditTraining(
         _student(teacher, tasks, shape),
@@ -204,12 +225,14 @@ def _trained(
         identity=IDENTITY,
         timesteps=default_timesteps(teacher),
         seed=0,
+        source_draws=draws,
     )
     trainer = Trainer(
         accelerator="gpu" if teacher.device.type == "cuda" else "cpu",
         devices=1,
         precision=precision,
         max_steps=len(batches),
+        max_epochs=-1,
         gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,
@@ -217,7 +240,8 @@ def _trained(
         enable_model_summary=False,
         limit_val_batches=0,
     )
-    loader: Any = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+    epoch: Any = batches[: _epoch_length(len(batches), epochs)]
+    loader: Any = DataLoader(epoch, batch_size=None)
     with warnings.catch_warnings():  # of a validation that there is not, and of its own insides
         warnings.simplefilter("ignore")
         trainer.fit(module, train_dataloaders=loader)
