@@ -4,6 +4,8 @@ import pytest
 from PIL import Image
 
 from i2i_dds.cli.bench import main
+from i2i_dds.research.bench.run import PARTS, parts_of
+from i2i_dds.research.bench.run import ROWS as ROWS_BY_NAME
 from i2i_dds.teacher.random_weights import build_random_stable_diffusion
 
 ROWS = {
@@ -44,6 +46,11 @@ def test_some_rows_alone(typed, monkeypatch) -> None:
     assert (folder / "table.md").read_text().count("\n| ") == 1
 
 
+def test_the_bar_knows_how_many_parts_there_are() -> None:
+    assert parts_of(ROWS_BY_NAME) == PARTS - 3  # without growth, the network, the crowded machine
+    assert parts_of(["zero_shot"]) == 3 and parts_of(["training", "sde_drag"]) == 2
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -51,7 +58,7 @@ def test_some_rows_alone(typed, monkeypatch) -> None:
         ("rounds=0", "rounds: 0 is not allowed; give a whole number of at least 1"),
         ("targets=12", "targets: 12 is not allowed; give a whole number from 1 to 11"),
         ("crowded=often", "crowded: 'often' is not allowed; give true or false"),
-        ("only=[crowded]", "only: ['crowded'] is not allowed; give one of sde_drag, sde_drag_b"),
+        ("only=[crowded]", "only: ['crowded'] is not allowed; give one of zero_shot, sde_drag,"),
         ("compile=auto", "compile: 'auto' is not allowed; give true, false, or onnx"),
         (
             "suite=gpu gpu.device=cpu gpu.compile=onnx",

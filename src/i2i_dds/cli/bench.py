@@ -59,7 +59,7 @@ def _true_shapes(cfg: DictConfig) -> Path:
 
 def _against_plain_loops(cfg: DictConfig) -> Path:
     from i2i_dds.research.bench.report import table, write_report
-    from i2i_dds.research.bench.run import PARTS, check_teacher, not_agreed, run_bench
+    from i2i_dds.research.bench.run import PARTS, check_teacher, not_agreed, parts_of, run_bench
     from i2i_dds.research.bench.settings import BenchSettings
     from i2i_dds.runs import run_folder
 
@@ -73,7 +73,7 @@ def _against_plain_loops(cfg: DictConfig) -> Path:
 
             def tell(part: str) -> None:
                 done.append(part)
-                update(len(done), PARTS if only is None else len(only), part)
+                update(len(done), PARTS if only is None else parts_of(only), part)
 
             with typed_keys(cfg, "teacher"):
                 check_teacher(teacher)

@@ -13,7 +13,7 @@ from i2i_dds.research.bench.network import teacher_shares
 from i2i_dds.research.bench.quality import Quality
 from i2i_dds.research.bench.run import check_teacher
 from i2i_dds.research.bench.settings import BenchSettings
-from i2i_dds.research.bench.timing import Way, compare, in_turn, share_of_peak, times
+from i2i_dds.research.bench.timing import Way, compare, fastest, in_turn, share_of_peak, times
 from i2i_dds.teacher.load import load_teacher
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
@@ -45,7 +45,7 @@ def is_measured(row: dict) -> bool:
 
 def test_notebooks_loop_and_ours_end_at_the_same_latents(teacher) -> None:
     told: list[str] = []
-    rows = zero_shot.zero_shot_rows(teacher, QUICK, told.append)
+    rows = zero_shot.zero_shot_rows(teacher, "pocket", QUICK, told.append)
     assert list(rows) == told
     assert {name: row["items"] for name, row in rows.items()} == {
         "zero_shot_single": 1,
@@ -71,7 +71,7 @@ def test_plain_training_and_ours_end_at_the_same_student(teacher, tasks) -> None
 
 
 def test_a_training_in_less_precision_is_another_and_is_worth_what_its_student_is(teacher) -> None:
-    row = training.training_row(teacher, "pocket", replace(QUICK, train_dtype="bfloat16"))
+    row = training.training_row(teacher, "pocket", replace(QUICK, dtype="bfloat16"))
     quality = row["quality"]
     assert is_measured(row) and row["dtype"] == "bfloat16"  # the same student, of float32
     plain, ours = (quality[name]["psnr_truth"] for name in ("plain", "ours"))
@@ -79,11 +79,45 @@ def test_a_training_in_less_precision_is_another_and_is_worth_what_its_student_i
     assert row["ratio_equal_quality"] == pytest.approx(quality["plain_s"] / quality["ours_s"])
 
 
-@pytest.mark.parametrize(("pays", "dtype"), [(True, "bfloat16"), (False, "float32")])
-def test_the_machine_says_which_precision_is_taken(teacher, monkeypatch, pays, dtype) -> None:
-    monkeypatch.setattr(training, "bfloat16_pays", lambda device: pays)
-    row = training.training_row(teacher, "pocket", replace(QUICK, train_steps=1, student_steps=1))
-    assert row["dtype"] == dtype and row["guidance"] == 1
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_the_precision_that_is_faster_is_taken(teacher, monkeypatch, dtype) -> None:
+    known: list[set[str]] = []
+    for module in (training, zero_shot):
+        monkeypatch.setattr(module, "fastest", lambda ways: known.append(set(ways)) or dtype)
+    few = replace(QUICK, train_steps=1, student_steps=1, steps=1, pictures=1, targets=1)
+    row = training.training_row(teacher, "pocket", few)
+    assert row["dtype"] == dtype and row["guidance"] == 1 and row["draws"] == 4
+    rows = zero_shot.zero_shot_rows(teacher, "pocket", few, lambda name: None)
+    assert [one["dtype"] for one in rows.values()] == [dtype] * 3
+    assert known == [{"float32", "bfloat16"}] * 4
+
+
+def test_a_descent_in_less_precision_is_another_and_worth_the_same(teacher) -> None:
+    half = zero_shot.by_precision(teacher, "pocket", "bfloat16")["bfloat16"]
+    preset = zero_shot.build_editor("zero_shot", teacher.presets, num_inference_steps=4)[0]
+    settings = replace(QUICK, quality_n=2)
+    worth = [
+        zero_shot.descent_worth(one, preset, settings)["psnr_truth"] for one in (teacher, half)
+    ]
+    assert worth[0] != worth[1] and worth[1] == pytest.approx(worth[0], abs=0.1)
+
+
+def test_the_fastest_does_the_least_for_an_item() -> None:
+    told: list[str] = []
+
+    def way(name: str, products: int, items: int) -> Way:
+        a = torch.rand(256, 256)
+
+        def run(count: int) -> torch.Tensor:
+            told.append(name)
+            return [a @ a for _ in range(products)][-1]
+
+        return Way(run, items)
+
+    # Twice the work of the other for forty times the items.
+    assert fastest({"slow": way("slow", 20, 1), "fast": way("fast", 40, 40)}) == "fast"
+    assert told == ["slow", "fast"] * 2
+    assert fastest({"only": way("only", 1, 1)}) == "only" and told[4:] == []
 
 
 @pytest.mark.parametrize(("guidance", "share"), [(None, 1), (3.0, 1), (1.0, 1 / 2)])
@@ -125,7 +159,7 @@ def test_another_noise_of_the_descent_is_noticed(teacher, monkeypatch) -> None:
     monkeypatch.setattr(
         zero_shot, "item_generators", lambda seed, keys: [torch.Generator().manual_seed(1)]
     )
-    rows = zero_shot.zero_shot_rows(teacher, QUICK, lambda name: None)
+    rows = zero_shot.zero_shot_rows(teacher, "pocket", QUICK, lambda name: None)
     assert all(row["ratio"] is None and row["max_difference"] > 1e-2 for row in rows.values())
 
 

@@ -17,8 +17,11 @@ from i2i_dds.research.bench.training import FOUR_TASKS, training_comparison, tra
 from i2i_dds.research.bench.zero_shot import growth, zero_shot_rows
 from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 
-ROWS = ("sde_drag", "sde_drag_batch16", "training", "training_4_tasks")
-"""Parts that can be asked for alone, beside those of zero-shot editing."""
+ZERO_SHOT = "zero_shot"
+"""The three rows of zero-shot editing."""
+
+ROWS = (ZERO_SHOT, "sde_drag", "sde_drag_batch16", "training", "training_4_tasks")
+"""Parts that can be asked for alone."""
 
 PARTS = 10
 """Of which :func:`run_bench` tells: seven rows, growth, the network, the crowded machine."""
@@ -47,7 +50,8 @@ def run_bench(
     if settings.compile == ONNX:
         teacher.use_onnx()
     found: dict[str, Any] = {"machine": machine(teacher.device)}
-    found |= zero_shot_rows(teacher, settings, done) if only is None else {}
+    if only is None or ZERO_SHOT in only:
+        found |= zero_shot_rows(teacher, teacher_path, settings, done)
     parts: dict[str, Callable[[], Any]] = {
         "sde_drag": lambda: drag_comparison(teacher, settings),
         "sde_drag_batch16": lambda: queue_comparison(teacher, settings),
@@ -62,6 +66,11 @@ def run_bench(
             found[name] = measure()
             done(name)
     return found
+
+
+def parts_of(only: Collection[str]) -> int:
+    """How many parts :func:`run_bench` tells of where it is asked for some of :data:`ROWS`."""
+    return len(only) + (2 if ZERO_SHOT in only else 0)
 
 
 def check_teacher(teacher: Any) -> None:

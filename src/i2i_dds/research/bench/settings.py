@@ -53,10 +53,10 @@ class BenchSettings:
         quality_drags: By which the quality of drags is measured.
         train_steps: Of a student's training.
         train_batch: Pictures of each of them.
-        train_dtype: Of our teacher, with autocast to it, in the training at equal quality:
-            "float32", "bfloat16", or "auto", the second where this machine multiplies it faster.
-        train_guidance: Of our teacher in that training; 1 asks for half of the rows. None is the
-            teacher's preset.
+        dtype: Of our teacher in edits and in training at equal quality, where the student has
+            autocast to it: "float32", "bfloat16", or "auto", which of both is faster in that row.
+        train_guidance: Of our teacher in training at equal quality; 1 asks for half of the rows.
+            None is the teacher's preset.
         train_draws: Likewise ``source_draws``; None draws anew at each step.
         student_steps: Of the trainings that say what such a student is worth.
         growth: Largest batch of the growth curves, in powers of two.
@@ -77,7 +77,7 @@ class BenchSettings:
     quality_drags: int = checked(integer(min=1), default=128)
     train_steps: int = checked(integer(min=1), default=12)
     train_batch: int = checked(integer(min=1), default=16)
-    train_dtype: str = checked(choice("auto", "float32", "bfloat16"), default="auto")
+    dtype: str = checked(choice("auto", "float32", "bfloat16"), default="auto")
     train_guidance: float | None = checked(optional(number(min=0)), default=1.0)
     train_draws: int | None = checked(optional(integer(min=1)), default=4)
     student_steps: int = checked(integer(min=1), default=800)

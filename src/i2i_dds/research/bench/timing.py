@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import Any
@@ -100,15 +100,14 @@ def flops_of(call: Callable[[], Any]) -> int:
     return counter.get_total_flops()
 
 
-def bfloat16_pays(device: torch.device | str = "cpu") -> bool:
-    """Whether products of matrices take at least a third less time in bfloat16 than in float32."""
-
-    def way(dtype: torch.dtype) -> Way:
-        a, b = torch.rand(2, _MATRIX, _MATRIX, device=device).to(dtype)
-        return Way(lambda count: [a @ b for _ in range(count)][-1], 3)
-
-    single, half = in_turn([way(torch.float32), way(torch.bfloat16)], rounds=5)
-    return half.wall <= single.wall * 2 / 3
+def fastest(ways: Mapping[str, Way]) -> str:
+    """The name of the one whose items take the least time, in one round after one to warm up."""
+    names = list(ways)
+    if len(names) == 1:
+        return names[0]
+    in_turn([*ways.values()], rounds=1)
+    seconds = [one.wall for one in in_turn([*ways.values()], rounds=1)]
+    return names[seconds.index(min(seconds))]
 
 
 def share_of_peak(

@@ -17,6 +17,7 @@ from i2i_dds.data.edits import SceneEdits, collate
 from i2i_dds.evaluation.held_out import build_eval_batch
 from i2i_dds.evaluation.measure import Evaluator, load_judge
 from i2i_dds.research.bench.plain import plain_training
+from i2i_dds.research.bench.precisions import by_precision
 from i2i_dds.research.bench.quality import Quality
 from i2i_dds.research.bench.settings import (
     EPOCHS,
@@ -24,12 +25,11 @@ from i2i_dds.research.bench.settings import (
     TRAINING_TOLERANCE,
     BenchSettings,
 )
-from i2i_dds.research.bench.timing import Way, bfloat16_pays, compare, times
+from i2i_dds.research.bench.timing import Way, compare, fastest, times
 from i2i_dds.research.bench.zero_shot import CAT2LION
 from i2i_dds.student.build import new_student, student_shapes
 from i2i_dds.student.unet import EditUNet
 from i2i_dds.tasks import Task, TaskSet
-from i2i_dds.teacher.load import load_teacher
 from i2i_dds.training.defaults import default_optimizer, default_timesteps
 from i2i_dds.training.module import EditTraining
 from i2i_dds.training.schedules import constant
@@ -39,11 +39,11 @@ FOUR_TASKS = TaskSet(
 )
 """What one student learns of each picture, side by side in a batch."""
 
-AUTOCAST: Any = "bf16-mixed"
-"""Lightning's precision of a student that is trained beside a teacher of bfloat16."""
-
 SINGLE: Any = "32-true"
 """Lightning's precision of a student beside a teacher of float32."""
+
+PRECISIONS: dict[str, Any] = {"float32": SINGLE, "bfloat16": "bf16-mixed"}
+"""The teacher's type -> Lightning's precision of a student that is trained beside it."""
 
 IDENTITY = 0.02
 """Weight of the term that holds the student at the source."""
@@ -54,7 +54,7 @@ def training_row(teacher: Any, teacher_path: str, settings: BenchSettings) -> di
 
     That one has ``train_guidance``, where 1 asks for half of the rows, ``train_draws``, whose
     answers about the source are kept, for which it sees fewer pictures more often, and
-    ``train_dtype``. The plain loop has the preset's guidance and new noise in both.
+    ``dtype``. The plain loop has the preset's guidance and new noise in both.
 
     Args:
         teacher: Who is asked, in float32.
@@ -62,24 +62,22 @@ def training_row(teacher: Any, teacher_path: str, settings: BenchSettings) -> di
         settings: The sizes.
     """
     row = training_comparison(teacher, settings)
-    dtype = settings.train_dtype
-    if dtype == "auto":
-        dtype = "bfloat16" if bfloat16_pays(teacher.device) else "float32"
-    asked, precision = teacher, SINGLE
-    if dtype != "float32":
-        asked = load_teacher(teacher_path, device=teacher.device, dtype=dtype)
-        precision = AUTOCAST
     draws = settings.train_draws
     epochs = EPOCHS if draws is None else EPOCHS_OF_DRAWS
     how = {"guidance": settings.train_guidance, "draws": draws, "epochs": epochs}
-    recipe = {"precision": precision, **how}
     make = partial(training_batches, teacher, settings.train_steps, settings.train_batch)
     batches, ours = make(), make(epochs=epochs)
     pictures = sum(len(batch["key"]) for batch in batches)
+    teachers = by_precision(teacher, teacher_path, settings.dtype)
+    recipes = {name: {"precision": PRECISIONS[name], **how} for name in teachers}
+    ways = {
+        name: Way(partial(our_training, asked, ours, **recipes[name]), pictures)
+        for name, asked in teachers.items()
+    }
+    dtype = fastest(ways)
     plain = Way(partial(_plain, teacher, batches), pictures)
-    fast = Way(partial(our_training, asked, ours, **recipe), pictures)
-    quality = _quality(teacher, asked, recipe, settings)
-    equal = quality.columns(times(plain, fast, settings.rounds))
+    quality = _quality(teacher, teachers[dtype], recipes[dtype], settings)
+    equal = quality.columns(times(plain, ways[dtype], settings.rounds))
     return {**row, **equal, "dtype": dtype, **how, "student_steps": settings.student_steps}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from i2i_dds.evaluation.held_out import EvalBatch, build_eval_batch
 from i2i_dds.evaluation.measure import Evaluator, load_judge
 from i2i_dds.pipelines.editors import build_editor
 from i2i_dds.research.bench.plain import plain_dds
+from i2i_dds.research.bench.precisions import by_precision
 from i2i_dds.research.bench.quality import Quality
 from i2i_dds.research.bench.settings import (
     MOST_TARGETS,
@@ -27,7 +29,7 @@ from i2i_dds.research.bench.settings import (
     TOLERANCE,
     BenchSettings,
 )
-from i2i_dds.research.bench.timing import Way, compare, in_turn, times
+from i2i_dds.research.bench.timing import Way, compare, fastest, in_turn, times
 from i2i_dds.tasks import Task, TaskSet
 
 CAT2LION = TaskSet(
@@ -45,27 +47,32 @@ CAT2LION = TaskSet(
 
 
 def zero_shot_rows(
-    teacher: Any, settings: BenchSettings, done: Callable[[str], None]
+    teacher: Any, teacher_path: str, settings: BenchSettings, done: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
     """The three rows: the same result at uniform timesteps, and the preset at equal quality.
 
     Args:
-        teacher: A Stable Diffusion teacher.
+        teacher: A Stable Diffusion teacher in float32.
+        teacher_path: Where it was loaded from.
         settings: The sizes.
         done: Told of each row when it is there.
     """
     own = {"num_inference_steps": settings.preset_steps}
     preset: Any = build_editor("zero_shot", teacher.presets, **own)[0]
     uniform, public = _uniform(preset, settings.steps), public_descent(teacher, settings)
-    quality = descent_quality(teacher, public, preset, settings)
+    teachers = by_precision(teacher, teacher_path, settings.dtype)
+    worth = cache(lambda dtype: descent_worth(teachers[dtype], preset, settings))
+    plain_worth = descent_worth(teacher, public, settings)
     rows: dict[str, dict[str, Any]] = {}
     for name, items in _items(teacher, settings.pictures, settings.targets).items():
         few = min(len(items), PLAIN_ITEMS)
         plain, ours = _plain(teacher, items, uniform, few), _ours(teacher, items, uniform)
         row = compare(plain, ours, len(items), settings.rounds, TOLERANCE)
-        plain, ours = _plain(teacher, items, public, 1), _ours(teacher, items, preset)
-        equal = times(plain, ours, settings.rounds)
-        rows[name] = {**row, **quality.columns(equal), "items": len(items)}
+        fast = {name: _ours(asked, items, preset) for name, asked in teachers.items()}
+        dtype = fastest(fast)
+        equal = times(_plain(teacher, items, public, 1), fast[dtype], settings.rounds)
+        columns = Quality(settings.quality_n, plain_worth, worth(dtype)).columns(equal)
+        rows[name] = {**row, **columns, "dtype": dtype, "items": len(items)}
         done(name)
     return rows
 
@@ -100,20 +107,15 @@ def public_descent(teacher: Any, settings: BenchSettings) -> LatentOptimization:
     )
 
 
-def descent_quality(teacher: Any, plain: Editor, ours: Editor, settings: BenchSettings) -> Quality:
-    """What both descents are worth on held-out scenes.
+def descent_worth(teacher: Any, editor: Editor, settings: BenchSettings) -> dict[str, float]:
+    """What a descent is worth on held-out scenes, which the same teacher encodes and decodes.
 
     The plain one runs in batches here: the rows show that this ends at the same latents.
     """
-    n = settings.quality_n
     evaluator = Evaluator(CAT2LION, teacher, load_judge("pocket"))
-    data = build_eval_batch(evaluator, "test", n, 0, teacher.native_size)
-
-    def worth(editor: Editor) -> dict[str, float]:
-        measured = data.measures(_edited(editor, data, settings.pictures))
-        return {name: measured[name] for name in ("psnr_truth", "success")}
-
-    return Quality(n, worth(plain), worth(ours))
+    data = build_eval_batch(evaluator, "test", settings.quality_n, 0, teacher.native_size)
+    measured = data.measures(_edited(editor, data, settings.pictures))
+    return {name: measured[name] for name in ("psnr_truth", "success")}
 
 
 @torch.no_grad()
