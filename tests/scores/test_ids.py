@@ -139,3 +139,9 @@ def test_a_teacher_that_cannot_be_differentiated_is_refused():
 
     with pytest.raises(UserError, match="^score: IDS differentiates the teacher, which a Closed "):
         IDS()(Closed(), None)  # type: ignore[arg-type]
+
+
+def test_an_answer_about_the_source_with_other_noise_is_not_taken(exact):
+    score = IDS(iterations=2, lambda_fpr=0.05)
+    told = score(exact, asked(exact, eps_src=normal(4)))
+    assert torch.equal(told, score(exact, asked(exact)))

@@ -113,6 +113,11 @@ def test_branches_and_texts_must_pair_up(teacher, noisy):
         predict_guided(teacher, noisy, [teacher.embed(["0"])], T, 1.0)
 
 
+def test_a_branch_at_least_must_be_asked(teacher, noisy):
+    with pytest.raises(ValueError, match="all branches are known"):
+        predict_guided(teacher, noisy, [teacher.embed(["0"])] * 2, T, 1.0, known=noisy)
+
+
 class Uneven(Counting):
     """Rounds every row of a pass differently, as kernels do that share rows out among threads."""
 

@@ -2,7 +2,6 @@ import copy
 
 import torch
 
-from i2i_dds.teacher.analytic import GaussianMixtureTeacher
 from i2i_dds.teacher.conditioning import Conditioning
 from i2i_dds.teacher.guided import predict_guided
 from i2i_dds.teacher.load import load_teacher
@@ -77,32 +76,27 @@ def test_a_picture_and_a_prompt_of_one_name_are_two_things() -> None:
     assert torch.equal(cache.latents(teacher, ["a"], x), x + 1)
 
 
-def answers(
-    cache: TeacherCache, teacher: GaussianMixtureTeacher, names: str, scale: float
-) -> torch.Tensor:
-    """About rows that are told apart by their letters alone."""
-    numbers = torch.tensor([ord(name) for name in names])
-    z_t = numbers.double()[:, None, None, None] / 100 + torch.zeros(1, 4, 3, 4)
-    return cache.source_answers(
-        teacher, [*names], z_t, numbers, teacher.embed(["0"]).expand(len(names)), scale
-    )
+def noisy(names: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents and timesteps of rows that are told apart by their letters alone."""
+    t = torch.tensor([ord(name) for name in names])
+    return t.double()[:, None, None, None] / 100 + torch.zeros(1, 4, 3, 4), t
 
 
 def test_each_answer_is_asked_for_once_whatever_the_guidance(analytic) -> None:
     cache = TeacherCache()
-    for names, scale, rows in (
-        ("abca", 3.0, 6),  # three questions, each with the prompt and without
-        ("cb", 7.5, 0),
-        ("ad", 3.0, 4),  # a new one, filled up to two
-        ("dcba", 1.0, 4),  # these without guidance have not been there
-        ("ab", 1.0, 0),
+    for names, prompts, scale, rows in (
+        ("abca", "0000", 3.0, 6),  # three questions, each with the prompt and without
+        ("cb", "00", 7.5, 0),
+        ("ad", "00", 3.0, 4),  # a new one, filled up to two
+        ("dcba", "0000", 1.0, 0),
+        ("ab", "12", 3.0, 2),  # known without a prompt
+        ("ef", "00", 1.0, 2),
+        ("ef", "00", 3.0, 2),
     ):
-        before = analytic.nfe
-        found = answers(cache, analytic, names, scale)
+        before, (z_t, t) = analytic.nfe, noisy(names)
+        found = cache.source_answers(analytic, [*names], [*prompts], z_t, t, scale)
         assert analytic.nfe - before == rows
-        numbers = torch.tensor([ord(name) for name in names])
-        z_t = numbers.double()[:, None, None, None] / 100 + torch.zeros(1, 4, 3, 4)
-        (asked,) = predict_guided(analytic, [z_t], [analytic.embed(["0"])], numbers, scale)
+        (asked,) = predict_guided(analytic, [z_t], [analytic.embed([*prompts])], t, scale)
         torch.testing.assert_close(found, asked, atol=1e-12, rtol=1e-12)
 
 
@@ -112,9 +106,26 @@ def test_sources_are_asked_about_in_lots_of_sixteen_rows(analytic, monkeypatch) 
         analytic, "predict_noise", lambda z_t, *told: passes.append(len(z_t)) or ask(z_t, *told)
     )
     names = "abcdefghijklmnopqrst"
-    answers(TeacherCache(), analytic, names, 1.0)
-    answers(TeacherCache(), analytic, names, 3.0)
-    assert passes == [16, 16, 16, 16, 16]  # the last lots of 4 are filled up
+    TeacherCache().source_answers(analytic, [*names], ["0"] * 20, *noisy(names), 3.0)
+    assert passes == [16, 16] * 2  # the last lot of 4 is filled up
+
+
+def test_answers_make_room_for_pictures_and_that_is_told(analytic, caplog) -> None:
+    cache, teacher = TeacherCache(megabytes=1), Counting()
+
+    def ask() -> tuple[torch.Tensor, int]:
+        before = analytic.nfe
+        found = cache.source_answers(analytic, ["a", "b"], ["0", "0"], *noisy("ab"), 1.0)
+        return found, analytic.nfe - before
+
+    first, _ = ask()
+    assert len(cache) == 3 and first[0].numel() * 8 == 384  # the prompt, and two answers
+    picture = torch.zeros(1, 1, 1, (2**20 - 600) // 4)
+    for asked in (2, 2):  # one answer has room beside the picture; the other is in a lot of two
+        cache.latents(teacher, ["x"], picture)
+        again, rows = ask()
+        assert torch.equal(again, first) and rows == asked and len(cache) == 3
+    assert teacher.encoded == 1 and caplog.text.count("cache_mb: 1 MB are full") == 1
 
 
 def test_copies_share_what_is_shared() -> None:

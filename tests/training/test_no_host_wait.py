@@ -11,11 +11,13 @@ from i2i_dds.teacher.stable_diffusion import StableDiffusionTeacher
 from i2i_dds.training.step_counts import StepCounts
 
 
-@pytest.mark.parametrize("draws", [None, 1])
-def test_no_step_waits_for_the_device(module, student, tmp_path, monkeypatch, draws) -> None:
+@pytest.mark.parametrize(("draws", "guidance"), [(None, 1.0), (None, 3.0), (1, 1.0), (1, 3.0)])
+def test_no_step_waits_for_the_device(
+    module, student, tmp_path, monkeypatch, draws, guidance
+) -> None:
     folder = build_random_stable_diffusion(tmp_path / "tiny", "tiny")
     teacher = StableDiffusionTeacher.load(str(folder), device="cpu")
-    training = module(teacher, student(teacher), source_draws=draws)
+    training = module(teacher, student(teacher), guidance=guidance, source_draws=draws)
     told = {}
     monkeypatch.setattr(training, "log", lambda name, value, **_: told.update({name: value}))
     monkeypatch.setattr(training, "log_dict", lambda values, **_: told.update(values))

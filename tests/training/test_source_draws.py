@@ -1,7 +1,9 @@
 """Pictures that keep their timesteps and noises, and a teacher that is asked about them once."""
 
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -9,7 +11,10 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback
 from torch.utils.data import DataLoader, IterableDataset
 
+from i2i_dds.diffusion.timesteps import DescendingTimesteps
 from i2i_dds.errors import UserError
+from i2i_dds.scores.dds import DDS
+from i2i_dds.scores.interface import ScoreInput
 from i2i_dds.scores.sds import SDS
 from i2i_dds.scores.ssd import SSD
 from i2i_dds.training.checkpoints import Checkpoints
@@ -59,7 +64,7 @@ def test_kept_answers_are_those_that_would_be_given_again(
     found = {}
     for cache_mb in (0, 64):
         seen = Seen()
-        optimizer = lambda parameters: torch.optim.SGD(parameters, 1e-2)  # noqa: E731
+        optimizer = partial(torch.optim.SGD, lr=1e-2)
         settings = {"guidance": guidance, "optimizer": optimizer, "cache_mb": cache_mb}
         training = module(net=student(), source_draws=2, **settings)
         before = weights(training)
@@ -70,33 +75,73 @@ def test_kept_answers_are_those_that_would_be_given_again(
     assert found[64][1] < found[0][1]
 
 
-def test_its_step_is_that_of_new_draws_at_the_same_timesteps_and_noise(
-    module, student, trainer, batches
+@dataclass
+class Both:
+    """DDS, noting its answer beside the one that it gives where it asks about the source itself."""
+
+    takes_eps_src: ClassVar[bool] = True
+    found: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+
+    def __call__(self, teacher: Any, inputs: ScoreInput) -> torch.Tensor:
+        told, asked = (DDS()(teacher, one) for one in (inputs, replace(inputs, eps_src=None)))
+        assert inputs.eps_src is not None
+        self.found.append((told, asked))
+        return told
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+def test_its_gradient_is_that_of_asking_about_the_source(
+    module, trainer, batches, precision, guidance
 ) -> None:
-    """One step by kept answers and one by the score's own question end at the same weights."""
-    found = []
-    for draws in (1, None):
-        optimizer = lambda parameters: torch.optim.SGD(parameters, 1e-2)  # noqa: E731
-        training = module(net=student(), guidance=3.0, optimizer=optimizer, source_draws=draws)
-        trainer(1).fit(training, batches(PICTURES, "a cat", "a lion", 4))
-        found.append(weights(training))  # at step 0 both draw by the number 0
-    torch.testing.assert_close(*found, rtol=0, atol=1e-6)
+    score = Both()
+    training = module(score=score, guidance=guidance, source_draws=1)
+    fitting = trainer(3, precision=precision)
+    fitting.fit(training, batches(PICTURES, "a cat", "a lion", 2))
+    assert len(score.found) == 3
+    for told, asked in score.found:
+        assert told.dtype == asked.dtype == torch.float32 and asked.abs().max() > 1e-3
+        torch.testing.assert_close(told, asked, rtol=0, atol=1e-5)
+
+
+def batch_of(*rows: tuple[int, str, str]) -> Any:
+    """Data of one batch: numbers of pictures, what they show and shall show."""
+    pictures, sources, targets = zip(*rows, strict=True)
+    batch = {
+        "key": [str(picture) for picture in pictures],
+        "image": PICTURES[list(pictures)],
+        "task": torch.tensor([int(target == "a dog") for target in targets]),
+        "source": [*sources],
+        "target": [*targets],
+        "instruction": [""] * len(rows),
+        "share": torch.tensor([1 / pictures.count(picture) for picture in pictures]),
+    }
+    return DataLoader([batch], batch_size=None)  # type: ignore[arg-type]
 
 
 def test_two_tasks_of_one_picture_are_one_question(module, trainer) -> None:
-    batch = {
-        "key": ["a", "a", "b"],
-        "image": PICTURES[[0, 0, 1]],
-        "task": torch.tensor([0, 1, 0]),
-        "source": ["a cat"] * 3,
-        "target": ["a lion", "a dog", "a lion"],
-        "instruction": [""] * 3,
-        "share": torch.tensor([0.5, 0.5, 1.0]),
-    }
+    rows = batch_of((0, "a cat", "a lion"), (0, "a cat", "a dog"), (1, "a cat", "a lion"))
     seen = Seen()
-    loader: Any = DataLoader([batch], batch_size=None)  # type: ignore[arg-type]
-    trainer(3, seen).fit(module(guidance=1.0, source_draws=2), loader)
+    trainer(3, seen).fit(module(guidance=1.0, source_draws=2), rows)
     assert seen.rows == [3 + 2, 3 + 2, 3]
+
+
+@pytest.mark.parametrize(("guidance", "asked"), [(1.0, [2, 0]), (3.0, [2 + 1, 0])])
+def test_two_prompts_of_one_picture_are_two_questions(
+    module, student, trainer, guidance, asked
+) -> None:
+    """And without a prompt they are one."""
+    rows = batch_of((0, "a cat", "a lion"), (0, "a fox", "a dog"))
+    found, seen = {}, Seen()
+    for cache_mb, callbacks in ((0, []), (64, [seen])):
+        optimizer = partial(torch.optim.SGD, lr=1e-2)
+        settings = {"guidance": guidance, "optimizer": optimizer, "cache_mb": cache_mb}
+        training = module(net=student(), source_draws=1, **settings)
+        trainer(2, *callbacks).fit(training, rows)
+        found[cache_mb] = weights(training)
+    targets = 2 if guidance == 1 else 4
+    assert seen.rows == [targets + more for more in asked]
+    torch.testing.assert_close(found[0], found[64], rtol=0, atol=1e-6)
 
 
 def test_a_resumed_training_goes_on_with_the_same_draws(module, trainer, data, tmp_path) -> None:
@@ -129,12 +174,40 @@ def test_a_draw_lasts_an_epoch(step: int, batches: int, together: int, draw: int
     assert SourceDraws(2).of_step(trainer) == draw
 
 
+@pytest.mark.parametrize(
+    ("steps", "world", "said"),
+    [(6, 1, ["no draw of 2 comes again within 2 epochs"]), (7, 1, []), (7, 2, ["each of 2 proce"])],
+)
+def test_answers_that_are_of_little_use_are_told_of(steps: int, world: int, said: list) -> None:
+    trainer: Any = SimpleNamespace(
+        estimated_stepping_batches=steps,
+        num_training_batches=3,
+        accumulate_grad_batches=1,
+        world_size=world,
+    )
+    found = list(SourceDraws(2).warnings(trainer))
+    assert len(found) == len(said)
+    assert all(
+        one.startswith(f"source_draws: {words}") for one, words in zip(found, said, strict=True)
+    )
+
+
+def test_a_training_says_that_its_answers_are_of_no_use(module, trainer, batches, caplog) -> None:
+    trainer(2).fit(module(source_draws=1), batches(PICTURES, "a cat", "a lion", 2))
+    assert "no draw of 1 comes again within 1 epochs" in caplog.text
+
+
 @pytest.mark.parametrize("score", [SDS(), SSD()], ids=["sds", "ssd"])
 def test_a_score_that_takes_no_kept_answers_is_refused(module, score) -> None:
     with pytest.raises(
         UserError, match=r"^source_draws: (SDS|SSD) takes no answers .* DDS, CDS or PDS"
     ):
         module(score=score, source_draws=2)
+
+
+def test_timesteps_that_go_down_once_are_refused(module) -> None:
+    with pytest.raises(UserError, match="^source_draws: descending timesteps go down once"):
+        module(timesteps=DescendingTimesteps(50, 949), source_draws=2)
 
 
 def test_less_than_one_draw_is_refused(module) -> None:

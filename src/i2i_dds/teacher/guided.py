@@ -83,6 +83,8 @@ def _predict(
     texts = [text.expand(len(noisy[0])) for text in texts]
     answers = [*known] or [None] * len(noisy)
     branches = [branch for branch, answer in enumerate(answers) if answer is None]
+    if not branches:
+        raise ValueError("the answers of all branches are known")
     found = _guided(
         teacher,
         ask,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -15,11 +16,16 @@ from i2i_dds.teacher.interface import Teacher
 
 T = TypeVar("T")
 
-_PICTURES = 4
-"""That are encoded at once: most of what a batch gains, and little to fill up."""
+log = logging.getLogger(__name__)
 
-_ROWS = 16
-"""Of sources and their prompts, about which the teacher is asked at once: likewise."""
+_LOT_OF_PICTURES = 4
+"""How many are encoded at once: most of what a batch gains, and little to fill up."""
+
+_LOT_OF_ROWS = 16
+"""How many the teacher is asked about at once: likewise."""
+
+_ANSWER = "answer"
+"""The kind of value that makes room for the others."""
 
 
 class NoDeepCopy(Generic[T]):
@@ -33,7 +39,7 @@ class NoDeepCopy(Generic[T]):
 
 
 class TeacherCache:
-    """Latents, answers about sources and embeddings of prompts, computed once, kept on the CPU.
+    """Latents, answers about sources, and embeddings of prompts: computed once, kept on the CPU.
 
     Pictures are encoded in lots of one size, those that are too few filled up, and prompts each by
     itself. In a lot of another size the last bits would differ, and a resumed training, which meets
@@ -41,12 +47,15 @@ class TeacherCache:
     such lots, too, but there the company may show in the last bits.
 
     Args:
-        megabytes: How much to keep; what comes after that is computed anew each time.
+        megabytes: How much to keep; what comes after that is computed anew each time. Answers make
+            room for pictures and prompts.
     """
 
     def __init__(self, megabytes: int = 1024) -> None:
-        self._free = megabytes * 2**20
+        self._megabytes, self._free = megabytes, megabytes * 2**20
         self._kept: dict[tuple[str, Hashable], Any] = {}
+        self._answers: list[Hashable] = []  # names of those that are kept
+        self._warned = False
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -59,16 +68,18 @@ class TeacherCache:
             keys: What names each picture for good, (B,).
             x: The pictures, (B, 3, H, W) in [-1, 1].
         """
-        encoded = self._each_once("picture", keys, _PICTURES, lambda rows: teacher.encode(x[rows]))
+        encoded = self._each_once(
+            "picture", keys, _LOT_OF_PICTURES, lambda rows: teacher.encode(x[rows])
+        )
         return _moved(encoded, x.device)
 
     def source_answers(
         self,
         teacher: Teacher,
-        names: Sequence[Hashable],
+        draws: Sequence[Hashable],
+        prompts: Sequence[str],
         z_t: Tensor,
         t: Tensor,
-        text: Conditioning,
         guidance_scale: float,
     ) -> Tensor:
         """The teacher's guided answers about noisy sources, (B, C, h, w).
@@ -77,26 +88,25 @@ class TeacherCache:
 
         Args:
             teacher: Who answers.
-            names: What names each row's picture, prompt, timestep and noise for good, (B,).
+            draws: What names each row's picture, timestep and noise for good, (B,).
+            prompts: What the sources show, (B,).
             z_t: Noisy latents, (B, C, h, w).
             t: Timesteps, long (B,).
-            text: What the sources' prompts say, of B rows.
             guidance_scale: Scale s; at 1 the answers without a prompt are not asked for.
         """
-        branches = [text]
-        if guidance_scale != 1:
-            branches = [self.conditioning(teacher, [""], z_t.device).expand(len(z_t)), text]
 
-        def ask(rows: list[int]) -> Tensor:
-            told = [branch.map(lambda tensor: tensor[rows]) for branch in branches]
-            noisy = [z_t[rows]] * len(told)
-            return torch.stack(predict_guided(teacher, noisy, told, t[rows], 1.0), 1)
+        def answers(told: Sequence[str]) -> Tensor:
+            def ask(rows: list[int]) -> Tensor:
+                text = self.conditioning(teacher, [told[row] for row in rows], z_t.device)
+                return predict_guided(teacher, [z_t[rows]], [text], t[rows], 1.0)[0]
 
-        kind = f"answers with {len(branches)} prompts"
-        answers = _moved(self._each_once(kind, names, _ROWS // len(branches), ask), z_t.device)
+            names = list(zip(draws, told, strict=True))
+            return _moved(self._each_once(_ANSWER, names, _LOT_OF_ROWS, ask), z_t.device)
+
+        with_prompt = answers(prompts)
         if guidance_scale == 1:
-            return answers[:, 0]
-        return classifier_free_guidance(answers[:, 0], answers[:, 1], guidance_scale)
+            return with_prompt
+        return classifier_free_guidance(answers([""] * len(prompts)), with_prompt, guidance_scale)
 
     def conditioning(
         self, teacher: Teacher, prompts: Sequence[str], device: torch.device
@@ -140,11 +150,32 @@ class TeacherCache:
     def _keep(self, kind: str, name: Hashable, value: Tensor | Conditioning) -> None:
         if (kind, name) in self._kept:
             return
-        tensors = value.values() if isinstance(value, Conditioning) else [value]
-        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        size = _bytes(value)
+        if kind != _ANSWER:
+            self._drop_answers(size)
         if size <= self._free:
             self._free -= size
             self._kept[kind, name] = value
+            if kind == _ANSWER:
+                self._answers.append(name)
+        elif kind == _ANSWER and not self._warned:
+            self._warned = True
+            log.warning(
+                "cache_mb: %d MB are full, so the teacher is asked again about some sources; give "
+                "more, or fewer source_draws or pictures",
+                self._megabytes,
+            )
+
+    def _drop_answers(self, size: int) -> None:
+        """Makes room, as far as answers take it."""
+        while size > self._free and self._answers:
+            name = self._answers.pop()
+            self._free += _bytes(self._kept.pop((_ANSWER, name)))
+
+
+def _bytes(value: Tensor | Conditioning) -> int:
+    tensors = value.values() if isinstance(value, Conditioning) else [value]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _moved(values: Tensor, device: torch.device) -> Tensor:

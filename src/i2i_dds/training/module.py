@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -34,8 +35,10 @@ from i2i_dds.training.defaults import (
     default_timesteps,
 )
 from i2i_dds.training.schedules import ScalarSchedule
-from i2i_dds.training.source_draws import SourceDraws, check_takes_answers
+from i2i_dds.training.source_draws import SourceDraws
 from i2i_dds.training.step_counts import StepCounts
+
+log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
@@ -55,8 +58,8 @@ class EditTraining(LightningModule):
     optimizer.
 
     With ``source_draws`` K, each picture has K timesteps and noises for the whole training, one an
-    epoch in turn, and the teacher's answers about its source are kept: K epochs on, only the target
-    is asked about.
+    epoch in turn, and each process keeps the teacher's answers about its sources. Where it has the
+    answer, the teacher is asked about the target alone.
 
     Args:
         student: What is trained.
@@ -69,13 +72,14 @@ class EditTraining(LightningModule):
         guidance: s, or one value throughout.
         identity: w, or one value throughout.
         timesteps: How t is drawn.
-        seed: With the step and an item's key it makes the item's t and noise, on any number of
-            processes.
+        seed: With the step (or the draw, see ``source_draws``) and an item's key it makes the
+            item's t and noise, on any number of processes.
         cache_mb: How much of the source latents, answers and prompts' embeddings to keep in memory.
         source_draws: K, at least 1; None draws anew at each step and keeps no answers.
 
     Raises:
-        UserError: The score cannot be trained with, or with answers that were kept.
+        UserError: The score cannot be trained with, or it or the timesteps do not go with
+            ``source_draws``.
 
     Attributes:
         drawn: Timesteps of the last step, long (B,), on the CPU.
@@ -102,17 +106,17 @@ class EditTraining(LightningModule):
         self.score = score or DDS()
         if getattr(self.score, "needs_descent", False):
             raise UserError(NO_DESCENT.format(type(self.score).__name__))
-        self._source_draws = None if source_draws is None else SourceDraws(source_draws)
-        if self._source_draws is not None:
-            check_takes_answers(self.score)
         self.guidance = _schedule(default_guidance(teacher) if guidance is None else guidance)
         self.identity = _schedule(default_identity() if identity is None else identity)
         self.timesteps = timesteps or default_timesteps(teacher)
+        self._source_draws = None if source_draws is None else SourceDraws(source_draws)
+        if self._source_draws is not None:
+            self._source_draws.check(self.score, self.timesteps)
         self.seed, self._counts = seed, StepCounts()
         self.drawn = torch.empty(0, dtype=torch.long)
         self._optimizer = optimizer or default_optimizer(teacher)
         self._scheduler = scheduler or default_scheduler()
-        plain = {"student": student_config(student), "seed": seed}
+        plain = {"student": student_config(student), "seed": seed, "source_draws": source_draws}
         plain |= {"guidance": asdict(self.guidance), "identity": asdict(self.identity)}
         self.save_hyperparameters(plain, logger=False)
 
@@ -208,6 +212,12 @@ class EditTraining(LightningModule):
         """Brings the teacher to this process's device."""
         self._place_teacher()
 
+    def on_train_start(self) -> None:
+        """Warns where answers are kept that will hardly be of use."""
+        if self._source_draws is not None and self.trainer.is_global_zero:
+            for warning in self._source_draws.warnings(self.trainer):
+                log.warning(warning)
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Refuses to go on with a student that has blown up, where the logs are read anyway."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -244,19 +254,18 @@ class EditTraining(LightningModule):
         """What the score looks at, for outputs z (B, C, h, w) of the student."""
         cache, teacher = self._cache.value, self.teacher
         t, eps = self._draw(batch["key"], z_src)
-        text_src = cache.conditioning(teacher, batch["source"], z.device)
         asked = list(zip(batch["key"], batch["source"], strict=True))
         eps_src = None
         if self._source_draws is not None:
             draw = self._source_draws.of_step(self.trainer)
-            names = [(*one, draw) for one in asked]
-            z_src_t = teacher.process.mix(z_src, eps, t)
-            eps_src = cache.source_answers(teacher, names, z_src_t, t, text_src, guidance)
+            draws = [(key, draw) for key in batch["key"]]
+            z_src_t = teacher.process.mix(z_src, eps, t).to(z.dtype)  # as beside the target
+            eps_src = cache.source_answers(teacher, draws, batch["source"], z_src_t, t, guidance)
         return ScoreInput(
             z_tgt=z,
             z_src=z_src,
             text_tgt=cache.conditioning(teacher, batch["target"], z.device),
-            text_src=text_src,
+            text_src=cache.conditioning(teacher, batch["source"], z.device),
             t=t,
             eps=eps,
             guidance_scale=guidance,
@@ -268,7 +277,7 @@ class EditTraining(LightningModule):
         """Each item's timestep, long (B,), and noise, (B, C, h, w)."""
         step, steps = self.global_step, int(self.trainer.estimated_stepping_batches)
         if self._source_draws is not None:
-            step, steps = self._source_draws.of_step(self.trainer), self._source_draws.source_draws
+            step, steps = self._source_draws.of_step(self.trainer), self._source_draws.count
         generators = item_generators(self.seed, [f"{step}/{key}" for key in keys])
         self.drawn = self.timesteps(step, steps, generators)
         t = self.drawn.to(like.device)

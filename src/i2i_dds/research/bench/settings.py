@@ -51,7 +51,8 @@ class BenchSettings:
         quality_n: Held-out scenes by which the quality is measured.
         drags: That are timed.
         quality_drags: By which the quality of drags is measured.
-        train_steps: Of a student's training.
+        train_steps: Of a student's training; in a multiple of :data:`EPOCHS_OF_DRAWS` as large a
+            share of the sources is asked about as in the whole of one.
         train_batch: Pictures of each of them.
         dtype: Of our teacher in edits and in training at equal quality, where the student has
             autocast to it: "float32", "bfloat16", or "auto", which of both is faster in that row.
