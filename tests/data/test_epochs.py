@@ -62,6 +62,30 @@ def test_each_sample_goes_to_one_rank_once_an_epoch(workers: int, world: int) ->
         assert sorted(places) == [(epoch, index) for index in range(24)]
 
 
+@pytest.mark.parametrize(("n", "world"), [(24, 1), (24, 2), (26, 4), (2, 3)])
+def test_fixed_ranks_have_the_same_samples_in_every_epoch(n: int, world: int) -> None:
+    size = 3 if n > world else 1
+    ranks = [loader(n, size, rank=r, world=world, fixed_ranks=True, seed=1) for r in range(world)]
+    assert len({len(rank) for rank in ranks}) == 1
+    seen = [[epochs(rank, 1) for _ in range(12)] for rank in ranks]
+    own = [{index for some in rank for batch in some for _, index in batch} for rank in seen]
+    for rank, mine in zip(seen, own, strict=True):
+        assert all(
+            len({i for batch in some for _, i in batch}) == len(some) * size for some in rank
+        )
+        assert len(mine) <= -(-n // world) or world > n
+        if n > 2:
+            assert [i for b in rank[0] for _, i in b] != [i for b in rank[1] for _, i in b]
+    assert set.union(*own) == set(range(n))
+    assert sum(map(len, own)) == max(n, world)
+    if world == 4:  # and not every fourth of them
+        assert all(len({index % 4 for index in mine}) > 1 for mine in own)
+
+
+def test_fixed_ranks_of_one_process_change_nothing() -> None:
+    assert epochs(loader(fixed_ranks=True), 3) == epochs(loader(), 3)
+
+
 def test_leftovers_are_dropped_evenly_and_few_samples_repeated() -> None:
     ranks = [loader(n=23, rank=r, world=2) for r in range(2)]
     seen = Counter(p for rank in ranks for batch in epochs(rank, 1) for p in batch)

@@ -34,9 +34,11 @@ class Watch(Callback):
         self.keys: list[list[str]] = []
         self.gradients: dict[str, Tensor] = {}
         self.norms: list[float] = []
+        self.asked: list[int] = []
 
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
         self.keys.append(list(batch["key"]))
+        self.before = module.teacher.nfe
 
     def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
         if not self.gradients:
@@ -46,12 +48,20 @@ class Watch(Callback):
                     grad.full_tensor() if hasattr(grad, "full_tensor") else grad
                 ).clone()
 
-    def on_train_batch_end(self, trainer: Any, *others: Any) -> None:
+    def on_train_batch_end(self, trainer: Any, module: Any, *others: Any) -> None:
+        self.asked.append(module.teacher.nfe - self.before)
         self.norms.append(float(trainer.callback_metrics["train/weight_gradient"]))
 
 
 def train(
-    folder: Path, data: Any, student: Any, teacher: Any, strategy: str, world: int
+    folder: Path,
+    data: Any,
+    student: Any,
+    teacher: Any,
+    strategy: str,
+    world: int,
+    fixed_ranks: bool = False,
+    **settings: Any,
 ) -> tuple[Watch, Any]:
     watch = Watch()
     several: dict[str, Any] = {}
@@ -72,10 +82,11 @@ def train(
     )
     optimizer = partial(torch.optim.AdamW, lr=3e-3)
     module = training_class(trainer)(
-        student, teacher, optimizer=optimizer, scheduler=constant, identity=0.02
+        student, teacher, optimizer=optimizer, scheduler=constant, identity=0.02, **settings
     )
     # Of three held-out pictures one process has more batches than the other.
-    trainer.fit(module, data(batch_size=4 // world, n_train=8, n_val=3, eval_batch_size=1))
+    sizes = {"batch_size": 4 // world, "n_train": 8, "n_val": 3, "eval_batch_size": 1}
+    trainer.fit(module, data(**sizes, fixed_ranks=fixed_ranks))
     return watch, module
 
 
@@ -86,10 +97,10 @@ def process(rank: int, port: int, send: Any, do: Callable[[], tuple[Watch, Any]]
     )
     watch, _ = do()
     found = {name: gradient.numpy() for name, gradient in watch.gradients.items()}
-    send.put((rank, watch.keys, found, watch.norms))
+    send.put((rank, watch.keys, found, watch.norms, watch.asked))
 
 
-def two(do: Callable[[], tuple[Watch, Any]]) -> list[tuple[int, list, dict, list]]:
+def two(do: Callable[[], tuple[Watch, Any]]) -> list[tuple[int, list, dict, list, list]]:
     """What two processes under srun find, by rank."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -139,7 +150,7 @@ def test_two_with_half_the_batch_train_as_one(
     assert len(alone.keys) == STEPS
 
     whole = torch.cat([gradient.flatten() for gradient in alone.gradients.values()])
-    for _, _, gradients, norms in both:
+    for _, _, gradients, norms, _ in both:
         assert list(gradients) == list(alone.gradients)
         found = torch.cat([torch.from_numpy(g).flatten() for g in gradients.values()])
         assert (found - whole).norm() < 1e-6 * whole.norm()
@@ -148,6 +159,19 @@ def test_two_with_half_the_batch_train_as_one(
     one, other = (load_student(tmp_path / name / "last.ckpt") for name in ("one", "two"))
     for name, weight in one.state_dict().items():
         torch.testing.assert_close(weight, other.state_dict()[name], atol=1e-4, rtol=1e-4)
+
+
+def test_with_fixed_ranks_each_process_keeps_the_answers_about_its_own(
+    tmp_path: Path, data, net, exact
+) -> None:
+    """Of 8 pictures in batches of 2 the third step of each shows some of its first two again."""
+    data(n_train=8).prepare_data()
+    settings = {"fixed_ranks": True, "source_draws": 1, "guidance": 1.0}
+    both = two(lambda: train(tmp_path / "two", data, net, exact, "ddp", 2, **settings))
+    own = [set(keys[0] + keys[1]) for _, keys, *_ in both]
+    assert not own[0] & own[1] and len(own[0] | own[1]) == 8
+    for (_, keys, _, _, asked), mine in zip(both, own, strict=True):
+        assert set(keys[2]) <= mine and asked == [4, 4, 2]
 
 
 def test_weights_that_are_shared_out_are_not_averaged(student) -> None:

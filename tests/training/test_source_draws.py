@@ -175,15 +175,23 @@ def test_a_draw_lasts_an_epoch(step: int, batches: int, together: int, draw: int
 
 
 @pytest.mark.parametrize(
-    ("steps", "world", "said"),
-    [(6, 1, ["no draw of 2 comes again within 2 epochs"]), (7, 1, []), (7, 2, ["each of 2 proce"])],
+    ("steps", "world", "fixed", "said"),
+    [
+        (6, 1, False, ["no draw of 2 comes again within 2 epochs"]),
+        (7, 1, False, []),
+        (7, 2, False, ["each of 2 proce"]),
+        (7, 2, True, []),
+    ],
 )
-def test_answers_that_are_of_little_use_are_told_of(steps: int, world: int, said: list) -> None:
+def test_answers_that_are_of_little_use_are_told_of(
+    steps: int, world: int, fixed: bool, said: list
+) -> None:
     trainer: Any = SimpleNamespace(
         estimated_stepping_batches=steps,
         num_training_batches=3,
         accumulate_grad_batches=1,
         world_size=world,
+        datamodule=SimpleNamespace(fixed_ranks=fixed),
     )
     found = list(SourceDraws(2).warnings(trainer))
     assert len(found) == len(said)

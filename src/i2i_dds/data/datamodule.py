@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
-from i2i_dds.checks import integer, require
+from i2i_dds.checks import flag, integer, require
 from i2i_dds.data.edits import SceneEdits, ShardEdits, accepted, collate
 from i2i_dds.data.epochs import EpochLoader, EpochPlan
 from i2i_dds.data.folders import Samples, open_samples
@@ -57,6 +57,8 @@ class EditDataModule(LightningDataModule):
         batch_size: pictures per batch on each rank.
         tasks_per_picture: in training, at most; each is a row of its own, beside the others of its
             picture, which share the teacher's answer about the source.
+        fixed_ranks: whether each rank has the same pictures in every epoch, so that what it keeps
+            of them in memory is of use again.
         eval_batch_size: the same for held-out pictures.
         num_workers: loading processes on each rank; 0 loads in the training process.
         seed: of the pictures drawn and the order of training.
@@ -80,6 +82,7 @@ class EditDataModule(LightningDataModule):
         seed: int = 0,
         max_broken: int = 16,
         tasks_per_picture: int = 1,
+        fixed_ranks: bool = False,
     ) -> None:
         super().__init__()
         counts = {"n_train": n_train, "n_val": n_val, "n_test": n_test, "size": size}
@@ -87,12 +90,13 @@ class EditDataModule(LightningDataModule):
         counts |= {"tasks_per_picture": tasks_per_picture}
         for name, value in counts.items():
             require(name, value, integer(min=1))
+        require("fixed_ranks", fixed_ranks, flag())
         check_held_out(held_out)
         self.tasks, self.held_out, self.caption, self.size = tasks, held_out, caption, size
         self.n_train, self.n = n_train, {"val": n_val, "test": n_test}
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed, self.max_broken = num_workers, seed, max_broken
-        self.tasks_per_picture = tasks_per_picture
+        self.tasks_per_picture, self.fixed_ranks = tasks_per_picture, fixed_ranks
         self.makes_shards = folder is None
         self.folder = Path(cache) / self._cache_name() if folder is None else Path(folder)
 
@@ -141,7 +145,8 @@ class EditDataModule(LightningDataModule):
     def train_dataloader(self) -> EpochLoader:
         """Epochs of known length, resumable at any batch."""
         dataset = self.dataset("train")
-        plan = EpochPlan(len(dataset), self.batch_size, self.seed, *self._place())
+        place = self._place()
+        plan = EpochPlan(len(dataset), self.batch_size, self.seed, *place, self.fixed_ranks)
         return EpochLoader(dataset, collate, plan, self.num_workers, self.max_broken)
 
     def val_dataloader(self) -> EvalLoader | list[Any]:

@@ -2,7 +2,8 @@
 
 The order of epoch e is one permutation that follows from (seed, e). Rank r takes every world-th
 place of it, so after c batches on each rank the first `c * batch_size * world` places are used up
-whatever the number of ranks or workers: a position is one number, and resuming is a slice.
+whatever the number of ranks or workers: a position is one number, and resuming is a slice. With
+fixed ranks each has a share of the samples, drawn once, and takes them in the order of the epoch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from i2i_dds.errors import UserError
 
 log = logging.getLogger(__name__)
 
+_BEFORE = -1
+"""An epoch that there is not, for draws that are made once."""
+
 
 def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
     """The permutation of `range(n)` in which epoch `epoch` goes through n samples."""
@@ -32,14 +36,33 @@ class EpochPlan:
     Every rank gets the same number of batches; the few places of an epoch's order that fill no
     batch on every rank are dropped (others each epoch). Fewer samples than one batch on every
     rank are repeated to fill one. Batches are lists of (epoch, index).
+
+    Args:
+        n: samples.
+        batch_size: of each rank.
+        seed: of the order.
+        rank: this one, below world.
+        world: how many ranks there are.
+        fixed_ranks: whether each rank has the same samples in every epoch; of one rank that is so
+            anyway.
     """
 
     def __init__(
-        self, n: int, batch_size: int, seed: int = 0, rank: int = 0, world: int = 1
+        self,
+        n: int,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        fixed_ranks: bool = False,
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size: {batch_size} is not allowed; give 1 or more")
         self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
+        # Drawn, for neighbors may be of one kind: every fourth picture of four tasks is of one.
+        parts = min(world, n)
+        drawn = epoch_order(n, seed, _BEFORE)[rank % parts :: parts] if fixed_ranks else None
+        self._share = None if drawn is None else frozenset(drawn)
         self.epoch = 0
         self.consumed = 0  # batches taken of this epoch
         self.resting = True  # at a place to begin from: new, or just restored
@@ -58,10 +81,16 @@ class EpochPlan:
     def places(self, epoch: int, batch: int) -> list[int]:
         """Indices of the samples in one of this rank's batches."""
         if self._ordered[0] != epoch:
-            self._ordered = (epoch, epoch_order(self.n, self.seed, epoch))
-        first = batch * self.batch_size * self.world + self.rank
-        stop = first + self.batch_size * self.world
-        return [self._ordered[1][place % self.n] for place in range(first, stop, self.world)]
+            self._ordered = (epoch, self._own(epoch_order(self.n, self.seed, epoch)))
+        own, first = self._ordered[1], batch * self.batch_size
+        return [own[place % len(own)] for place in range(first, first + self.batch_size)]
+
+    def _own(self, order: list[int]) -> list[int]:
+        """What of an epoch's order is this rank's."""
+        if self._share is not None:
+            return [index for index in order if index in self._share]
+        repeated = max(len(order), self.batch_size * self.world)
+        return [order[place % len(order)] for place in range(self.rank, repeated, self.world)]
 
     def begin(self) -> None:
         """Turns to the next epoch, unless there is a place to go on from."""

@@ -63,10 +63,12 @@ class SourceDraws:
                 f"source_draws: no draw of {self.count} comes again within {epochs:.3g} epochs, so "
                 "no answer is of use; give fewer, or fewer pictures, such as data.n_train=1024"
             )
-        if trainer.world_size > 1:
+        fixed = getattr(getattr(trainer, "datamodule", None), "fixed_ranks", False)
+        if trainer.world_size > 1 and not fixed:
             yield (
                 f"source_draws: each of {trainer.world_size} processes keeps its own answers, and "
-                "pictures change between them from epoch to epoch, so fewer are found again"
+                "pictures change between them from epoch to epoch, so few are found again; give "
+                "data.fixed_ranks=true"
             )
 
 

@@ -86,7 +86,7 @@ def test_the_precision_that_is_faster_is_taken(teacher, monkeypatch, dtype) -> N
         monkeypatch.setattr(module, "fastest", lambda ways: known.append(set(ways)) or dtype)
     few = replace(QUICK, train_steps=1, student_steps=1, steps=1, pictures=1, targets=1)
     row = training.training_row(teacher, "pocket", few)
-    assert row["dtype"] == dtype and row["guidance"] == 1 and row["draws"] == 4
+    assert row["dtype"] == dtype and row["guidance"] == 1 and row["draws"] == 2
     rows = zero_shot.zero_shot_rows(teacher, "pocket", few, lambda name: None)
     assert [one["dtype"] for one in rows.values()] == [dtype] * 3
     assert known == [{"float32", "bfloat16"}] * 4

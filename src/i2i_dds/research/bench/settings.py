@@ -80,7 +80,7 @@ class BenchSettings:
     train_batch: int = checked(integer(min=1), default=16)
     dtype: str = checked(choice("auto", "float32", "bfloat16"), default="auto")
     train_guidance: float | None = checked(optional(number(min=0)), default=1.0)
-    train_draws: int | None = checked(optional(integer(min=1)), default=4)
+    train_draws: int | None = checked(optional(integer(min=1)), default=2)
     student_steps: int = checked(integer(min=1), default=800)
     growth: int = checked(integer(min=1), default=16)
     crowded: bool = checked(flag(), default=True)
