@@ -50,8 +50,24 @@ def predict_guided(
     Returns:
         One tensor (B, C, h, w) per branch.
     """
-    ask = teacher.predict_noise
-    return _predict(teacher, ask, noisy, texts, t, guidance_scale, negative, same, neutral, known)
+    texts = _expanded(noisy, texts)
+    answers = [*known] or [None] * len(noisy)
+    branches = [branch for branch, answer in enumerate(answers) if answer is None]
+    if not branches:
+        raise ValueError("the answers of all branches are known")
+    found = _guided(
+        teacher,
+        teacher.predict_noise,
+        [noisy[i] for i in branches],
+        [texts[i] for i in branches],
+        t,
+        guidance_scale,
+        negative,
+        [same[i] if same else None for i in branches],
+        [neutral[i] if neutral else False for i in branches],
+    )
+    new = iter(found)
+    return _one_answer(noisy, texts, [next(new) if x is None else x for x in answers])
 
 
 def predict_guided_with_graph(
@@ -63,41 +79,17 @@ def predict_guided_with_graph(
     negative: Conditioning | None = None,
 ) -> tuple[Tensor, ...]:
     """:func:`predict_guided` with a graph back to the noisy latents, where gradients are on."""
-    return _predict(teacher, teacher.noise_with_graph, noisy, texts, t, guidance_scale, negative)
+    texts, ask = _expanded(noisy, texts), teacher.noise_with_graph
+    same, neutral = [None] * len(noisy), [False] * len(noisy)
+    answers = _guided(teacher, ask, noisy, texts, t, guidance_scale, negative, same, neutral)
+    return _one_answer(noisy, texts, answers)
 
 
-def _predict(
-    teacher: Teacher,
-    ask: Callable[[Tensor, Tensor, Conditioning], Tensor],
-    noisy: Sequence[Tensor],
-    texts: Sequence[Conditioning],
-    t: Tensor,
-    guidance_scale: float | Tensor,
-    negative: Conditioning | None,
-    same: Sequence[SameRows | None] = (),
-    neutral: Sequence[bool] = (),
-    known: Sequence[Tensor | None] = (),
-) -> tuple[Tensor, ...]:
+def _expanded(noisy: Sequence[Tensor], texts: Sequence[Conditioning]) -> list[Conditioning]:
+    """A branch's texts, each of as many rows as its latents."""
     if len(noisy) != len(texts):
         raise ValueError(f"{len(noisy)} branches of latents but {len(texts)} of texts")
-    texts = [text.expand(len(noisy[0])) for text in texts]
-    answers = [*known] or [None] * len(noisy)
-    branches = [branch for branch, answer in enumerate(answers) if answer is None]
-    if not branches:
-        raise ValueError("the answers of all branches are known")
-    found = _guided(
-        teacher,
-        ask,
-        [noisy[i] for i in branches],
-        [texts[i] for i in branches],
-        t,
-        guidance_scale,
-        negative,
-        [same[i] if same else None for i in branches],
-        [neutral[i] if neutral else False for i in branches],
-    )
-    new = iter(found)
-    return _one_answer(noisy, texts, [next(new) if x is None else x for x in answers])
+    return [text.expand(len(noisy[0])) for text in texts]
 
 
 def _guided(
